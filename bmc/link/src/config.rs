@@ -1,0 +1,144 @@
+//! Configuration: a TOML file, then the environment, then flags.
+
+use std::{
+    env, fs, io,
+    path::{Path, PathBuf},
+};
+
+use serde::{Serialize, de::DeserializeOwned};
+use toml::{Table, Value};
+
+/// Why there is no configuration.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    #[error("cannot read the configuration {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
+    /// The file is no TOML.
+    #[error("cannot understand the configuration {path}")]
+    Parse {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: Box<toml::de::Error>,
+    },
+    /// The file's content, the environment and the flags together make no
+    /// configuration.
+    #[error("the configuration cannot be used")]
+    Use(#[source] Box<toml::de::Error>),
+}
+
+/// The configuration in force: the keys of `file`, over them the environment
+/// variables that start with `prefix` (`ONPREM_BMC_STATE_DIR` sets
+/// `state_dir`; two underscores enter a table), over them `flags`.
+///
+/// # Errors
+/// See [`ConfigError`]; a key that is not known is one.
+pub fn load<T: DeserializeOwned>(
+    file: Option<&Path>,
+    prefix: &str,
+    flags: Table,
+) -> Result<T, ConfigError> {
+    let mut table = Table::new();
+    if let Some(path) = file {
+        let text = fs::read_to_string(path).map_err(|source| {
+            ConfigError::Read { path: path.to_owned(), source }
+        })?;
+        // Read as T first: an error then names line and column.
+        toml::from_str::<T>(&text).map_err(|source| ConfigError::Parse {
+            path: path.to_owned(),
+            source: Box::new(source),
+        })?;
+        table = toml::from_str(&text).unwrap_or_default();
+    }
+    for (name, value) in env::vars() {
+        if let Some(key) = name.strip_prefix(prefix) {
+            let key = key.to_lowercase();
+            set(&mut table, &key.split("__").collect::<Vec<_>>(), &value);
+        }
+    }
+    merge(&mut table, flags);
+    T::deserialize(table).map_err(|error| ConfigError::Use(Box::new(error)))
+}
+
+/// The configuration as TOML, for `--print-config`.
+#[must_use]
+pub fn print<T: Serialize>(config: &T) -> String {
+    toml::to_string_pretty(config).unwrap_or_default()
+}
+
+fn set(table: &mut Table, path: &[&str], text: &str) {
+    match path {
+        [] => {}
+        [key] => {
+            // Numbers, booleans and lists are written as in TOML; all else
+            // is a string.
+            let value = toml::from_str::<Table>(&format!("v = {text}"))
+                .ok()
+                .and_then(|mut t| t.remove("v"))
+                .unwrap_or_else(|| Value::String(text.to_owned()));
+            table.insert((*key).to_owned(), value);
+        }
+        [key, rest @ ..] => {
+            let inner = table
+                .entry((*key).to_owned())
+                .or_insert_with(|| Value::Table(Table::new()));
+            if let Value::Table(inner) = inner {
+                set(inner, rest, text);
+            }
+        }
+    }
+}
+
+fn merge(table: &mut Table, over: Table) {
+    for (key, value) in over {
+        match (table.get_mut(&key), value) {
+            (Some(Value::Table(inner)), Value::Table(over)) => {
+                merge(inner, over);
+            }
+            (_, value) => {
+                table.insert(key, value);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde::Deserialize;
+
+    use super::*;
+
+    #[derive(Debug, Default, Serialize, Deserialize)]
+    #[serde(default, deny_unknown_fields)]
+    struct Config {
+        listen: String,
+        rate: u32,
+    }
+
+    #[test]
+    fn flags_win_over_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        fs::write(&file, "listen = \"a:1\"\nrate = 2\n").unwrap();
+        let flags = toml::from_str("listen = \"b:2\"").unwrap();
+        let config: Config = load(Some(&file), "ONPREM_NONE_", flags).unwrap();
+        assert_eq!((config.listen.as_str(), config.rate), ("b:2", 2));
+    }
+
+    #[test]
+    fn names_the_line_of_a_key_it_does_not_know() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("a.toml");
+        fs::write(&file, "rate = 2\nlisten_on = 1\n").unwrap();
+        let error = load::<Config>(Some(&file), "ONPREM_NONE_", Table::new())
+            .unwrap_err();
+        let text = crate::log::Chain(&error).to_string();
+        assert!(text.contains("line 2") && text.contains("listen_on"));
+    }
+}

@@ -1,0 +1,1 @@
+//! The on-prem agent: a Redfish service for the machine it runs on.

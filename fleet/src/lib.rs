@@ -1,0 +1,1 @@
+//! The on-prem fleet server: one API for every device.

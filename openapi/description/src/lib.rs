@@ -1,0 +1,1 @@
+//! The fleet's OpenAPI document with its presentation facts, read as a page model.

@@ -1,0 +1,1 @@
+//! The DMTF Redfish schemas, compiled: typed resources, rules for writes, privileges, messages.
