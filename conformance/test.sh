@@ -1,0 +1,92 @@
+#!/usr/bin/env bash
+# Runs every test there is, or the steps named, and counts them.
+# Each step is a function here; what it needs is installed by it, pinned,
+# into .cache/ (git-ignored) or as a Debian package.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+source conformance/shell.sh
+
+cache=$PWD/.cache
+bin=$PWD/${CARGO_TARGET_DIR:-target}/debug
+mkdir -p "$cache/log"
+
+step_format() { cargo fmt --all --check; }
+
+step_clippy() {
+    cargo clippy --workspace --all-targets --locked -- -D warnings
+}
+
+step_licences() {
+    local version=0.20.2
+    if ! "$cache/bin/cargo-deny" --version 2>/dev/null | grep -q " $version\$"; then
+        cargo install cargo-deny --version $version --locked --debug \
+            --config profile.dev.debug=false \
+            --root "$cache" --target-dir "$cache/cargo-deny"
+        rm -rf "$cache/cargo-deny"
+    fi
+    "$cache/bin/cargo-deny" --log-level error check bans licenses sources
+}
+
+step_cargo() {
+    need ip iproute2
+    need promtool prometheus
+    cargo test --workspace --locked
+}
+
+step_redfish() {
+    need_binaries
+    python3 conformance/run.py direct --agent "$bin/onprem-bmc"
+}
+
+step_openapi() {
+    need_binaries
+    need npm npm
+    conformance/openapi/run.sh "$bin/onprem-fleet"
+}
+
+step_system() {
+    need_binaries
+    need ip iproute2
+    need npm npm
+    need chromium chromium
+    conformance/system.sh
+}
+
+need_binaries() {
+    need python3 python3-venv
+    cargo build --locked --bins -p onprem-bmc -p onprem-fleet -p onprem-cli
+}
+
+# counts LOG WORD: how many tests passed or failed, by the runners' own lines.
+counts() {
+    sed -nE "s/.*\\b([0-9]+) $2\\b.*/\\1/p" <(
+        grep -E '^(test result: .*|[0-9]+ passed, [0-9]+ failed.*)$' "$1"
+    ) | awk '{ n += $1 } END { print n + 0 }'
+}
+
+if [ "${1-}" = --in ]; then
+    "step_$2"
+    exit
+fi
+
+all="format clippy licences cargo redfish openapi system"
+passed=0 failed=0 broken=
+for step in ${*:-$all}; do
+    declare -F "step_$step" >/dev/null || die "no step named \`$step\`: $all"
+    say "== $step"
+    log=$cache/log/$step.log
+    began=$SECONDS
+    status=ok
+    # In a process of its own: `set -e` rests on the left of `||`.
+    conformance/test.sh --in "$step" 2>&1 | tee "$log" || status=failed
+    passed=$((passed + $(counts "$log" passed)))
+    failed=$((failed + $(counts "$log" failed)))
+    [ $status = ok ] || broken="$broken $step"
+    say "== $step $status in $((SECONDS - began)) s"
+done
+if [ -n "$broken" ]; then
+    say "failed:$broken"
+    [ $failed -gt 0 ] || failed=1
+fi
+echo "$passed passed, $failed failed"
+[ -z "$broken" ]
