@@ -1,0 +1,225 @@
+//! Commands: what can be asked of the parts, and how they answer.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::timeout,
+};
+
+use crate::model::{Id, Part};
+
+/// How long a part may take to answer.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// How many commands may wait for their owner.
+pub(crate) const QUEUE: usize = 16;
+
+/// The ways to change a system's power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ResetType {
+    /// Power on.
+    On,
+    /// Power off at once.
+    ForceOff,
+    /// Ask the operating system to shut down, then power off.
+    GracefulShutdown,
+    /// Ask the operating system to start again.
+    GracefulRestart,
+    /// Power off at once, then on.
+    ForceRestart,
+    /// Power on, whatever the state.
+    ForceOn,
+    /// Press the power button.
+    PushPowerButton,
+    /// Take the power away for a while.
+    PowerCycle,
+}
+
+impl ResetType {
+    /// All of them.
+    pub const ALL: [Self; 8] = [
+        Self::On,
+        Self::ForceOff,
+        Self::GracefulShutdown,
+        Self::GracefulRestart,
+        Self::ForceRestart,
+        Self::ForceOn,
+        Self::PushPowerButton,
+        Self::PowerCycle,
+    ];
+
+    /// The word for it, as Redfish writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::On => "On",
+            Self::ForceOff => "ForceOff",
+            Self::GracefulShutdown => "GracefulShutdown",
+            Self::GracefulRestart => "GracefulRestart",
+            Self::ForceRestart => "ForceRestart",
+            Self::ForceOn => "ForceOn",
+            Self::PushPowerButton => "PushPowerButton",
+            Self::PowerCycle => "PowerCycle",
+        }
+    }
+}
+
+/// Why a command was not carried out.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum CommandError {
+    /// There is no such part.
+    #[error("there is no {part}")]
+    Unknown {
+        /// The part that was asked for.
+        part: Part,
+    },
+    /// The part cannot do that.
+    #[error("{part} cannot do `{what}`")]
+    Unsupported {
+        /// The part.
+        part: Part,
+        /// What was asked.
+        what: &'static str,
+    },
+    /// The configuration forbids it.
+    #[error("`{what}` on {part} is not allowed: `{key}` is not set")]
+    Refused {
+        /// The part.
+        part: Part,
+        /// What was asked.
+        what: &'static str,
+        /// The configuration key that would allow it.
+        key: &'static str,
+    },
+    /// The value cannot be taken.
+    #[error("`{value}` is no {what}: {reason}")]
+    Invalid {
+        /// What was to be set.
+        what: &'static str,
+        /// The value.
+        value: String,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// Too many commands wait already, or another one is under way.
+    #[error("{part} is busy")]
+    Busy {
+        /// The part.
+        part: Part,
+    },
+    /// The part did not answer in time; whether it acted is not known.
+    #[error("{part} did not answer in time")]
+    Timeout {
+        /// The part.
+        part: Part,
+    },
+    /// It was tried and did not work.
+    #[error("{part} failed: {reason}")]
+    Failed {
+        /// The part.
+        part: Part,
+        /// What went wrong.
+        reason: String,
+    },
+}
+
+/// A change of settings.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Setting {
+    AssetTag(String),
+    HostName(String),
+    LocationIndicator(bool),
+}
+
+/// A command to the owner of a part, with the way for the answer.
+#[derive(Debug)]
+pub(crate) struct Command<C> {
+    pub(crate) part: Part,
+    pub(crate) what: C,
+    pub(crate) answer: oneshot::Sender<Result<(), CommandError>>,
+}
+
+/// Where commands go. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Commands {
+    pub(crate) power: mpsc::Sender<Command<ResetType>>,
+    pub(crate) settings: mpsc::Sender<Command<Setting>>,
+}
+
+impl Commands {
+    /// Changes the power of `system`. Returns when the change has begun; the
+    /// model's power state follows it.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn reset(
+        &self,
+        system: &str,
+        kind: ResetType,
+    ) -> Result<(), CommandError> {
+        let part = Part::System(Id::from(system));
+        send(&self.power, part, kind).await
+    }
+
+    /// Keeps what the owner's books call `part`.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn set_asset_tag(
+        &self,
+        part: Part,
+        tag: String,
+    ) -> Result<(), CommandError> {
+        send(&self.settings, part, Setting::AssetTag(tag)).await
+    }
+
+    /// Keeps the host name of `part`.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn set_host_name(
+        &self,
+        part: Part,
+        name: String,
+    ) -> Result<(), CommandError> {
+        send(&self.settings, part, Setting::HostName(name)).await
+    }
+
+    /// Lets `part` show somebody in the room where it is.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn set_indicator(
+        &self,
+        part: Part,
+        active: bool,
+    ) -> Result<(), CommandError> {
+        send(&self.settings, part, Setting::LocationIndicator(active)).await
+    }
+}
+
+async fn send<C>(
+    queue: &mpsc::Sender<Command<C>>,
+    part: Part,
+    what: C,
+) -> Result<(), CommandError> {
+    let (answer, answered) = oneshot::channel();
+    let command = Command { part: part.clone(), what, answer };
+    queue.try_send(command).map_err(|error| match error {
+        mpsc::error::TrySendError::Full(_) => {
+            CommandError::Busy { part: part.clone() }
+        }
+        mpsc::error::TrySendError::Closed(_) => stopped(&part),
+    })?;
+    match timeout(DEADLINE, answered).await {
+        Ok(Ok(result)) => result,
+        Ok(Err(_)) => Err(stopped(&part)),
+        Err(_) => Err(CommandError::Timeout { part }),
+    }
+}
+
+fn stopped(part: &Part) -> CommandError {
+    let reason = "the agent is stopping".to_owned();
+    CommandError::Failed { part: part.clone(), reason }
+}

@@ -1,0 +1,336 @@
+//! What the agent knows: drivers post into it, everyone else reads snapshots.
+
+mod health;
+mod inventory;
+mod quantity;
+mod reading;
+mod settings;
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use arc_swap::ArcSwap;
+use tokio::{sync::broadcast, time::Instant};
+
+pub use self::{
+    health::Health,
+    inventory::{
+        Architecture, Battery, BitWidth, BoardIdentity, Chassis, ChassisKind,
+        Drive, Fan, Inventory, IpAddress, LinkState, Manager, MediaType,
+        MemoryKind, MemoryModule, NetworkInterface, OperatingSystem, Origin,
+        PhysicalContext, PowerSupply, Processor, Protocol, Sensor, Storage,
+        SupplyKind, System, SystemKind, Thresholds,
+    },
+    quantity::{
+        Amperes, Celsius, Hertz, Percent, Quantity, Rpm, SensorKind, Volts,
+        Watts,
+    },
+    reading::{Quality, Reading, Sample},
+    settings::{Part, PartSettings, Settings},
+};
+
+/// The id of a part: unique among its kind in one agent, and a segment of its
+/// URI. Sensors share one name space over all chassis.
+pub type Id = Arc<str>;
+
+/// How many changes a slow listener may fall behind before it loses some.
+const CHANGES: usize = 256;
+
+/// Whether a system has power.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PowerState {
+    /// It runs.
+    On,
+    /// It is off.
+    Off,
+    /// It is on its way up.
+    PoweringOn,
+    /// It is on its way down.
+    PoweringOff,
+}
+
+/// What a running operating system says of itself.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Vitals {
+    /// Time since the system started.
+    pub uptime: Duration,
+    /// Runnable tasks, averaged over 1, 5 and 15 minutes.
+    pub load: [f64; 3],
+    /// Memory the system has, in bytes.
+    pub memory_total: u64,
+    /// Memory that programs can still have, in bytes.
+    pub memory_available: u64,
+}
+
+/// What changed; a listener reads the new state from a snapshot.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Change {
+    /// Parts came, went, or became different.
+    Inventory,
+    /// A setting of a part.
+    Settings(Part),
+    /// The power state of the system.
+    Power(Id),
+    /// New values of these sensors.
+    Readings(Arc<[Id]>),
+    /// A sensor became trustworthy, stale or failed.
+    Quality(Id),
+}
+
+/// All that is known at one moment.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// Grows with each change of anything.
+    pub version: u64,
+    /// Grows with each change of what is not live: inventory, settings and
+    /// power states. What was made from these stays valid as long as this
+    /// number does.
+    pub fixed_version: u64,
+    /// The parts.
+    pub inventory: Arc<Inventory>,
+    /// What people set.
+    pub settings: Arc<Settings>,
+    /// The last reading of each sensor, by the sensor's id.
+    pub readings: Arc<BTreeMap<Id, Reading>>,
+    /// The power state of each system, by its id.
+    pub power: Arc<BTreeMap<Id, PowerState>>,
+    /// What the operating system of each system says, by the system's id.
+    pub vitals: Arc<BTreeMap<Id, Vitals>>,
+}
+
+impl Snapshot {
+    /// The system `id`.
+    #[must_use]
+    pub fn system(&self, id: &str) -> Option<&System> {
+        self.inventory.systems.iter().find(|s| &*s.id == id)
+    }
+
+    /// The chassis `id`.
+    #[must_use]
+    pub fn chassis(&self, id: &str) -> Option<&Chassis> {
+        self.inventory.chassis.iter().find(|c| &*c.id == id)
+    }
+
+    /// The last reading of the sensor `id`.
+    #[must_use]
+    pub fn reading(&self, id: &str) -> Option<&Reading> {
+        self.readings.get(id)
+    }
+
+    /// The power state of the system `id`; a system nobody said anything
+    /// about is on.
+    #[must_use]
+    pub fn power_state(&self, id: &str) -> PowerState {
+        self.power.get(id).copied().unwrap_or(PowerState::On)
+    }
+}
+
+/// The agent's knowledge. Cheap to clone; all clones are one.
+#[derive(Clone, Debug)]
+pub struct Model {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    now: ArcSwap<Snapshot>,
+    /// Writers take turns, so that no change is lost.
+    writing: Mutex<()>,
+    changes: broadcast::Sender<Change>,
+}
+
+impl Default for Model {
+    fn default() -> Self {
+        Self::new(Inventory::default(), Settings::default())
+    }
+}
+
+impl Model {
+    /// A model of these parts with these settings, and no readings yet.
+    #[must_use]
+    pub fn new(inventory: Inventory, settings: Settings) -> Self {
+        let mut snapshot = Snapshot { version: 1, ..Snapshot::default() };
+        snapshot.fixed_version = 1;
+        snapshot.inventory = Arc::new(inventory);
+        snapshot.settings = Arc::new(settings);
+        let (changes, _) = broadcast::channel(CHANGES);
+        let now = ArcSwap::from_pointee(snapshot);
+        let inner = Inner { now, writing: Mutex::new(()), changes };
+        Self { inner: Arc::new(inner) }
+    }
+
+    /// What is known now.
+    #[must_use]
+    pub fn snapshot(&self) -> Arc<Snapshot> {
+        self.inner.now.load_full()
+    }
+
+    /// What changes from now on. A listener that falls behind is told how
+    /// much it missed, and reads a snapshot.
+    #[must_use]
+    pub fn changes(&self) -> broadcast::Receiver<Change> {
+        self.inner.changes.subscribe()
+    }
+
+    /// Takes new readings.
+    pub fn post(&self, samples: Vec<Sample>) {
+        if samples.is_empty() {
+            return;
+        }
+        let ids: Arc<[Id]> = samples.iter().map(|s| s.id.clone()).collect();
+        let mut changes = vec![Change::Readings(ids)];
+        self.write(|next| {
+            let readings = Arc::make_mut(&mut next.readings);
+            for sample in samples {
+                let Sample { id, reading } = sample;
+                let before = readings.insert(id.clone(), reading.clone());
+                let before = before.map(|r| r.quality);
+                if before.is_some_and(|before| before != reading.quality) {
+                    changes.push(Change::Quality(id));
+                }
+            }
+            changes
+        });
+    }
+
+    /// Marks as stale what is older than its driver promised.
+    pub fn expire(&self, now: Instant) {
+        let overdue: Vec<Id> = self
+            .snapshot()
+            .readings
+            .iter()
+            .filter(|(_, reading)| reading.is_overdue(now))
+            .map(|(id, _)| id.clone())
+            .collect();
+        if overdue.is_empty() {
+            return;
+        }
+        self.write(|next| {
+            let readings = Arc::make_mut(&mut next.readings);
+            let mut changes = Vec::new();
+            for id in overdue {
+                // A driver may have been faster.
+                if let Some(reading) = readings.get_mut(&id)
+                    && reading.is_overdue(now)
+                {
+                    reading.quality = Quality::Stale;
+                    changes.push(Change::Quality(id));
+                }
+            }
+            changes
+        });
+    }
+
+    /// Takes what an operating system says of itself.
+    pub fn post_vitals(&self, system: &Id, vitals: Vitals) {
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.vitals);
+            all.insert(system.clone(), vitals);
+            Vec::new()
+        });
+    }
+
+    /// Takes a system's power state.
+    pub fn post_power(&self, system: &Id, state: PowerState) {
+        if self.snapshot().power.get(system) == Some(&state) {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.power);
+            all.insert(system.clone(), state);
+            next.fixed_version += 1;
+            vec![Change::Power(system.clone())]
+        });
+    }
+
+    /// Replaces the inventory where it is different; readings of sensors that
+    /// are gone are forgotten.
+    pub fn update_inventory(&self, inventory: Inventory) {
+        if *self.snapshot().inventory == inventory {
+            return;
+        }
+        self.write(|next| {
+            let sensors = inventory.chassis.iter().flat_map(|c| &c.sensors);
+            let known: Vec<Id> = sensors.map(|s| s.id.clone()).collect();
+            Arc::make_mut(&mut next.readings)
+                .retain(|id, _| known.contains(id));
+            next.inventory = Arc::new(inventory);
+            next.fixed_version += 1;
+            vec![Change::Inventory]
+        });
+    }
+
+    /// Takes the settings of `part`.
+    pub(crate) fn update_settings(&self, part: &Part, settings: Settings) {
+        self.write(|next| {
+            next.settings = Arc::new(settings);
+            next.fixed_version += 1;
+            vec![Change::Settings(part.clone())]
+        });
+    }
+
+    fn write(&self, change: impl FnOnce(&mut Snapshot) -> Vec<Change>) {
+        let writing = self.inner.writing.lock();
+        let _turn = writing.unwrap_or_else(PoisonError::into_inner);
+        let mut next = Snapshot::clone(&self.inner.now.load());
+        next.version += 1;
+        let changes = change(&mut next);
+        self.inner.now.store(Arc::new(next));
+        for change in changes {
+            // Without a listener there is nobody to tell.
+            let _ = self.inner.changes.send(change);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn sample(id: &str, value: f64) -> Sample {
+        let celsius = Quantity::from(Celsius(value));
+        Sample::good(&id.into(), celsius, Duration::from_secs(5))
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_reading_that_is_not_renewed_goes_stale_and_keeps_its_value() {
+        let model = Model::default();
+        let mut changes = model.changes();
+        model.post(vec![sample("cpu", 40.0)]);
+        model.expire(Instant::now() + Duration::from_secs(4));
+        let quality =
+            |m: &Model| m.snapshot().reading("cpu").unwrap().quality.clone();
+        assert_eq!(quality(&model), Quality::Good);
+        model.expire(Instant::now() + Duration::from_secs(6));
+        assert_eq!(quality(&model), Quality::Stale);
+        let value = model.snapshot().reading("cpu").unwrap().value;
+        assert_eq!(value, Some(Celsius(40.0).into()));
+        assert!(matches!(changes.try_recv(), Ok(Change::Readings(_))));
+        assert_eq!(changes.try_recv(), Ok(Change::Quality("cpu".into())));
+    }
+
+    #[test]
+    fn a_snapshot_does_not_change_in_the_readers_hand() {
+        let model = Model::default();
+        model.post(vec![sample("cpu", 40.0)]);
+        let before = model.snapshot();
+        model.post(vec![sample("cpu", 50.0)]);
+        let value = |s: &Snapshot| s.reading("cpu").unwrap().value;
+        assert_eq!(value(&before), Some(Celsius(40.0).into()));
+        assert_eq!(value(&model.snapshot()), Some(Celsius(50.0).into()));
+        assert_eq!(before.fixed_version, model.snapshot().fixed_version);
+    }
+
+    #[test]
+    fn the_readings_of_a_sensor_leave_with_it() {
+        let model = Model::default();
+        model.post(vec![sample("cpu", 40.0)]);
+        let chassis = vec![Chassis { id: "host".into(), ..Chassis::default() }];
+        model.update_inventory(Inventory { chassis, ..Inventory::default() });
+        assert_eq!(model.snapshot().reading("cpu"), None);
+        assert_eq!(model.snapshot().fixed_version, 2);
+    }
+}
