@@ -49,7 +49,7 @@ step_system() {
     need ip iproute2
     need npm npm
     need chromium chromium
-    conformance/system.sh
+    python3 conformance/system.py
 }
 
 need_binaries() {

@@ -1,0 +1,336 @@
+#!/usr/bin/env python3
+"""The whole product as its user has it: `./dev up`, every door, plugs pulled.
+
+Prints one line a check and closes with `N passed, N failed`. Needs root for
+the check that cuts a network; says so and skips that one otherwise.
+"""
+
+import base64
+import json
+import os
+import shutil
+import signal
+import ssl
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+STATE = Path(os.environ.get("ONPREM_DIR", ROOT / ".cache/system"))
+BIN = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
+OFFLINE_WITHIN = 60.0  # seconds; the product's promise
+
+
+class Fleet:
+    """What `./dev up` left running, seen through the CLI and HTTP."""
+
+    def __init__(self):
+        self.env = dict(os.environ, ONPREM_DIR=str(STATE), NO_COLOR="1")
+        for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+            self.env.pop(name, None)
+
+    def up(self):
+        out = run("./dev", "up", "--detach", env=self.env)
+        for line in (STATE / "env").read_text().splitlines():
+            name, _, value = line.removeprefix("export ").partition("=")
+            self.env[name] = value.strip("'")
+        return out
+
+    def down(self):
+        run("./dev", "down", env=self.env)
+
+    def cli(self, *args):
+        return run(BIN / "onprem", *args, env=self.env)
+
+    def devices(self):
+        listed = json.loads(self.cli("get", "devices", "-o", "json"))
+        return {device["name"]: device for device in listed}
+
+    def pid(self, name):
+        return int((STATE / f"{name}.pid").read_text())
+
+    def redfish(self, path):
+        """GETs a resource of this host's agent, directly."""
+        login = f"{self.env['BMC_USER']}:{self.env['BMC_PASSWORD']}"
+        request = urllib.request.Request(
+            self.env["BMC_URL"] + path,
+            headers={
+                "Authorization": "Basic "
+                + base64.b64encode(login.encode()).decode()
+            },
+        )
+        trust = ssl.create_default_context()
+        trust.check_hostname = False
+        trust.verify_mode = ssl.CERT_NONE
+        with urllib.request.urlopen(request, context=trust, timeout=10) as r:
+            return json.load(r)
+
+    def page(self, path):
+        """GETs a console page with the API token."""
+        request = urllib.request.Request(
+            self.env["ONPREM_URL"] + path,
+            headers={
+                "Authorization": f"Bearer {self.env['ONPREM_TOKEN']}",
+                "Accept": "text/html",
+            },
+        )
+        with urllib.request.urlopen(request, timeout=10) as response:
+            return response.read().decode()
+
+
+class Skip(Exception):
+    """The check cannot be made on this machine."""
+
+
+def run(*command, env, fail=True):
+    done = subprocess.run(
+        [str(word) for word in command],
+        env=env, cwd=ROOT, text=True, capture_output=True, timeout=900,
+    )
+    if fail and done.returncode != 0:
+        raise AssertionError(
+            f"{' '.join(map(str, command))} ended with {done.returncode}: "
+            f"{done.stderr[-2000:]}"
+        )
+    return done.stdout
+
+
+def wait(what, seconds, condition):
+    """Waits until `condition` holds; returns how long that took."""
+    began = time.monotonic()
+    while not condition():
+        if time.monotonic() - began > seconds:
+            raise AssertionError(f"{what}: not within {seconds} s")
+        time.sleep(0.5)
+    return time.monotonic() - began
+
+
+def first_line(*paths):
+    for path in paths:
+        try:
+            text = Path(path).read_bytes().replace(b"\0", b"").decode().strip()
+        except OSError:
+            continue
+        if text:
+            return text
+    return None
+
+
+# The checks, in their order: each gets the fleet and may return a remark.
+
+
+def the_first_row_is_this_machine(fleet):
+    table = fleet.cli("get", "devices").splitlines()
+    row = [cell.strip() for cell in table[5].strip("│ ").split("┆")]
+    header = [cell.strip() for cell in table[1].strip("│ ").split("┆")]
+    assert header == [
+        "id", "name", "manufacturer", "model", "uuid", "lastIpAddr", "tainted",
+    ], header
+    device = dict(zip(header, row))
+    system = fleet.redfish("/redfish/v1/Systems/host")
+    assert device["uuid"] == system["UUID"].lower(), (device, system["UUID"])
+    assert device["model"] == system["Model"], device
+    assert device["manufacturer"] == system["Manufacturer"], device
+    board = first_line(
+        "/sys/class/dmi/id/product_name", "/proc/device-tree/model"
+    )
+    if board:
+        assert device["model"] in board, (device["model"], board)
+    links = json.loads(run("ip", "-j", "address", env=fleet.env))
+    own = {
+        address["local"]
+        for link in links for address in link.get("addr_info", [])
+    }
+    assert device["lastIpAddr"] in own, (device["lastIpAddr"], own)
+    return f"{device['manufacturer']} {device['model']} {device['lastIpAddr']}"
+
+
+def redfish_says_what_the_kernel_says(fleet):
+    system = fleet.redfish("/redfish/v1/Systems/host")
+    kib = int(
+        next(
+            line for line in Path("/proc/meminfo").read_text().splitlines()
+            if line.startswith("MemTotal")
+        ).split()[1]
+    )
+    gib = system["MemorySummary"]["TotalSystemMemoryGiB"]
+    assert abs(gib - kib / 1024 / 1024) < 0.1, (gib, kib)
+    links = json.loads(run("ip", "-j", "address", env=fleet.env))
+    expected = {
+        link["ifname"]: link for link in links
+        if link["link_type"] == "ether" and link["operstate"] == "UP"
+        and "master" not in link
+    }
+    found = fleet.redfish("/redfish/v1/Systems/host/EthernetInterfaces")
+    named = {m["@odata.id"].rsplit("/", 1)[1]: m for m in found["Members"]}
+    for name, link in expected.items():
+        resource = fleet.redfish(named[name]["@odata.id"])
+        assert resource["MACAddress"].lower() == link["address"], resource
+        v4 = {a["local"] for a in link["addr_info"] if a["family"] == "inet"}
+        assert {a["Address"] for a in resource["IPv4Addresses"]} == v4
+    sensors = 0
+    for number in range(64):
+        zone = Path(f"/sys/class/thermal/thermal_zone{number}/temp")
+        sensors += zone.exists()
+    sensors += len(list(Path("/sys/class/hwmon").glob("hwmon*/*_input"))) \
+        if Path("/sys/class/hwmon").exists() else 0
+    members = fleet.redfish("/redfish/v1/Chassis/host/Sensors")["Members"]
+    assert len(members) >= (1 if sensors else 0), (sensors, members)
+    return f"{len(expected)} links, {sensors} kernel sensors"
+
+
+def redfishtool_works_directly_and_through_the_proxy(fleet):
+    out = run(
+        sys.executable, "conformance/run.py", "proxy",
+        "--onprem", BIN / "onprem", "--device", "c001-b8-n01",
+        "--user", "admin", "--password-file",
+        STATE / "c001-b8-n01/initial-password",
+        env=fleet.env,
+    )
+    print(out, end="")
+    assert "0 failed" in out.splitlines()[-1], out.splitlines()[-1]
+
+
+def the_console_passes_in_a_browser(fleet):
+    env = dict(
+        fleet.env,
+        ONPREM_USER="admin",
+        ONPREM_PASSWORD_FILE=str(STATE / "fleet/initial-password"),
+        ONPREM_DEVICE="c001-b8-n02",
+    )
+    out = run("conformance/browser/run.sh", env=env)
+    print(out, end="")
+    assert ", 0 failed" in out.splitlines()[-1], out.splitlines()[-1]
+
+
+def nothing_acknowledged_is_lost_when_the_fleet_is_killed(fleet):
+    names = []
+    for number in range(5):
+        name = f"renamed-{number}"
+        fleet.cli("set", "device", "c001-b8-n01" if not names else names[-1],
+                  f"name={name}")
+        names.append(name)
+        fleet.cli("token", "create")
+        os.kill(fleet.pid("fleet"), signal.SIGKILL)
+        wait("the fleet's end", 5, lambda: not alive(fleet.pid("fleet")))
+        fleet.up()
+        assert name in fleet.devices(), fleet.devices()
+    fleet.cli("set", "device", names[-1], "name=c001-b8-n01")
+    seconds = wait(
+        "all devices online again", 60,
+        lambda: all(d["state"] == "online" for d in fleet.devices().values()),
+    )
+    return f"5 kills; all online {seconds:.1f} s after the last"
+
+
+def a_cut_network_shows_as_offline_and_comes_back(fleet):
+    if os.geteuid() != 0 or not shutil.which("ip"):
+        raise Skip("needs root and `ip`")
+    space, near, far = "onprem-cut", "10.213.7.1", "10.213.7.2"
+    state = STATE / "cut"
+    shutil.rmtree(state, ignore_errors=True)
+    state.mkdir(parents=True)
+    token = state / "token"
+    token.write_text(fleet.cli("token", "create"))
+    token.chmod(0o600)
+    ip = lambda *words: run("ip", *words, env=fleet.env)
+    # The fleet listens on loopback: a relay at the near end of the wire
+    # carries the agent's connection to it.
+    devices = json.loads((STATE / "fleet/addresses.json").read_text())
+    port = devices["devices"].rsplit(":", 1)[1]
+    ip("netns", "add", space)
+    relay = agent = None
+    try:
+        ip("link", "add", "onprem-near", "type", "veth",
+           "peer", "name", "onprem-far", "netns", space)
+        ip("address", "add", f"{near}/24", "dev", "onprem-near")
+        ip("link", "set", "onprem-near", "up")
+        ip("-n", space, "address", "add", f"{far}/24", "dev", "onprem-far")
+        ip("-n", space, "link", "set", "onprem-far", "up")
+        ip("-n", space, "link", "set", "lo", "up")
+        relay = subprocess.Popen([
+            sys.executable, str(ROOT / "conformance/relay.py"),
+            near, port, "127.0.0.1", port,
+        ])
+        agent = subprocess.Popen(
+            ["ip", "netns", "exec", space, str(BIN / "onprem-bmc"),
+             "--state-dir", str(state / "bmc"),
+             "--board", "bmc/boards/sim-blade.toml", "--name", "cut-blade",
+             "--serial-number", "cut-1", "--listen", "127.0.0.1:0",
+             "--metrics-listen", "127.0.0.1:0",
+             "--fleet-url", f"https://{near}:{port}",
+             "--join-token-file", str(token)],
+            env=fleet.env, cwd=ROOT,
+            stdout=subprocess.DEVNULL, stderr=(state / "log").open("w"),
+        )
+        online = lambda: (
+            fleet.devices().get("cut-blade", {}).get("state") == "online"
+        )
+        wait("the agent online", 30, online)
+        ip("link", "set", "onprem-near", "down")
+        off = wait("offline in the CLI", OFFLINE_WITHIN, lambda: not online())
+        assert "offline" in fleet.page("/devices/cut-blade").lower()
+        ip("link", "set", "onprem-near", "up")
+        back = wait("online again", 120, online)
+    finally:
+        for process in (agent, relay):
+            if process:
+                process.terminate()
+                process.wait(20)
+        ip("netns", "delete", space)
+    fleet.cli("delete", "device", "cut-blade", "--yes")
+    return f"offline after {off:.0f} s, back {back:.0f} s after the cable"
+
+
+CHECKS = [
+    the_first_row_is_this_machine,
+    redfish_says_what_the_kernel_says,
+    redfishtool_works_directly_and_through_the_proxy,
+    the_console_passes_in_a_browser,
+    nothing_acknowledged_is_lost_when_the_fleet_is_killed,
+    a_cut_network_shows_as_offline_and_comes_back,
+]
+
+
+def alive(pid):
+    """Whether a process runs; one that nobody waited for yet does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split(")")[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def main():
+    wanted = sys.argv[1:]
+    shutil.rmtree(STATE, ignore_errors=True)
+    fleet = Fleet()
+    passed = failed = skipped = 0
+    try:
+        print(fleet.up(), flush=True)
+        for check in CHECKS:
+            name = check.__name__.replace("_", " ")
+            if wanted and check.__name__ not in wanted:
+                continue
+            try:
+                remark = check(fleet)
+            except Skip as reason:
+                skipped += 1
+                print(f"skip  {name}: {reason}", flush=True)
+            except Exception as error:  # the run goes on with the next check
+                failed += 1
+                print(f"FAIL  {name}: {error!r}", flush=True)
+            else:
+                passed += 1
+                print(f"ok    {name}" + (f": {remark}" if remark else ""),
+                      flush=True)
+    finally:
+        fleet.down()
+    print(f"{passed} passed, {failed} failed, {skipped} skipped")
+    sys.exit(1 if failed or not passed else 0)
+
+
+if __name__ == "__main__":
+    main()
