@@ -39,11 +39,14 @@ impl Xid {
         static COUNTER: LazyLock<AtomicU32> =
             LazyLock::new(|| AtomicU32::new(rand::random()));
         let now = u32::try_from(chrono::Utc::now().timestamp()).unwrap_or(0);
-        let count = COUNTER.fetch_add(1, Ordering::Relaxed).to_be_bytes();
-        let [a, b, c, d] = now.to_be_bytes();
-        let [e, f, g, h, i] = *PROCESS;
-        let [_, j, k, l] = count;
-        Self([a, b, c, d, e, f, g, h, i, j, k, l])
+        let count = COUNTER.fetch_add(1, Ordering::Relaxed);
+        let mut id = [0; 12];
+        let (time, rest) = id.split_at_mut(4);
+        let (process, counter) = rest.split_at_mut(5);
+        time.copy_from_slice(&now.to_be_bytes());
+        process.copy_from_slice(&*PROCESS);
+        counter.copy_from_slice(&count.to_be_bytes()[1..]);
+        Self(id)
     }
 }
 
