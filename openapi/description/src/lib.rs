@@ -22,8 +22,9 @@
 //! | an operation | `x-onprem-action` | `{label, danger, confirm, bulk, states, field, icon, order, hidden}` |
 //! | an operation or its path | `x-onprem-live` | topic of `/v1/events/stream` |
 //! | a path or tag | `x-onprem-empty` | `{text, command}` |
-//! | an operation | `x-onprem-cli` | `{verb, noun, aliases, positional, hidden}` |
+//! | an operation | `x-onprem-cli` | `{verb, aliases, positional, words, print, hidden}` |
 
+mod command;
 mod format;
 #[cfg(test)]
 mod json_path;
@@ -38,6 +39,7 @@ use std::sync::LazyLock;
 
 use serde_json::Value;
 
+pub use command::query_flags;
 pub use format::Format;
 pub use model::*;
 pub use words::{kebab, title};

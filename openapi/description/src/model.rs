@@ -351,18 +351,32 @@ pub enum Confirm {
 }
 
 /// How the command line calls an operation.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct Cli {
-    /// `get`, `power`; none: only under `onprem api`.
+    /// Its own command, of one word or two: `power`, `token create`.
     pub verb: Option<String>,
-    /// The thing, where it is not the resource's word.
-    pub noun: Option<String>,
     /// Other words for the verb.
     pub aliases: Vec<String>,
-    /// Body fields that are given without a flag.
+    /// What is given without a flag, in order: path variables and body fields;
+    /// one of them may take many (`device...`).
     pub positional: Vec<String>,
+    /// Words for the values of the positional field: `off` for `ForceOff`.
+    pub words: Vec<(String, Value)>,
+    /// The one property to print: a secret that was made.
+    pub print: Option<String>,
     /// Not offered.
     pub hidden: bool,
+}
+
+/// Something given to a command without a flag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positional {
+    /// Of the path's variable or the body's field.
+    pub name: String,
+    /// It is a variable of the path.
+    pub in_path: bool,
+    /// It may be given more than once.
+    pub many: bool,
 }
 
 impl PageModel {
@@ -524,6 +538,32 @@ impl Operation {
     #[must_use]
     pub fn reads(&self) -> bool {
         self.method == "GET" || self.method == "HEAD"
+    }
+
+    /// What is given without a flag: the path's variables, unless the
+    /// overlay says it.
+    #[must_use]
+    pub fn positional(&self) -> Vec<Positional> {
+        let declared = &self.cli.positional;
+        let mut names: Vec<(String, bool)> = declared
+            .iter()
+            .map(|name| match name.strip_suffix("...") {
+                Some(name) => (name.to_owned(), true),
+                None => (name.clone(), false),
+            })
+            .collect();
+        let variables = self.path_parameters.iter().map(|p| &p.name);
+        for name in variables {
+            if !names.iter().any(|(known, _)| known == name) {
+                names.push((name.clone(), false));
+            }
+        }
+        let path =
+            |name: &str| self.path_parameters.iter().any(|p| p.name == name);
+        names
+            .into_iter()
+            .map(|(name, many)| Positional { in_path: path(&name), name, many })
+            .collect()
     }
 
     /// Its path with the variables replaced, in their order, and each escaped.

@@ -1,5 +1,7 @@
 //! Words made from other words.
 
+use std::fmt::Write as _;
+
 /// `DeviceSensor`, `device_sensor` → `device-sensor`.
 #[must_use]
 pub fn kebab(text: &str) -> String {
@@ -67,7 +69,8 @@ pub(crate) fn escape(text: &str) -> String {
         if plain && !(byte == b'.' && text.bytes().all(|b| b == b'.')) {
             out.push(char::from(byte));
         } else {
-            out.push_str(&format!("%{byte:02X}"));
+            // Writing to a string cannot fail.
+            let _ = write!(out, "%{byte:02X}");
         }
     }
     out
@@ -85,9 +88,7 @@ fn words(text: &str) -> Vec<String> {
     let mut before = ' ';
     let mut fresh = true;
     for letter in text.chars() {
-        if !letter.is_alphanumeric() {
-            fresh = true;
-        } else {
+        if letter.is_alphanumeric() {
             let turns = letter.is_uppercase() && before.is_lowercase();
             if fresh || turns {
                 words.push(String::new());
@@ -96,6 +97,8 @@ fn words(text: &str) -> Vec<String> {
                 word.extend(letter.to_lowercase());
             }
             fresh = false;
+        } else {
+            fresh = true;
         }
         before = letter;
     }

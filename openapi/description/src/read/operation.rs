@@ -192,11 +192,10 @@ fn action(
     };
     let confirm = match text("confirm") {
         Some("none") => Confirm::None,
-        Some("click") => Confirm::Click,
         Some("name") => Confirm::Name,
         Some("second person") => Confirm::SecondPerson,
         None if danger == Danger::None => Confirm::None,
-        None => Confirm::Click,
+        Some("click") | None => Confirm::Click,
         Some(other) => {
             unknown("confirm", other);
             Confirm::Name
@@ -223,9 +222,15 @@ fn cli(facts: Option<&Value>) -> Cli {
     let text = |key: &str| fact(key)?.as_str().map(str::to_owned);
     Cli {
         verb: text("verb"),
-        noun: text("noun"),
         aliases: strings(fact("aliases")),
         positional: strings(fact("positional")),
+        words: fact("words")
+            .and_then(Value::as_object)
+            .into_iter()
+            .flatten()
+            .map(|(word, value)| (word.clone(), value.clone()))
+            .collect(),
+        print: text("print"),
         hidden: fact("hidden") == Some(&Value::Bool(true)),
     }
 }

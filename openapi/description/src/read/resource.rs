@@ -34,8 +34,9 @@ pub(crate) fn read(
     let literal = resource.path.rsplit('/').find(|s| !s.starts_with('{'));
     resource.segment = literal.unwrap_or_default().to_owned();
     name(&mut resource, noun);
-    let tags = resource.operations().flat_map(|o| o.tags.clone()).collect();
-    facts(document, &mut resource, tags);
+    let tags: Vec<_> =
+        resource.operations().flat_map(|o| o.tags.clone()).collect();
+    facts(document, &mut resource, &tags);
     properties(document, &mut resource, problems);
     resource
 }
@@ -89,7 +90,7 @@ fn name(resource: &mut Resource, noun: &str) {
 }
 
 /// What is said of the path or of a tag.
-fn facts(document: &Value, resource: &mut Resource, tags: Vec<String>) {
+fn facts(document: &Value, resource: &mut Resource, tags: &[String]) {
     let item = document.get("paths").and_then(|p| p.get(&resource.path));
     let tag = document.get("tags").and_then(Value::as_array).and_then(|all| {
         all.iter().find(|tag| {
