@@ -1,0 +1,120 @@
+//! The fleet's one API: a file for each resource.
+
+mod account;
+mod api_token;
+mod audit_record;
+mod call;
+mod device;
+mod event;
+mod join_token;
+mod live;
+mod page;
+mod session;
+mod system;
+mod task;
+
+use dropshot::{
+    ApiDescription, ApiDescriptionRegisterError, EndpointTagPolicy, TagConfig,
+    TagDetails, semver::Version,
+};
+
+pub use self::{
+    account::{Account, AccountCreate, AccountFilter, AccountUpdate},
+    api_token::{ApiToken, ApiTokenCreate, ApiTokenCreated, ApiTokenFilter},
+    audit_record::{AuditRecord, AuditRecordFilter},
+    call::{Anyone, Call},
+    device::{
+        Device, DeviceFilter, DeviceState, DeviceUpdate, Health, PendingKey,
+        PowerState, ResetType,
+    },
+    event::{Event, EventFilter, EventKind, Severity},
+    join_token::{
+        JoinToken, JoinTokenCreate, JoinTokenCreated, JoinTokenFilter,
+    },
+    live::{
+        DeviceFan, DeviceNetworkInterface, DevicePower, DeviceSensor,
+        DeviceSystem, PartFilter, PowerSupply, SensorFilter,
+    },
+    page::{Key, Listed, Page},
+    session::{Credential, Identity, LoggedIn, Login},
+    system::{Overview, ServerHealth, Version as ServerVersion},
+    task::{Task, TaskFilter, TaskState, TaskStep},
+};
+use crate::Fleet;
+
+/// The tags of the document, and what each holds.
+const TAGS: &[(&str, &str)] = &[
+    ("accounts", "People and programs that may come in."),
+    ("api-tokens", "What programs prove themselves with."),
+    ("audit-records", "Who did what, and what came of it."),
+    ("device-fans", "The fans of one device, live."),
+    ("device-network-interfaces", "The network of one device, live."),
+    ("device-power", "What one device draws, live."),
+    ("device-sensors", "The readings of one device, live."),
+    ("device-system", "The computer that a device is, live."),
+    ("devices", "The machines that an agent runs on."),
+    ("events", "What happened in the fleet."),
+    ("join-tokens", "What lets a new device in."),
+    ("session", "Coming in, going out, and who one is."),
+    ("system", "The fleet server itself."),
+    ("tasks", "Work that takes its time."),
+];
+
+/// Every operation of the fleet.
+///
+/// # Errors
+/// Two operations contradict each other.
+pub fn description()
+-> Result<ApiDescription<Fleet>, ApiDescriptionRegisterError> {
+    let mut api = ApiDescription::new().tag_config(TagConfig {
+        allow_other_tags: false,
+        policy: EndpointTagPolicy::ExactlyOne,
+        tags: TAGS
+            .iter()
+            .map(|(name, text)| {
+                let details = TagDetails {
+                    description: Some((*text).to_owned()),
+                    external_docs: None,
+                };
+                ((*name).to_owned(), details)
+            })
+            .collect(),
+    });
+    for register in REGISTER {
+        register(&mut api)?;
+    }
+    Ok(api)
+}
+
+type Register =
+    fn(&mut ApiDescription<Fleet>) -> Result<(), ApiDescriptionRegisterError>;
+
+const REGISTER: &[Register] = &[
+    account::register,
+    api_token::register,
+    audit_record::register,
+    device::register,
+    event::register,
+    join_token::register,
+    live::register,
+    session::register,
+    system::register,
+    task::register,
+];
+
+/// The OpenAPI document, as text.
+///
+/// # Errors
+/// Two operations contradict each other, or the document cannot be written.
+pub fn document() -> anyhow::Result<String> {
+    let api = description()?;
+    let version = Version::parse(env!("CARGO_PKG_VERSION"))?;
+    let mut definition = api.openapi("on-prem fleet", version);
+    definition
+        .description("One API for every device of an on-prem fleet.")
+        .contact_url("https://on-prem.net")
+        .license("Apache-2.0", "https://www.apache.org/licenses/LICENSE-2.0");
+    let mut text = serde_json::to_string_pretty(&definition.json()?)?;
+    text.push('\n');
+    Ok(text)
+}
