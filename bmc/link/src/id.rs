@@ -12,7 +12,7 @@ use std::{
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-/// The name space of device UUIDs: the UUIDv5 of `on-prem.net` under DNS.
+/// The name space of device UUIDs: the `UUIDv5` of `on-prem.net` under DNS.
 const DEVICES: Uuid =
     Uuid::from_u128(0x0c4e_5d0b_7a4e_5be4_9a3c_6a1f_2d94_e7b1);
 
