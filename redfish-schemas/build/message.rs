@@ -76,7 +76,7 @@ fn function(id: &str, full: &str, text: &Text) -> Result<String> {
     }
     let name = snake(id);
     Ok(format!(
-        "/// {message}\n\
+        "/// `{message}`\n\
          #[must_use]\n\
          pub fn {name}({}) -> Message {{ \
          Message::new({full:?}, {severity:?}, {message:?}, {resolution:?}, vec![{}]) }}\n",

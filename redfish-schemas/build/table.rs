@@ -2,7 +2,7 @@
 
 use crate::{
     Result,
-    csdl::{Csdl, family, local},
+    csdl::{Csdl, local},
     xml::Element,
 };
 use std::{
@@ -16,22 +16,24 @@ pub(crate) fn generate(csdl: &mut Csdl, roots: &[String]) -> Result<String> {
         Tables { csdl, objects: BTreeMap::new(), enums: BTreeSet::new() };
     let mut types = String::new();
     let mut uris = Vec::new();
-    for (index, root) in roots.iter().enumerate() {
+    let mut source = String::new();
+    for root in roots {
         let (row, patterns) = tables.resource(root)?;
-        types.push_str(&row);
-        uris.extend(patterns.into_iter().map(|pattern| (pattern, index)));
+        let name = ident("T", root);
+        writeln!(source, "static {name}: Type = {row};")?;
+        write!(types, "&{name},")?;
+        uris.extend(patterns.into_iter().map(|it| (it, name.clone())));
     }
     uris.sort();
-    let mut source =
-        format!("pub(crate) static TYPES: &[Type] = &[{types}];\n");
-    write!(source, "pub(crate) static RESOURCES: &[Resource] = &[")?;
-    for (pattern, index) in uris {
-        write!(source, "Resource {{ pattern: {pattern:?}, index: {index} }},")?;
+    writeln!(source, "static TYPES: &[&Type] = &[{types}];")?;
+    write!(source, "static RESOURCES: &[Resource] = &[")?;
+    for (pattern, name) in uris {
+        write!(source, "Resource {{ pattern: {pattern:?}, of: &{name} }},")?;
     }
     source.push_str("];\n");
     let message = tables.csdl.newest("Message.v1_0_0.Message")?;
     let message = tables.object(&message, None)?;
-    writeln!(source, "pub(crate) static MESSAGE: &Object = &{message};")?;
+    writeln!(source, "static MESSAGE: &Object = &{message};")?;
     for (name, body) in &tables.objects {
         let body = body.as_deref().unwrap_or_default();
         writeln!(source, "static {}: Object = {body};", ident("O", name))?;
@@ -99,7 +101,7 @@ impl Tables<'_> {
         let row = format!(
             "Type {{ name: {root:?}, qualified_name: {name:?}, object: &{object}, \
              uris: &{patterns:?}, insertable: {insertable}, updatable: {updatable}, \
-             deletable: {deletable}, actions: &[{actions}] }},\n"
+             deletable: {deletable}, actions: &[{actions}] }}"
         );
         Ok((row, patterns))
     }
@@ -322,8 +324,7 @@ fn deprecated(property: &Element) -> bool {
     })
 }
 
+/// The name of a static.
 fn ident(prefix: &str, name: &str) -> String {
-    let name = name.replace('.', "_").to_uppercase();
-    let family = family(&name);
-    format!("{prefix}_{family}")
+    format!("{prefix}_{}", name.replace('.', "_").to_uppercase())
 }

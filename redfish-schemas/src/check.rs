@@ -58,12 +58,12 @@ impl Check {
 
     fn address(&mut self, of: &Type, uri: &str, id: Option<&str>, above: &str) {
         let here = csdl::resource_at(uri);
-        if here.is_none_or(|it| it.resource_type().name != of.name) {
+        if here.is_none_or(|it| it.of.name != of.name) {
             self.say(above, format!("no {} lives at {uri}", of.name));
         }
         let segment = uri.trim_end_matches('/').rsplit('/').next();
-        let single = !here.is_some_and(|it| !it.pattern.ends_with('}'));
-        if single && id.is_some() && id != segment {
+        let member = here.is_none_or(|it| it.pattern.ends_with('}'));
+        if member && id.is_some() && id != segment {
             self.say(above, format!("the Id is not the end of {uri}"));
         }
     }
@@ -231,7 +231,7 @@ mod tests {
         payload["Reading"] = json!("41.5");
         payload["ReadingType"] = json!("Warmth");
         payload["Status"]["Mood"] = json!("fine");
-        payload.as_object_mut().unwrap().remove("Name");
+        payload.as_object_mut().unwrap().shift_remove("Name");
         assert_eq!(
             texts(&payload),
             [

@@ -34,6 +34,10 @@ pub struct Object {
 
 /// A property, or a parameter of an action.
 #[derive(Debug)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent facts of the schema, each with its CSDL name"
+)]
 pub struct Property {
     pub name: &'static str,
     /// What a value, or each element of a collection, is.
@@ -101,21 +105,22 @@ pub struct Action {
 pub struct Resource {
     /// `/redfish/v1/Systems/{ComputerSystemId}`.
     pub pattern: &'static str,
-    index: usize,
+    /// The type of the resources that live here.
+    pub of: &'static Type,
 }
 
 include!(concat!(env!("OUT_DIR"), "/csdl.rs"));
 
 /// All served types, by name.
 #[must_use]
-pub fn types() -> &'static [Type] {
+pub fn types() -> &'static [&'static Type] {
     TYPES
 }
 
 /// The served type with this name.
 #[must_use]
 pub fn type_named(name: &str) -> Option<&'static Type> {
-    TYPES.iter().find(|it| it.name == name)
+    TYPES.iter().copied().find(|it| it.name == name)
 }
 
 /// All places where served types may live, by pattern.
@@ -139,14 +144,6 @@ pub(crate) fn message_type() -> String {
 pub(crate) fn place(pattern: &str) -> Option<&'static Resource> {
     let exact = RESOURCES.iter().find(|it| it.pattern == pattern);
     exact.or_else(|| resource_at(pattern))
-}
-
-impl Resource {
-    /// The type of the resources that live here.
-    #[must_use]
-    pub fn resource_type(&self) -> &'static Type {
-        TYPES.get(self.index).unwrap_or(&TYPES[0])
-    }
 }
 
 impl Type {

@@ -13,7 +13,6 @@ pub const PUBLISHED: &str = "http://redfish.dmtf.org/schemas/v1";
 /// The protocol version the service keeps to, for `RedfishVersion`.
 pub const REDFISH_VERSION: &str = "1.20.0";
 
-/// The message Message has when it stands in an annotation.
 const LANGUAGES: [&str; 1] = ["en"];
 
 /// The OData service document: what the service root leads to, by name and URI.
@@ -43,7 +42,7 @@ pub struct Published {
 /// The schemas of the served types.
 #[must_use]
 pub fn schemas() -> Vec<Published> {
-    let published = |it: &csdl::Type| Published {
+    let published = |it: &&csdl::Type| Published {
         id: it.name.to_owned(),
         name: it.odata_type(),
         uri: it.schema_uri(),

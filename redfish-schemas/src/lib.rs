@@ -19,7 +19,7 @@
 //! use serde_json::json;
 //!
 //! let system = csdl::type_named("ComputerSystem").unwrap();
-//! assert!(system.updatable && !system.deletable);
+//! assert!(system.updatable);
 //!
 //! // A PATCH: take what the resource writes; what is left is refused.
 //! let body = json!({"AssetTag": "c001-b8", "Boot": {"BootSourceOverrideTarget": "Pxe"}});

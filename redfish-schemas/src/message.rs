@@ -4,6 +4,7 @@
 //! `base::property_not_writable("UUID")`.
 
 use crate::csdl;
+use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
 
 /// A message registry this product sends messages of.
@@ -127,6 +128,12 @@ impl Message {
             body.insert("RelatedProperties".into(), json!(self.related));
         }
         Value::Object(body)
+    }
+}
+
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        self.to_value().serialize(to)
     }
 }
 

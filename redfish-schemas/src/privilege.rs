@@ -111,15 +111,15 @@ pub fn required(
     property: Option<&str>,
 ) -> Option<Privileges> {
     let place = csdl::place(pattern)?;
-    let name = place.resource_type().name;
+    let name = place.of.name;
     let rule = RULES.iter().find(|rule| rule.name == name)?;
     let fitting = OVERRIDES.iter().filter(|it| {
         it.name == name
             && it.property == property.filter(|_| it.property.is_some())
             && (it.below.is_empty() || lies_below(place, it.below))
     });
-    let special = fitting.filter_map(|it| it.method(method));
-    special.filter(|it| !it.is_empty()).next_back().or_else(|| rule.method(method))
+    let mut special = fitting.filter_map(|it| it.method(method));
+    special.rfind(|it| !it.is_empty()).or_else(|| rule.method(method))
 }
 
 /// What each predefined role may do.
@@ -164,7 +164,7 @@ fn lies_below(place: &Resource, types: &[&str]) -> bool {
     let mut path = place.pattern;
     while let Some((parent, _)) = path.rsplit_once('/') {
         let above = csdl::resources().iter().find(|it| it.pattern == parent);
-        if above.is_some_and(|it| types.contains(&it.resource_type().name)) {
+        if above.is_some_and(|it| types.contains(&it.of.name)) {
             return true;
         }
         path = parent;

@@ -99,7 +99,7 @@ impl Body {
         for name in names {
             object = object.get_mut(name)?.as_object_mut()?;
         }
-        object.remove(last)
+        object.shift_remove(last)
     }
 
     /// Takes a text; the schema has made sure that it is one, or null.
