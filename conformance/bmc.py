@@ -1,0 +1,122 @@
+"""An agent to test, and plain Redfish requests to it."""
+
+import base64
+import json
+import shutil
+import signal
+import ssl
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+START = 30.0  # seconds an agent has to come up
+STOP = 15.0  # and to go
+
+
+class Service:
+    """A Redfish service at a URL."""
+
+    def __init__(self, url, user, password):
+        self.url = url.rstrip("/")
+        self.user = user
+        self.password = password
+
+    @property
+    def host(self):
+        return self.url.split("//", 1)[1]
+
+    def get(self, path):
+        login = base64.b64encode(f"{self.user}:{self.password}".encode())
+        request = urllib.request.Request(
+            self.url + path,
+            headers={"Authorization": f"Basic {login.decode()}"},
+        )
+        trust = ssl.create_default_context()
+        trust.check_hostname = False
+        trust.verify_mode = ssl.CERT_NONE
+        with urllib.request.urlopen(request, context=trust, timeout=10) as r:
+            return json.load(r)
+
+    def tree(self):
+        """Every resource that links lead to, by URI."""
+        found, ahead = {}, ["/redfish/v1"]
+        while ahead:
+            uri = ahead.pop()
+            if uri in found or "#" in uri:
+                continue
+            found[uri] = self.get(uri)
+            ahead += [link for link in links(found[uri])
+                      if link.startswith("/redfish/v1/")]
+        return found
+
+    def system(self):
+        return self.get("/redfish/v1/Systems")["Members"][0]["@odata.id"]
+
+    def wait_power(self, state):
+        """Waits until the first system is in this power state."""
+        system, until = self.system(), time.monotonic() + START
+        while self.get(system)["PowerState"] != state:
+            assert time.monotonic() < until, f"the system is not {state}"
+            time.sleep(0.2)
+
+
+def links(value):
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            if name == "@odata.id" and isinstance(inner, str):
+                yield inner.rstrip("/")
+            else:
+                yield from links(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from links(inner)
+
+
+class Agent(Service):
+    """An agent of this run, on a simulated board or on this host."""
+
+    def __init__(self, program, state, board=None):
+        self.state = Path(state)
+        shutil.rmtree(self.state, ignore_errors=True)
+        self.state.mkdir(parents=True)
+        command = [program, "--state-dir", self.state,
+                   "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        if board:
+            command += ["--board", board]
+        self.log = (self.state / "log").open("w")
+        self.process = subprocess.Popen(
+            list(map(str, command)), stdin=subprocess.DEVNULL,
+            stdout=self.log, stderr=self.log,
+        )
+        addresses, until = self.state / "addresses.json", time.monotonic() + START
+        while not addresses.exists():
+            late = time.monotonic() > until
+            if late or self.process.poll() is not None:
+                self.stop()
+                raise AssertionError(
+                    "the agent does not start:\n"
+                    + (self.state / "log").read_text()[-3000:]
+                )
+            time.sleep(0.05)
+        password = (self.state / "initial-password").read_text().strip()
+        url = json.loads(addresses.read_text())["redfish"]
+        super().__init__(url, "admin", password)
+
+    def stop(self):
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+            try:
+                self.process.wait(STOP)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        self.log.close()
+        return self.process.returncode
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
