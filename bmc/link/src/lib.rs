@@ -4,6 +4,7 @@ pub mod backoff;
 pub mod clock;
 pub mod config;
 pub mod enrol;
+pub mod executor;
 pub mod file;
 pub mod grant;
 pub mod id;

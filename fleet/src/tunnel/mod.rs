@@ -24,29 +24,7 @@ pub use registry::{
 
 use std::sync::Arc;
 
-use hyper::rt::Executor;
 use rustls::crypto::CryptoProvider;
-use tokio_util::{sync::CancellationToken, task::TaskTracker};
-
-/// Runs what hyper spawns as tasks with an owner, until `stop`.
-#[derive(Clone, Debug)]
-struct Tracked {
-    tasks: TaskTracker,
-    stop: CancellationToken,
-}
-
-impl<F> Executor<F> for Tracked
-where
-    F: Future + Send + 'static,
-    F::Output: Send,
-{
-    fn execute(&self, task: F) {
-        let stop = self.stop.clone();
-        self.tasks.spawn(async move {
-            stop.run_until_cancelled(task).await;
-        });
-    }
-}
 
 /// The crypto provider of the process.
 fn provider() -> Arc<CryptoProvider> {

@@ -22,6 +22,7 @@ use hyper::{client::conn::http2, upgrade::Upgraded};
 use hyper_util::rt::TokioTimer;
 use onprem_link::{
     clock::FleetClock,
+    executor::Tracked,
     file,
     grant::{Grant, GrantSigner, KeyError, MethodClass, Role, VerifyingKey},
     id::Xid,
@@ -39,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::info;
 use uuid::Uuid;
 
-use super::{Body, Incoming, Tracked, body};
+use super::{Body, Incoming, body};
 
 /// How long a grant is valid; one for reading is used again while at least
 /// half of it is left.
