@@ -58,7 +58,8 @@ impl Check {
 
     fn address(&mut self, of: &Type, uri: &str, id: Option<&str>, above: &str) {
         let here = csdl::resource_at(uri);
-        if here.is_none_or(|it| it.of.name != of.name) {
+        let elsewhere = here.is_none_or(|it| it.of.name != of.name);
+        if elsewhere && !of.uris.is_empty() {
             self.say(above, format!("no {} lives at {uri}", of.name));
         }
         let segment = uri.trim_end_matches('/').rsplit('/').next();
