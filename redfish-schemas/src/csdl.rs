@@ -224,3 +224,40 @@ fn fits(pattern: &str, path: &str) -> bool {
     });
     all && segments.next().is_none()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn finds_what_lives_at_a_path() {
+        let at = |path| resource_at(path).map(|it| it.of.name);
+        assert_eq!(at("/redfish/v1/"), Some("ServiceRoot"));
+        assert_eq!(at("/redfish/v1/Systems/node/"), Some("ComputerSystem"));
+        let fan = "/redfish/v1/Chassis/c/ThermalSubsystem/Fans/0";
+        assert_eq!(at(fan), Some("Fan"));
+        assert_eq!(at("/redfish/v1/Systems//Memory"), None);
+        assert_eq!(at("/redfish/v1/Unheard"), None);
+    }
+
+    #[test]
+    fn names_the_schema_of_exactly_its_version() {
+        let fan = type_named("Fan").unwrap();
+        let version = fan.version().unwrap();
+        assert_eq!(fan.odata_type(), format!("#Fan.{version}.Fan"));
+        assert!(fan.schema_uri().ends_with(&format!("/Fan.{version}.json")));
+        let fans = type_named("FanCollection").unwrap();
+        assert_eq!(fans.odata_type(), "#FanCollection.FanCollection");
+        assert!(fans.schema_uri().ends_with("/FanCollection.json"));
+    }
+
+    #[test]
+    fn an_excerpt_has_the_main_properties_alone() {
+        let fan = type_named("Fan").unwrap();
+        let speed = fan.property("SpeedPercent").unwrap();
+        assert!(speed.property("Reading").is_some());
+        assert!(speed.property("SpeedRPM").is_some());
+        assert!(speed.property("Thresholds").is_none());
+        assert!(speed.property("CrestFactor").is_none());
+    }
+}

@@ -69,3 +69,34 @@ pub fn registries() -> Vec<Published> {
     };
     message::REGISTRIES.iter().map(published).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn metadata_names_each_served_schema_and_one_container() {
+        for served in csdl::types() {
+            let file = format!("/{}_v1.xml", served.name);
+            assert!(METADATA.contains(&file), "{file}");
+            let (namespace, _) =
+                served.qualified_name.rsplit_once('.').unwrap();
+            let include = format!("Namespace=\"{namespace}\"");
+            assert!(METADATA.contains(&include), "{include}");
+        }
+        let (_, services) = METADATA.split_once("<edmx:DataServices>").unwrap();
+        let (_, schema) = services.split_once("<Schema ").unwrap();
+        let (first, _) = schema.split_once("</Schema>").unwrap();
+        assert!(first.contains("<EntityContainer "));
+    }
+
+    #[test]
+    fn registries_are_where_dmtf_publishes_them() {
+        let base =
+            registries().into_iter().find(|it| it.id.starts_with("Base"));
+        let base = base.unwrap();
+        assert_eq!(base.name, "Base.1.22");
+        let uri = "https://redfish.dmtf.org/registries/Base.1.22.1.json";
+        assert_eq!(base.uri, uri);
+    }
+}
