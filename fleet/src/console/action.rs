@@ -1,0 +1,187 @@
+//! Actions, and what stands between them and a person: the impact, a
+//! confirmation, the name to be typed.
+
+use askama::Template;
+use http::StatusCode;
+use onprem_description::{Confirm, Danger, Operation};
+use serde_json::Value;
+
+use super::cell::{Cell, escape};
+use super::error::Refusal;
+use super::form::{after, asked_again, noun, send};
+use super::input::{Fields, Input, body};
+use super::made::{Made, Outcome};
+use super::page::Frame;
+use super::place::Place;
+use super::table::columns;
+use super::view::refused;
+use super::visit::Visit;
+
+#[derive(Debug, Template)]
+#[template(path = "action.html")]
+struct ActionPage {
+    frame: Frame,
+    lede: Option<String>,
+    action: String,
+    submit: String,
+    cancel: String,
+    fields: Fields,
+    impact: Vec<(String, Cell)>,
+    warning: Option<String>,
+    danger: bool,
+    destructive: bool,
+    refused: Option<String>,
+    confirm_name: Option<String>,
+    wrong_name: bool,
+}
+
+/// Runs an action on an item, or deletes it, after it was confirmed.
+pub(crate) async fn run(
+    visit: &Visit<'_>,
+    place: &Place<'_>,
+    operation: &Operation,
+) -> Result<Outcome, Refusal> {
+    let fields = operation.body.as_ref().map_or(&[][..], |body| &body.fields);
+    let item = match &place.resource.view {
+        Some(view) => Some(visit.api.get(&place.fill(view)).await?),
+        None => None,
+    };
+    let id = place.items.last().map_or("", |(_, id)| id.as_str());
+    let name = item
+        .as_ref()
+        .and_then(|item| place.resource.name_of(item))
+        .unwrap_or(id)
+        .to_owned();
+    let needs_name = confirm(operation) == Confirm::Name;
+    let wrong_name =
+        visit.post && needs_name && visit.filled("confirm") != name;
+    let mut refusal = None;
+    if wrong_name {
+        let said = Refusal::new(StatusCode::BAD_REQUEST, "");
+        refusal = Some(said);
+    } else if visit.post {
+        let sent = operation
+            .body
+            .is_some()
+            .then(|| body(fields, &visit.form, None));
+        let reply = send(visit, place, operation, sent.as_ref()).await?;
+        if reply.status.is_success() {
+            let answer = reply.json();
+            return Ok(Outcome::Go(next(visit, place, operation, &answer)));
+        }
+        refusal = Some(asked_again(&reply)?);
+    }
+
+    let mut shown = Fields::new(fields, None);
+    if let Some(said) = &refusal {
+        shown = shown.refused(&visit.form, said);
+        if wrong_name {
+            shown.error = None;
+        }
+    }
+    let noun = noun(place.resource);
+    let title = match label(operation) {
+        "" => operation.summary.clone(),
+        label => format!("{label} {name}"),
+    };
+    let frame = visit.frame(&title).await?;
+    let commands =
+        visit.commands(place.resource, operation, &place.values(), &[]);
+    let destructive = operation.action.danger == Danger::Destructive
+        || operation.method == "DELETE";
+    let danger = destructive || operation.action.danger != Danger::None;
+    let pointed = |item: &Value| {
+        let field = operation.action.field.as_deref()?;
+        item.pointer(field).cloned()
+    };
+    let page = ActionPage {
+        frame: Frame { crumbs: place.crumbs(), commands, ..frame },
+        lede: operation.description.clone(),
+        action: visit.path.clone(),
+        submit: match label(operation) {
+            "" => "Continue".to_owned(),
+            label => label.to_owned(),
+        },
+        cancel: if place.resource.view.is_some() {
+            place.item_page()
+        } else {
+            place.collection_page()
+        },
+        fields: shown,
+        impact: impact(visit, place, item.as_ref()),
+        warning: danger.then(|| {
+            if destructive {
+                format!("This cannot be undone. The {noun} is {name}.")
+            } else {
+                format!("This interrupts what {name} is doing now.")
+            }
+        }),
+        danger,
+        destructive,
+        refused: item.as_ref().and_then(|item| {
+            refused(place.resource, operation, pointed(item).as_ref())
+        }),
+        confirm_name: needs_name.then_some(name),
+        wrong_name,
+    };
+    let mut made = Made::new(&page)?;
+    if let Some(refusal) = refusal {
+        made.status = refusal.status;
+    }
+    Ok(Outcome::Page(made))
+}
+
+/// On the button.
+fn label(operation: &Operation) -> &str {
+    if operation.method == "DELETE" && operation.action.label.is_empty() {
+        "Delete"
+    } else {
+        &operation.action.label
+    }
+}
+
+/// What a person must do first; a button alone never deletes.
+fn confirm(operation: &Operation) -> Confirm {
+    operation.action.confirm
+}
+
+/// What the item is, as its list tells it.
+fn impact(
+    visit: &Visit<'_>,
+    place: &Place<'_>,
+    item: Option<&Value>,
+) -> Vec<(String, Cell)> {
+    let Some(item) = item else { return Vec::new() };
+    let cells = visit.cells();
+    columns(place.resource, false)
+        .into_iter()
+        .map(|column| (column.title.clone(), cells.of(&column.property, item)))
+        .filter(|(_, cell)| !cell.is_nothing())
+        .take(6)
+        .collect()
+}
+
+/// Where to go after it ran: to its task, if it has become one.
+fn next(
+    visit: &Visit<'_>,
+    place: &Place<'_>,
+    operation: &Operation,
+    answer: &Value,
+) -> String {
+    if operation.method == "DELETE" {
+        return place.collection_page();
+    }
+    let schema = operation.answer.schema.as_deref();
+    let task = visit.model.resource("task").filter(|task| {
+        schema.is_some()
+            && task.view.as_ref().is_some_and(|view| {
+                view.answer.schema.as_deref() == schema
+            })
+    });
+    if let Some(task) = task
+        && let Some(id) = task.id_of(answer)
+    {
+        return format!("/{}/{}", task.segment, escape(id));
+    }
+    after(place, None)
+}

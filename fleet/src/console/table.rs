@@ -1,0 +1,213 @@
+//! A list of items as a table.
+
+use std::collections::{HashMap, VecDeque};
+
+use askama::Template;
+use onprem_description::{Column, Format, Property, Resource};
+use serde_json::Value;
+
+use super::cell::{Cell, Cells, Shown, escape, is_number};
+use super::chart::Spark;
+use super::page::Link;
+
+/// The last values of a page's readings, by row and property.
+pub(crate) type History = HashMap<(String, String), VecDeque<f64>>;
+
+/// A table.
+#[derive(Debug, Clone, Template)]
+#[template(path = "table.html")]
+pub(crate) struct Table {
+    label: String,
+    heads: Vec<Head>,
+    rows: Vec<Row>,
+    has_actions: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Head {
+    title: String,
+    href: Option<String>,
+    sorted: &'static str,
+    number: bool,
+    tight: bool,
+}
+
+#[derive(Debug, Clone)]
+struct Row {
+    id: String,
+    href: Option<String>,
+    cells: Vec<Cell>,
+    actions: Vec<Link>,
+}
+
+/// How a table is made.
+#[derive(Default)]
+pub(crate) struct Setting<'a> {
+    /// Columns that only a wide table shows, too.
+    pub(crate) all: bool,
+    /// `name` or `-name`.
+    pub(crate) sort: &'a str,
+    /// The address of this page, sorted by the key it is given.
+    pub(crate) sorted_by: Option<&'a dyn Fn(&str) -> String>,
+    /// The page that items are under.
+    pub(crate) base: String,
+    /// The last readings, where somebody watches.
+    pub(crate) history: Option<&'a History>,
+}
+
+/// The columns of a page: the name first, then states, then the rest; what
+/// only machines read stands on the item's own page.
+pub(crate) fn columns(resource: &Resource, all: bool) -> Vec<&Column> {
+    let name = resource.name_field.as_deref();
+    let rank = |column: &Column| {
+        let property = &column.property;
+        if name == Some(property.name.as_str()) {
+            0
+        } else if property.format == Format::State
+            || !property.states.is_empty()
+        {
+            1
+        } else {
+            2
+        }
+    };
+    let for_machines = |property: &Property| {
+        name.is_some()
+            && name != Some(property.name.as_str())
+            && (property.name == resource.id_field
+                || property.format == Format::Uuid)
+    };
+    let mut columns: Vec<&Column> = resource
+        .columns
+        .iter()
+        .filter(|column| !column.property.is_hidden())
+        .filter(|column| all || !column.wide && !for_machines(&column.property))
+        .collect();
+    if name.is_some() {
+        columns.sort_by_key(|column| rank(column));
+    }
+    columns
+}
+
+impl Table {
+    pub(crate) fn new(
+        cells: Cells<'_>,
+        resource: &Resource,
+        items: &[Value],
+        setting: &Setting<'_>,
+    ) -> Self {
+        let columns = columns(resource, setting.all);
+        let mut heads = Vec::new();
+        for column in &columns {
+            heads.push(Head::new(column, setting));
+            if column.property.series.is_some() && setting.history.is_some() {
+                heads.push(Head::plain("Last two minutes"));
+            }
+        }
+        let rows: Vec<_> = items
+            .iter()
+            .map(|item| row(cells, resource, &columns, item, setting))
+            .collect();
+        let has_actions = rows.iter().any(|row| !row.actions.is_empty());
+        Self { label: resource.title.clone(), heads, rows, has_actions }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.rows.len()
+    }
+}
+
+impl Head {
+    fn new(column: &Column, setting: &Setting<'_>) -> Self {
+        let property = &column.property;
+        let key = column.sort.as_deref();
+        let (up, down) = match (key, setting.sort.strip_prefix('-')) {
+            (Some(key), Some(sort)) => (false, key == sort),
+            (Some(key), None) => (key == setting.sort, false),
+            (None, _) => (false, false),
+        };
+        let href = key.zip(setting.sorted_by).map(|(key, sorted_by)| {
+            sorted_by(&if up { format!("-{key}") } else { key.to_owned() })
+        });
+        Self {
+            title: column.title.clone(),
+            href,
+            sorted: match (up, down) {
+                (true, _) => "ascending",
+                (_, true) => "descending",
+                _ => "",
+            },
+            number: is_number(property),
+            tight: property.format == Format::Percent
+                || property.format == Format::Ago,
+        }
+    }
+
+    fn plain(title: &str) -> Self {
+        Self {
+            title: title.to_owned(),
+            href: None,
+            sorted: "",
+            number: false,
+            tight: true,
+        }
+    }
+}
+
+/// What tells the rows of a table apart: ids of parts are unique in their
+/// chassis only.
+pub(crate) fn key(resource: &Resource, item: &Value) -> String {
+    let id = resource.id_of(item).unwrap_or_default();
+    match item.get("chassis").and_then(Value::as_str) {
+        Some(chassis) if resource.parent.is_some() => {
+            format!("{chassis}.{id}")
+        }
+        _ => id.to_owned(),
+    }
+}
+
+fn row(
+    cells: Cells<'_>,
+    resource: &Resource,
+    columns: &[&Column],
+    item: &Value,
+    setting: &Setting<'_>,
+) -> Row {
+    let id = key(resource, item);
+    let name = resource.name_of(item).unwrap_or_default();
+    let page = format!("{}/{}", setting.base, escape(name));
+    let mut out = Vec::new();
+    for column in columns {
+        let property = &column.property;
+        out.push(cells.of(property, item));
+        if property.series.is_some()
+            && let Some(history) = setting.history
+        {
+            let key = (id.clone(), property.name.clone());
+            let spark = history.get(&key).and_then(Spark::new);
+            out.push(spark.map_or(Shown::Nothing, Shown::Spark).into());
+        }
+    }
+    // The first cell is the link to the page; it cannot hold one itself.
+    let has_page = resource.view.is_some();
+    if has_page
+        && let Some(first) = out.first_mut()
+        && matches!(first.shown, Shown::Link { .. } | Shown::Nothing)
+    {
+        first.shown = Shown::Text(name.to_owned());
+    }
+    let mut actions = Vec::new();
+    if !has_page && !setting.base.is_empty() {
+        // An item without a page is known by its id alone.
+        let id = resource.id_of(item).unwrap_or_default();
+        let page = format!("{}/{}", setting.base, escape(id));
+        if resource.update.is_some() {
+            actions.push(Link::new("Edit", format!("{page}/edit")));
+        }
+        if resource.delete.is_some() {
+            actions.push(Link::new("Delete", format!("{page}/delete")));
+        }
+    }
+    let href = has_page.then_some(page);
+    Row { id: escape(&id), href, cells: out, actions }
+}
