@@ -1,4 +1,11 @@
 //! The on-prem agent: a Redfish service for the machine it runs on.
 
+pub mod boards;
+pub mod collectors;
 pub mod commands;
+pub mod drivers;
 pub mod model;
+pub mod phone_home;
+pub mod sim;
+pub mod state;
+mod tasks;

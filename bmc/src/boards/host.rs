@@ -1,0 +1,188 @@
+//! The host: the machine the agent runs on, whatever it is.
+
+use std::sync::Arc;
+
+use onprem_link::id::device_uuid;
+
+use super::{
+    Board, Naming, Power, Scan,
+    power::{HostPower, RESET_TYPES},
+};
+use crate::{
+    drivers::{
+        Driver,
+        channel::{Channels, Group},
+        device_tree, dmi, hwmon, identity, ina3221, load, memory, network, os,
+        power_supply, processor, storage, thermal,
+        tree::Tree,
+        virtual_machine,
+    },
+    model::{
+        Battery, BoardIdentity, Chassis, ChassisKind, Fan, Id, Inventory,
+        Manager, PowerSupply, Sensor, System, SystemKind,
+    },
+};
+
+const SYSTEM: &str = "host";
+const CHASSIS: &str = "host";
+
+/// The id of the one manager an agent is.
+pub const MANAGER: &str = "bmc";
+
+/// The machine the agent runs on.
+#[derive(Debug)]
+pub struct Host {
+    tree: Tree,
+    naming: Naming,
+    allow_power: bool,
+    started: bool,
+    /// What was there once stays, so that a part that vanishes is seen to
+    /// have failed.
+    sensors: Vec<Sensor>,
+    fans: Vec<Fan>,
+    power_supplies: Vec<PowerSupply>,
+    batteries: Vec<Battery>,
+}
+
+impl Host {
+    /// The host that `tree` shows.
+    #[must_use]
+    pub fn new(tree: Tree, naming: Naming, allow_power: bool) -> Self {
+        Self {
+            sensors: load::sensors(&tree),
+            tree,
+            naming,
+            allow_power,
+            started: false,
+            fans: Vec::new(),
+            power_supplies: Vec::new(),
+            batteries: Vec::new(),
+        }
+    }
+
+    fn groups(&self) -> Vec<Group> {
+        let mut groups = hwmon::read(&self.tree);
+        groups.push(thermal::read(&self.tree));
+        groups.extend(ina3221::read(&self.tree));
+        groups.extend(power_supply::read(&self.tree));
+        groups
+    }
+
+    /// Takes in chips that were not there before, and makes their drivers.
+    fn discover(&mut self) -> Vec<Box<dyn Driver>> {
+        let mut drivers: Vec<Box<dyn Driver>> = Vec::new();
+        if !self.started {
+            self.started = true;
+            drivers.push(Box::new(load::Load::new(self.tree.clone())));
+            let system = Id::from(SYSTEM);
+            drivers.push(Box::new(os::Os::new(system, self.tree.clone())));
+        }
+        for mut group in self.groups() {
+            let has = |id: &Id| self.sensors.iter().any(|s| s.id == *id);
+            group.channels.retain(|channel| !has(&channel.sensor.id));
+            if group.channels.is_empty() {
+                continue;
+            }
+            let sensors = group.channels.iter().map(|c| c.sensor.clone());
+            self.sensors.extend(sensors);
+            self.fans.append(&mut group.fans);
+            self.power_supplies.append(&mut group.power_supplies);
+            self.batteries.append(&mut group.batteries);
+            let channels = Channels::new(group.name, group.channels);
+            drivers.push(Box::new(channels));
+        }
+        drivers
+    }
+
+    fn inventory(&self) -> Inventory {
+        let tree = &self.tree;
+        let dmi = dmi::read(tree);
+        let board = device_tree::read(tree);
+        let interfaces = network::read(tree);
+        let identity =
+            identity::of_host(tree, board.as_ref(), dmi.as_ref(), &interfaces);
+        let identity = identity.as_ref();
+        let uuid =
+            device_uuid(identity.unwrap_or(&self.naming.fallback_identity));
+        let named =
+            |b: &BoardIdentity| b.manufacturer.is_some() && b.model.is_some();
+        let mut maker = board
+            .as_ref()
+            .map(|b| b.identity.clone())
+            .or_else(|| dmi.as_ref().map(|d| d.board.clone()))
+            .filter(named)
+            .unwrap_or_else(|| virtual_machine::describe(tree));
+        if let Some(number) = &self.naming.serial_number {
+            maker.serial_number = Some(number.clone());
+        }
+        let host_name = os::host_name(tree);
+        let name = self.naming.name.clone().or_else(|| host_name.clone());
+        let name = name.unwrap_or_else(|| "This host".to_owned());
+        let is_virtual = virtual_machine::is_virtual(tree);
+        let system = System {
+            id: SYSTEM.into(),
+            name: name.clone(),
+            kind: match is_virtual {
+                true => SystemKind::Virtual,
+                false => SystemKind::Physical,
+            },
+            board: maker.clone(),
+            uuid,
+            host_name: host_name.clone(),
+            bios_version: dmi.as_ref().and_then(|d| d.bios_version.clone()),
+            processors: processor::read(tree),
+            memory: memory::modules(tree, board.as_ref()),
+            memory_total: memory::usage(tree).map_or(0, |usage| usage.total),
+            storage: storage::read(tree),
+            interfaces: interfaces.clone(),
+            os: Some(os::read(tree)),
+            reset_types: RESET_TYPES.to_vec(),
+            chassis: vec![CHASSIS.into()],
+        };
+        let shape = dmi.and_then(|dmi| dmi.chassis);
+        let chassis = Chassis {
+            id: CHASSIS.into(),
+            name: name.clone(),
+            kind: shape.unwrap_or(match board {
+                Some(_) => ChassisKind::Module,
+                None => ChassisKind::StandAlone,
+            }),
+            board: maker,
+            systems: vec![SYSTEM.into()],
+            contained_by: None,
+            sensors: self.sensors.clone(),
+            fans: self.fans.clone(),
+            power_supplies: self.power_supplies.clone(),
+            batteries: self.batteries.clone(),
+        };
+        let manager = Manager::of(&system);
+        Inventory { systems: vec![system], chassis: vec![chassis], manager }
+    }
+}
+
+impl Board for Host {
+    fn scan(&mut self) -> Scan {
+        let drivers = self.discover();
+        Scan { inventory: self.inventory(), drivers }
+    }
+
+    fn power(&self) -> Arc<dyn Power> {
+        Arc::new(HostPower::new(self.tree.clone(), self.allow_power))
+    }
+}
+
+impl Manager {
+    /// The manager that looks after `system`.
+    #[must_use]
+    pub fn of(system: &System) -> Self {
+        Self {
+            id: MANAGER.into(),
+            name: "On-prem agent".into(),
+            model: "onprem-bmc".into(),
+            version: env!("CARGO_PKG_VERSION").into(),
+            uuid: device_uuid(&format!("{} {MANAGER}", system.uuid)),
+            interfaces: system.interfaces.clone(),
+            host_name: system.host_name.clone(),
+        }
+    }
+}

@@ -1,0 +1,63 @@
+//! Boards: which parts sit where.
+
+pub mod file;
+pub mod host;
+pub mod power;
+pub mod simulated;
+
+use std::sync::Arc;
+
+use crate::{
+    commands::{CommandError, ResetType},
+    drivers::Driver,
+    model::{Id, Inventory},
+};
+
+/// What one look at a board found.
+#[derive(Default)]
+pub struct Scan {
+    /// The parts.
+    pub inventory: Inventory,
+    /// Drivers of parts that were not there at the look before.
+    pub drivers: Vec<Box<dyn Driver>>,
+}
+
+impl std::fmt::Debug for Scan {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let drivers: Vec<&str> =
+            self.drivers.iter().map(|driver| driver.name()).collect();
+        f.debug_struct("Scan")
+            .field("inventory", &self.inventory)
+            .field("drivers", &drivers)
+            .finish()
+    }
+}
+
+/// A machine the agent looks after.
+pub trait Board: Send + 'static {
+    /// Looks what is there. May block.
+    fn scan(&mut self) -> Scan;
+
+    /// What switches the power of the board's systems.
+    fn power(&self) -> Arc<dyn Power>;
+}
+
+/// What switches power.
+pub trait Power: Send + Sync + 'static {
+    /// Begins the change of power. May block for a moment.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    fn reset(&self, system: &Id, kind: ResetType) -> Result<(), CommandError>;
+}
+
+/// What the configuration says about the machine as a whole.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Naming {
+    /// What people call it, instead of its host name.
+    pub name: Option<String>,
+    /// Its serial number, instead of the one the board file gives.
+    pub serial_number: Option<String>,
+    /// What identifies a machine that has nothing that does.
+    pub fallback_identity: String,
+}

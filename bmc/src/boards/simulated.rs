@@ -1,0 +1,567 @@
+//! A simulated board, built from its file.
+
+use std::{
+    collections::BTreeMap, net::Ipv4Addr, net::Ipv6Addr, path::Path, sync::Arc,
+    time::Duration,
+};
+
+use onprem_link::id::device_uuid;
+use sha2::{Digest as _, Sha256};
+use toml::Spanned;
+use uuid::Uuid;
+
+use super::{
+    Board, Naming, Power, Scan,
+    file::{
+        BoardError, ChassisSection, FanSection, InterfaceSection, Maker,
+        SensorSection, Source, SystemSection,
+    },
+};
+use crate::{
+    commands::ResetType,
+    drivers::{
+        Driver, INTERVAL,
+        channel::{Channel, Channels, Source as ChannelSource},
+    },
+    model::{
+        BitWidth, BoardIdentity, Chassis, Drive, Fan, Id, Inventory, IpAddress,
+        LinkState, Manager, MemoryModule, NetworkInterface, OperatingSystem,
+        Origin, PhysicalContext, PowerSupply, Processor, Sensor, SensorKind,
+        Storage, System, Thresholds,
+    },
+    sim::{
+        self, Measure, Node, Plant, Scheduled, SimulatedAttribute,
+        SimulatedNode, Simulation, Timing,
+    },
+};
+
+/// A board that a file describes.
+#[derive(Debug)]
+pub struct Simulated {
+    inventory: Inventory,
+    simulation: Simulation,
+    /// Channels by the bus they share; taken at the first scan.
+    buses: BTreeMap<String, Vec<Channel>>,
+    started: bool,
+}
+
+impl Simulated {
+    /// The board that the file at `path` describes, named as `naming` says.
+    ///
+    /// # Errors
+    /// See [`BoardError`]; it names the line.
+    pub fn load(path: &Path, naming: &Naming) -> Result<Self, BoardError> {
+        let source = Source::read(path)?;
+        let mut builder = Builder {
+            source: &source,
+            naming,
+            nodes: BTreeMap::new(),
+            fans: BTreeMap::new(),
+            sensors: Vec::new(),
+        };
+        let sections = source.board.system.iter().enumerate();
+        let mut systems: Vec<System> = sections
+            .map(|(index, section)| builder.system(section, index == 0))
+            .collect::<Result<_, _>>()?;
+        let chassis: Vec<Chassis> = source
+            .board
+            .chassis
+            .iter()
+            .map(|section| builder.chassis(section))
+            .collect::<Result<_, _>>()?;
+        for system in &mut systems {
+            let holds = |c: &&Chassis| c.systems.contains(&system.id);
+            let holding = chassis.iter().filter(holds);
+            system.chassis = holding.map(|c| c.id.clone()).collect();
+        }
+        let faults = builder.faults()?;
+        let manager = systems.first().map(Manager::of).unwrap_or_default();
+        let Builder { nodes, fans, sensors, .. } = builder;
+        let simulation = Simulation::new(nodes, fans, faults);
+        let mut buses: BTreeMap<String, Vec<Channel>> = BTreeMap::new();
+        for Wired { bus, sensor, of, measure } in sensors {
+            let (_, factor, _) = measure.facts();
+            let attribute = SimulatedAttribute::new(
+                simulation.clone(),
+                sensor.id.clone(),
+                of,
+                measure,
+            );
+            let source = ChannelSource::One(Box::new(attribute), factor);
+            buses.entry(bus).or_default().push(Channel { sensor, source });
+        }
+        let inventory = Inventory { systems, chassis, manager };
+        Ok(Self { inventory, simulation, buses, started: false })
+    }
+
+    /// What is below the drivers, to be told to misbehave.
+    #[must_use]
+    pub fn simulation(&self) -> &Simulation {
+        &self.simulation
+    }
+}
+
+impl Board for Simulated {
+    fn scan(&mut self) -> Scan {
+        let mut drivers: Vec<Box<dyn Driver>> = Vec::new();
+        for (bus, channels) in std::mem::take(&mut self.buses) {
+            drivers.push(Box::new(Channels::new(bus, channels)));
+        }
+        if !self.started {
+            self.started = true;
+            for system in &self.inventory.systems {
+                let simulation = self.simulation.clone();
+                let node = SimulatedNode::new(simulation, system.id.clone());
+                drivers.push(Box::new(node));
+            }
+        }
+        Scan { inventory: self.inventory.clone(), drivers }
+    }
+
+    fn power(&self) -> Arc<dyn Power> {
+        Arc::new(self.simulation.clone())
+    }
+}
+
+impl Drop for Simulated {
+    fn drop(&mut self) {
+        self.simulation.close();
+    }
+}
+
+/// A sensor with the bus it is on and the part it looks at.
+struct Wired {
+    bus: String,
+    sensor: Sensor,
+    of: Id,
+    measure: Measure,
+}
+
+struct Builder<'a> {
+    source: &'a Source,
+    naming: &'a Naming,
+    nodes: BTreeMap<Id, Node>,
+    fans: BTreeMap<Id, sim::Fan>,
+    sensors: Vec<Wired>,
+}
+
+impl Builder<'_> {
+    fn system(
+        &mut self,
+        section: &SystemSection,
+        first: bool,
+    ) -> Result<System, BoardError> {
+        let node = self.node(section)?;
+        self.nodes.insert(section.id.clone(), node);
+        let mut board = identity(&section.board);
+        let named = self.naming.name.clone().filter(|_| first);
+        if first && let Some(number) = &self.naming.serial_number {
+            board.serial_number = Some(number.clone());
+        }
+        let fallback =
+            format!("{} {}", self.naming.fallback_identity, section.id);
+        let identity = board.serial_number.clone().unwrap_or(fallback);
+        let interfaces = section.interface.iter().flatten();
+        let interfaces: Vec<NetworkInterface> = interfaces
+            .map(|i| self.interface(i, &identity))
+            .collect::<Result<_, _>>()?;
+        let memory = memory(section);
+        Ok(System {
+            id: section.id.clone(),
+            name: named.clone().unwrap_or_else(|| section.name.clone()),
+            board,
+            uuid: device_uuid(&identity),
+            host_name: named.or_else(|| section.host_name.clone()),
+            bios_version: section.bios_version.clone(),
+            processors: processors(section),
+            memory_total: memory.iter().map(|m| m.capacity).sum(),
+            memory,
+            storage: storage(section),
+            interfaces,
+            os: section.os.as_ref().map(|os| OperatingSystem {
+                name: os.name.clone(),
+                version: os.version.clone(),
+                kernel: os.kernel.clone(),
+            }),
+            reset_types: ResetType::ALL.to_vec(),
+            ..System::default()
+        })
+    }
+
+    fn node(&self, section: &SystemSection) -> Result<Node, BoardError> {
+        let thermal = &section.thermal;
+        for (name, number) in [
+            ("capacity", &thermal.capacity),
+            ("resistance_still", &thermal.resistance_still),
+            ("resistance_full", &thermal.resistance_full),
+        ] {
+            self.positive(name, number)?;
+        }
+        let power = &section.power;
+        let still = *thermal.resistance_still.as_ref();
+        let plant = Plant {
+            ambient: thermal.ambient,
+            capacity: *thermal.capacity.as_ref(),
+            resistance_still: still,
+            resistance_full: *thermal.resistance_full.as_ref(),
+            temperature: thermal.ambient + power.idle_watts * still,
+        };
+        let timing = Timing {
+            boot: power.boot_seconds.duration(),
+            shutdown: power.shutdown_seconds.duration(),
+        };
+        let processors = section.processor.iter().flatten();
+        let mhz = |speed: Option<u32>| speed.map(|mhz| f64::from(mhz) * 1e6);
+        let clock = processors.map(|p| {
+            let fast = mhz(p.max_speed_mhz).unwrap_or_default();
+            (mhz(p.min_speed_mhz).unwrap_or(fast), fast)
+        });
+        let mut node = Node::new(plant, timing);
+        node.idle_watts = power.idle_watts;
+        node.busy_watts = power.busy_watts;
+        node.volts = power.volts;
+        node.load.clone_from(&thermal.load);
+        node.clock = clock.last().unwrap_or_default();
+        node.memory = memory(section).iter().map(|m| m.capacity).sum();
+        Ok(node)
+    }
+
+    fn positive(
+        &self,
+        name: &str,
+        number: &Spanned<f64>,
+    ) -> Result<(), BoardError> {
+        let value = *number.as_ref();
+        if value.is_finite() && value > 0.0 {
+            return Ok(());
+        }
+        let reason = format!("`{name}` is {value}; more than 0 is expected");
+        Err(self.source.wrong(number, reason))
+    }
+
+    fn interface(
+        &self,
+        section: &InterfaceSection,
+        identity: &str,
+    ) -> Result<NetworkInterface, BoardError> {
+        let prefix = section.mac_prefix.as_ref().to_lowercase();
+        let bytes: Option<Vec<u8>> = prefix
+            .split(':')
+            .map(|byte| u8::from_str_radix(byte, 16).ok())
+            .collect();
+        let Some([a, b, c]) =
+            bytes.and_then(|bytes| <[u8; 3]>::try_from(bytes).ok())
+        else {
+            let reason = format!("`{prefix}` is no prefix like `dc:a6:32`");
+            return Err(self.source.wrong(&section.mac_prefix, reason));
+        };
+        let text = format!("{identity} {}", section.id);
+        let hash = Sha256::digest(text.as_bytes());
+        let mut own = hash.iter().copied();
+        let mut byte = || own.next().unwrap_or_default();
+        let (d, e, f, host) = (byte(), byte(), byte(), byte());
+        let link = section.link.map_or(LinkState::Up, Into::into);
+        let up = link == LinkState::Up;
+        let ipv4 = section.network.filter(|_| up).map(|network| {
+            let [x, y, z, _] = network.octets();
+            let host = 10 + host % 240;
+            let address = Ipv4Addr::new(x, y, z, host);
+            IpAddress { address, prefix: 24, origin: Origin::Dhcp }
+        });
+        // A link-local address carries the hardware address, with a bit
+        // turned over and `fffe` in the middle.
+        let halves = [
+            u16::from_be_bytes([a ^ 2, b]),
+            u16::from_be_bytes([c, 0xff]),
+            u16::from_be_bytes([0xfe, d]),
+            u16::from_be_bytes([e, f]),
+        ];
+        let [p, q, r, s] = halves;
+        let ipv6 = IpAddress {
+            address: Ipv6Addr::new(0xfe80, 0, 0, 0, p, q, r, s),
+            prefix: 64,
+            origin: Origin::LinkLocal,
+        };
+        Ok(NetworkInterface {
+            id: section.id.clone(),
+            name: section.id.to_string(),
+            mac: Some(format!("{prefix}:{d:02x}:{e:02x}:{f:02x}")),
+            mtu: section.mtu.unwrap_or(1500),
+            speed_mbps: section.speed_mbps.filter(|_| up),
+            full_duplex: up.then_some(true),
+            enabled: link != LinkState::Down,
+            link,
+            ipv4_gateway: section.gateway.filter(|_| ipv4.is_some()),
+            ipv4: ipv4.into_iter().collect(),
+            ipv6: up.then_some(ipv6).into_iter().collect(),
+            ipv6_gateway: None,
+            name_servers: section.name_servers.clone().unwrap_or_default(),
+        })
+    }
+
+    fn chassis(
+        &mut self,
+        section: &ChassisSection,
+    ) -> Result<Chassis, BoardError> {
+        let mut systems = Vec::new();
+        for system in section.systems.iter().flatten() {
+            self.known_system(system)?;
+            systems.push(system.as_ref().clone());
+        }
+        if let Some(outer) = &section.contained_by {
+            let mut all = self.source.board.chassis.iter();
+            let inside_out = *outer.as_ref() == section.id;
+            if inside_out || !all.any(|c| c.id == *outer.as_ref()) {
+                let reason = format!("no other chassis `{}`", outer.as_ref());
+                return Err(self.source.wrong(outer, reason));
+            }
+        }
+        let mut sensors = Vec::new();
+        for sensor in section.sensor.iter().flatten() {
+            sensors.push(self.sensor(section, sensor)?);
+        }
+        let mut fans = Vec::new();
+        for fan in section.fan.iter().flatten() {
+            fans.push(self.fan(fan, &mut sensors)?);
+        }
+        let mut board = identity(&section.board);
+        let mut name = section.name.clone();
+        let first = self.source.board.system.first();
+        let holds_first = first.is_some_and(|s| systems.contains(&s.id));
+        if holds_first && let Some(number) = &self.naming.serial_number {
+            board.serial_number = Some(number.clone());
+        }
+        if holds_first && let Some(named) = &self.naming.name {
+            name.clone_from(named);
+        }
+        let supplies = section.power_supply.iter().flatten();
+        let power_supplies = supplies
+            .map(|supply| {
+                let sensor = |id: &Option<Spanned<Id>>| {
+                    let Some(id) = id else { return Ok(None) };
+                    if sensors.iter().any(|s| s.id == *id.as_ref()) {
+                        return Ok(Some(id.as_ref().clone()));
+                    }
+                    let reason = format!("no sensor `{}`", id.as_ref());
+                    Err(self.source.wrong(id, reason))
+                };
+                Ok(PowerSupply {
+                    id: supply.id.clone(),
+                    name: supply.name.clone(),
+                    kind: supply.kind.map(Into::into).unwrap_or_default(),
+                    board: identity(&supply.board),
+                    capacity_watts: supply.capacity_watts,
+                    voltage: sensor(&supply.voltage)?,
+                    current: sensor(&supply.current)?,
+                    power: sensor(&supply.power)?,
+                })
+            })
+            .collect::<Result<_, _>>()?;
+        let outer = section.contained_by.as_ref();
+        Ok(Chassis {
+            id: section.id.clone(),
+            name,
+            kind: section.kind.into(),
+            board,
+            systems,
+            contained_by: outer.map(|id| id.as_ref().clone()),
+            sensors,
+            fans,
+            power_supplies,
+            batteries: Vec::new(),
+        })
+    }
+
+    fn sensor(
+        &mut self,
+        chassis: &ChassisSection,
+        section: &SensorSection,
+    ) -> Result<Sensor, BoardError> {
+        self.known_system(&section.of)?;
+        let measure = section.measures;
+        if matches!(measure, Measure::FanSpeed | Measure::FanDuty) {
+            let reason = "a fan brings its own sensors".to_owned();
+            return Err(self.source.wrong(&section.of, reason));
+        }
+        let bus = section.bus.clone();
+        let bus = bus.unwrap_or_else(|| chassis.id.to_string());
+        let of = section.of.as_ref().clone();
+        let mut sensor = self.wire(
+            &section.of,
+            bus,
+            (section.id.clone(), section.name.clone()),
+            of,
+            measure,
+        )?;
+        sensor.thresholds = Thresholds {
+            upper_caution: section.upper_caution,
+            upper_critical: section.upper_critical,
+            lower_caution: section.lower_caution,
+            lower_critical: section.lower_critical,
+        };
+        sensor.range = section.range.or(sensor.range);
+        Ok(sensor)
+    }
+
+    fn wire(
+        &mut self,
+        place: &Spanned<Id>,
+        bus: String,
+        (id, name): (Id, String),
+        of: Id,
+        measure: Measure,
+    ) -> Result<Sensor, BoardError> {
+        if self.sensors.iter().any(|wired| wired.sensor.id == id) {
+            let reason = format!("a second sensor `{id}`");
+            return Err(self.source.wrong(place, reason));
+        }
+        let (kind, _, context) = measure.facts();
+        let sensor = Sensor {
+            source: format!("simulated {id} on {bus}").into(),
+            id,
+            name,
+            kind,
+            context,
+            range: (kind == SensorKind::Percent).then_some((0.0, 100.0)),
+            thresholds: Thresholds::default(),
+            interval: INTERVAL,
+        };
+        self.sensors.push(Wired { bus, sensor: sensor.clone(), of, measure });
+        Ok(sensor)
+    }
+
+    fn fan(
+        &mut self,
+        section: &FanSection,
+        sensors: &mut Vec<Sensor>,
+    ) -> Result<Fan, BoardError> {
+        self.known_system(&section.cools)?;
+        self.positive("full_speed_rpm", &section.full_speed_rpm)?;
+        let id = &section.id;
+        let full_speed = *section.full_speed_rpm.as_ref();
+        let fan = sim::Fan {
+            cools: section.cools.as_ref().clone(),
+            full_speed,
+            full_watts: section.full_watts,
+            curve: section.curve.clone(),
+            duty: 0.0,
+            speed: 0.0,
+            stuck: false,
+        };
+        self.fans.insert(id.clone(), fan);
+        let mut wire = |word: &str, measure| {
+            let name = format!("{} {word}", section.name);
+            let names = (format!("{id}_{word}").into(), name);
+            let bus = id.to_string();
+            self.wire(&section.cools, bus, names, id.clone(), measure)
+        };
+        let mut speed = wire("Speed", Measure::FanSpeed)?;
+        let duty = wire("Duty", Measure::FanDuty)?;
+        speed.range = Some((0.0, full_speed * 1.2));
+        let fan = Fan {
+            id: id.clone(),
+            name: section.name.clone(),
+            speed: Some(speed.id.clone()),
+            duty: Some(duty.id.clone()),
+        };
+        sensors.extend([speed, duty]);
+        Ok(fan)
+    }
+
+    fn known_system(&self, id: &Spanned<Id>) -> Result<(), BoardError> {
+        if self.nodes.contains_key(id.as_ref()) {
+            return Ok(());
+        }
+        let reason = format!("no system `{}`", id.as_ref());
+        Err(self.source.wrong(id, reason))
+    }
+
+    fn faults(&self) -> Result<Vec<Scheduled>, BoardError> {
+        let sections = self.source.board.fault.iter().flatten();
+        sections
+            .map(|section| {
+                let part = section.part.as_ref();
+                let mut sensors = self.sensors.iter();
+                let known = self.nodes.contains_key(part)
+                    || self.fans.contains_key(part)
+                    || sensors.any(|wired| wired.sensor.id == *part);
+                if !known {
+                    let reason = format!("no part `{part}`");
+                    return Err(self.source.wrong(&section.part, reason));
+                }
+                let lasts: Option<Duration> =
+                    section.for_seconds.map(super::file::Seconds::duration);
+                Ok(Scheduled {
+                    part: part.clone(),
+                    fault: section.kind,
+                    after: section.after_seconds.duration(),
+                    lasts,
+                })
+            })
+            .collect()
+    }
+}
+
+fn identity(maker: &Maker) -> BoardIdentity {
+    BoardIdentity {
+        manufacturer: maker.manufacturer.clone(),
+        model: maker.model.clone(),
+        serial_number: maker.serial_number.clone(),
+        part_number: maker.part_number.clone(),
+        sku: maker.sku.clone(),
+    }
+}
+
+fn processors(section: &SystemSection) -> Vec<Processor> {
+    let sections = section.processor.iter().flatten();
+    let processors = sections.map(|p| Processor {
+        id: p.id.clone(),
+        socket: p.id.to_uppercase(),
+        manufacturer: p.manufacturer.clone(),
+        model: p.model.clone(),
+        architecture: p.architecture.into(),
+        width: BitWidth::Bits64,
+        cores: p.cores,
+        threads: p.threads.unwrap_or(p.cores),
+        max_speed_mhz: p.max_speed_mhz,
+    });
+    processors.collect()
+}
+
+fn memory(section: &SystemSection) -> Vec<MemoryModule> {
+    let sections = section.memory.iter().flatten();
+    let modules = sections.map(|m| MemoryModule {
+        id: m.id.clone(),
+        name: m.name.clone().unwrap_or_else(|| "Memory".into()),
+        capacity: m.capacity_mib << 20,
+        kind: m.kind.map(Into::into),
+        speed_mts: m.speed_mts,
+        board: m.board.as_ref().map(identity).unwrap_or_default(),
+        locator: m.locator.clone(),
+    });
+    modules.collect()
+}
+
+fn storage(section: &SystemSection) -> Vec<Storage> {
+    let sections = section.storage.iter().flatten();
+    let subsystems = sections.map(|s| Storage {
+        id: s.id.clone(),
+        name: s.name.clone(),
+        drives: s
+            .drive
+            .iter()
+            .map(|d| Drive {
+                id: d.id.clone(),
+                name: d.board.model.clone().unwrap_or_else(|| "Drive".into()),
+                capacity: d.capacity_bytes,
+                board: identity(&d.board),
+                revision: d.revision.clone(),
+                media: d.media.map(Into::into),
+                protocol: d.protocol.map(Into::into),
+                block_size: 512,
+                removable: d.removable.unwrap_or(false),
+            })
+            .collect(),
+    });
+    subsystems.collect()
+}

@@ -1,0 +1,215 @@
+//! Channels: sensors whose value is a number in a file, times a factor.
+
+use std::{
+    fmt,
+    fs::File,
+    io,
+    os::unix::fs::FileExt as _,
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+use super::{Batch, Driver, INTERVAL, good_for};
+use crate::model::{
+    Battery, Fan, Id, PhysicalContext, PowerSupply, Quantity, Sample, Sensor,
+    SensorKind, Thresholds,
+};
+
+/// A file that the kernel, or a simulation, answers with a number.
+pub trait Attribute: fmt::Debug + Send {
+    /// The number.
+    ///
+    /// # Errors
+    /// What the part said instead.
+    fn read(&mut self) -> io::Result<f64>;
+}
+
+/// An attribute in sysfs or procfs. Its descriptor is kept: opening and
+/// closing costs as much as reading.
+#[derive(Debug)]
+pub struct FileAttribute {
+    path: PathBuf,
+    file: Option<File>,
+}
+
+impl FileAttribute {
+    /// The attribute at `path`.
+    #[must_use]
+    pub fn new(path: PathBuf) -> Self {
+        Self { path, file: None }
+    }
+
+    fn number(&mut self) -> io::Result<f64> {
+        let file = match self.file.take() {
+            Some(file) => file,
+            None => File::open(&self.path)?,
+        };
+        let mut buffer = [0; 64];
+        let length = file.read_at(&mut buffer, 0)?;
+        let number = number(buffer.get(..length).unwrap_or_default())?;
+        self.file = Some(file);
+        Ok(number)
+    }
+}
+
+impl Attribute for FileAttribute {
+    fn read(&mut self) -> io::Result<f64> {
+        // After a failure the file is opened anew: the part may have come
+        // back as another file of the same name.
+        self.number()
+    }
+}
+
+fn number(text: &[u8]) -> io::Result<f64> {
+    let text = String::from_utf8_lossy(text);
+    let text = text.trim();
+    let number: Option<f64> = text.parse().ok();
+    number.filter(|n| n.is_finite()).ok_or_else(|| {
+        let shown: String = text.chars().take(20).collect();
+        io::Error::new(
+            io::ErrorKind::InvalidData,
+            format!("`{shown}` is no number"),
+        )
+    })
+}
+
+/// How a channel's value follows from its attributes.
+#[derive(Debug)]
+pub enum Source {
+    /// One number times the factor.
+    One(Box<dyn Attribute>, f64),
+    /// Two numbers and the factor multiplied: volts times amperes.
+    Product(Box<dyn Attribute>, Box<dyn Attribute>, f64),
+}
+
+impl Source {
+    /// The number in the file at `path`, times `factor`.
+    #[must_use]
+    pub fn file(path: &Path, factor: f64) -> Self {
+        Self::One(Box::new(FileAttribute::new(path.to_owned())), factor)
+    }
+
+    /// The numbers in two files and `factor`, multiplied.
+    #[must_use]
+    pub fn product(a: &Path, b: &Path, factor: f64) -> Self {
+        let file = |path: &Path| Box::new(FileAttribute::new(path.to_owned()));
+        Self::Product(file(a), file(b), factor)
+    }
+
+    fn read(&mut self) -> io::Result<f64> {
+        match self {
+            Self::One(attribute, factor) => Ok(attribute.read()? * *factor),
+            Self::Product(a, b, factor) => Ok(a.read()? * b.read()? * *factor),
+        }
+    }
+}
+
+/// A sensor with the place its value comes from.
+#[derive(Debug)]
+pub struct Channel {
+    /// The sensor.
+    pub sensor: Sensor,
+    /// Where its value comes from.
+    pub source: Source,
+}
+
+impl Channel {
+    /// A channel called `name`, whose id follows from the name.
+    #[must_use]
+    pub fn new(name: &str, kind: SensorKind, source: Source) -> Self {
+        let sensor = Sensor {
+            id: super::segment(name).into(),
+            name: name.to_owned(),
+            kind,
+            context: PhysicalContext::default(),
+            range: (kind == SensorKind::Percent).then_some((0.0, 100.0)),
+            thresholds: Thresholds::default(),
+            interval: INTERVAL,
+            source: name.into(),
+        };
+        Self { sensor, source }
+    }
+}
+
+/// What a chip brings: channels, and the fans and supplies they belong to.
+#[derive(Debug, Default)]
+pub struct Group {
+    /// What the log calls the chip.
+    pub name: String,
+    /// Its channels.
+    pub channels: Vec<Channel>,
+    /// Fans it drives or counts.
+    pub fans: Vec<Fan>,
+    /// Power supplies it watches.
+    pub power_supplies: Vec<PowerSupply>,
+    /// Batteries it watches.
+    pub batteries: Vec<Battery>,
+}
+
+/// A driver that reads channels which share a chip or a bus.
+#[derive(Debug)]
+pub struct Channels {
+    name: String,
+    interval: Duration,
+    channels: Vec<(Id, SensorKind, Source)>,
+}
+
+impl Channels {
+    /// The channels of `name`, read every second.
+    #[must_use]
+    pub fn new(name: String, channels: Vec<Channel>) -> Self {
+        let channels = channels
+            .into_iter()
+            .map(|c| (c.sensor.id, c.sensor.kind, c.source))
+            .collect();
+        Self { name, interval: INTERVAL, channels }
+    }
+}
+
+impl Driver for Channels {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn interval(&self) -> Duration {
+        self.interval
+    }
+
+    fn poll(&mut self) -> Batch {
+        let good_for = good_for(self.interval);
+        let mut samples = Vec::with_capacity(self.channels.len());
+        for (id, kind, source) in &mut self.channels {
+            samples.push(match source.read() {
+                Ok(value) => {
+                    Sample::good(id, Quantity::new(*kind, value), good_for)
+                }
+                Err(error) => Sample::failed(id, &error.to_string()),
+            });
+        }
+        Batch { samples, ..Batch::default() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn reads_anew_each_time_and_says_what_is_no_number() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("temp1_input");
+        let mut attribute = FileAttribute::new(path.clone());
+        assert!(attribute.read().is_err());
+        fs::write(&path, "48312\n").unwrap();
+        assert!((attribute.read().unwrap() - 48312.0).abs() < 1e-9);
+        fs::write(&path, "over").unwrap();
+        let error = attribute.read().unwrap_err();
+        assert_eq!(error.to_string(), "`over` is no number");
+        fs::write(&path, "nan").unwrap();
+        assert!(attribute.read().is_err());
+        fs::write(&path, "1").unwrap();
+        assert!((attribute.read().unwrap() - 1.0).abs() < 1e-9);
+    }
+}

@@ -1,0 +1,127 @@
+//! The device tree: what a Raspberry Pi, a Jetson or another board with it
+//! says about itself.
+
+use super::tree::Tree;
+use crate::model::{BoardIdentity, MemoryKind};
+
+/// The kernel shows it at both places; containers may hide the first.
+const FOLDERS: [&str; 2] =
+    ["/proc/device-tree", "/sys/firmware/devicetree/base"];
+
+/// What the device tree says about the board.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Board {
+    /// Who made it.
+    pub identity: BoardIdentity,
+    /// Memory soldered on, in bytes, and its kind, where the board says so.
+    pub memory: Option<(u64, MemoryKind)>,
+}
+
+/// Reads the device tree; nothing where there is none.
+#[must_use]
+pub fn read(tree: &Tree) -> Option<Board> {
+    let folder = FOLDERS
+        .into_iter()
+        .find(|folder| tree.exists(&format!("{folder}/model")))?;
+    let model = tree.text(&format!("{folder}/model"))?;
+    let (manufacturer, model) = split(&model);
+    let serial = tree.text(&format!("{folder}/serial-number"));
+    let identity = BoardIdentity {
+        manufacturer: Some(manufacturer),
+        model: Some(model),
+        serial_number: serial.filter(|s| super::dmi::is_meaningful(s)),
+        part_number: part_number(tree, folder),
+        sku: None,
+    };
+    let revision = tree.bytes(&format!("{folder}/system/linux,revision")).ok();
+    let revision = revision.and_then(|b| b.try_into().ok());
+    let memory = revision.map(u32::from_be_bytes).and_then(memory);
+    Some(Board { identity, memory })
+}
+
+/// Maker and model: `Raspberry Pi 4 Model B Rev 1.4` is a `4B Rev 1.4` of
+/// `Raspberry Pi`.
+fn split(text: &str) -> (String, String) {
+    if let Some(rest) = text.strip_prefix("Raspberry Pi ") {
+        let rest = rest.replace(" Model ", "").replace("B Plus", "B+");
+        return ("Raspberry Pi".into(), rest.replace("A Plus", "A+"));
+    }
+    // What follows names the kit it was sold in, not the machine.
+    let text = text.split(" Developer Kit").next().unwrap_or(text);
+    let text = text.split(" Engineering Reference").next().unwrap_or(text);
+    match text.split_once(' ') {
+        Some((maker, model)) => (maker.to_owned(), model.trim().to_owned()),
+        None => (text.to_owned(), text.to_owned()),
+    }
+}
+
+/// A Jetson module's part: `p3448-0000` in `nvidia,p3448-0000`.
+fn part_number(tree: &Tree, folder: &str) -> Option<String> {
+    let names = tree.text(&format!("{folder}/compatible"))?;
+    let parts = names.split('\0').filter_map(|n| n.split_once(",p"));
+    let mut parts = parts.map(|(_, rest)| format!("p{rest}"));
+    parts.find_map(|name| {
+        // A carrier comes first: `p3768-0000+p3767-0005`.
+        let module = name.split('+').next_back()?.to_owned();
+        let digits = module.trim_start_matches('p').split('-').next()?;
+        let is_part =
+            digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit());
+        is_part.then_some(module)
+    })
+}
+
+/// Memory by the revision code of a Raspberry Pi: bit 23 marks the new style,
+/// bits 20-22 the size, bits 12-15 the processor.
+fn memory(revision: u32) -> Option<(u64, MemoryKind)> {
+    if revision & (1 << 23) == 0 {
+        return None;
+    }
+    let bytes = (256 << 20) << ((revision >> 20) & 7);
+    let kind = match (revision >> 12) & 15 {
+        0..=2 => MemoryKind::Lpddr2,
+        _ => MemoryKind::Lpddr4,
+    };
+    Some((bytes, kind))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tells_the_maker_from_the_model() {
+        for (text, maker, model) in [
+            ("Raspberry Pi 4 Model B Rev 1.4", "Raspberry Pi", "4B Rev 1.4"),
+            ("Raspberry Pi 5 Model B Rev 1.0", "Raspberry Pi", "5B Rev 1.0"),
+            (
+                "Raspberry Pi 3 Model B Plus Rev 1.3",
+                "Raspberry Pi",
+                "3B+ Rev 1.3",
+            ),
+            (
+                "Raspberry Pi Compute Module 4 Rev 1.0",
+                "Raspberry Pi",
+                "Compute Module 4 Rev 1.0",
+            ),
+            ("NVIDIA Jetson Nano Developer Kit", "NVIDIA", "Jetson Nano"),
+            (
+                "NVIDIA Jetson Orin Nano Engineering Reference Developer Kit Super",
+                "NVIDIA",
+                "Jetson Orin Nano",
+            ),
+            ("Radxa ROCK 5B", "Radxa", "ROCK 5B"),
+            ("Board", "Board", "Board"),
+        ] {
+            assert_eq!(split(text), (maker.into(), model.into()), "{text}");
+        }
+    }
+
+    #[test]
+    fn reads_memory_from_the_revision_code() {
+        // Raspberry Pi 4B with 8 GB, 5 with 4 GB, 3B with 1 GB.
+        assert_eq!(memory(0xd0_3114), Some((8 << 30, MemoryKind::Lpddr4)));
+        assert_eq!(memory(0xc0_4170), Some((4 << 30, MemoryKind::Lpddr4)));
+        assert_eq!(memory(0xa0_2082), Some((1 << 30, MemoryKind::Lpddr2)));
+        assert_eq!(memory(0x00_000e), None);
+    }
+}

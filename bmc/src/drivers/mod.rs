@@ -1,0 +1,71 @@
+//! Drivers: where readings and inventory come from, one file a source.
+
+pub mod channel;
+pub mod device_tree;
+pub mod dmi;
+pub mod hwmon;
+pub mod identity;
+pub mod ina3221;
+pub mod load;
+pub mod memory;
+pub mod network;
+pub mod os;
+pub mod power_supply;
+pub mod processor;
+pub mod storage;
+pub mod thermal;
+pub mod tree;
+pub mod virtual_machine;
+
+use std::time::Duration;
+
+use crate::model::{Id, PowerState, Sample, Vitals};
+
+/// How often a sensor is read unless there is a reason for another rate.
+pub const INTERVAL: Duration = Duration::from_secs(1);
+
+/// What a driver found out in one go.
+#[derive(Debug, Default)]
+pub struct Batch {
+    /// What the sensors said.
+    pub samples: Vec<Sample>,
+    /// What the operating system of a system said.
+    pub vitals: Vec<(Id, Vitals)>,
+    /// The power states of systems.
+    pub power: Vec<(Id, PowerState)>,
+}
+
+/// Something that can be asked again and again. It owns its part.
+pub trait Driver: Send + 'static {
+    /// What the log calls it.
+    fn name(&self) -> &str;
+
+    /// How often it is asked.
+    fn interval(&self) -> Duration {
+        INTERVAL
+    }
+
+    /// Asks the part. May block; runs on a thread where that hurts nobody.
+    fn poll(&mut self) -> Batch;
+}
+
+/// How long a reading is good for when its sensor is read every `interval`.
+#[must_use]
+pub fn good_for(interval: Duration) -> Duration {
+    interval * 3 + Duration::from_secs(1)
+}
+
+/// `text` as a segment of a URI: what is neither letter, digit, `-`, `_` nor
+/// `.` becomes one `_`.
+#[must_use]
+pub fn segment(text: &str) -> String {
+    let mut segment = String::with_capacity(text.len());
+    for c in text.trim().chars() {
+        if c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | '_') {
+            segment.push(c);
+        } else if !segment.ends_with('_') {
+            segment.push('_');
+        }
+    }
+    segment.trim_matches('_').to_owned()
+}

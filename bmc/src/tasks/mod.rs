@@ -1,0 +1,7 @@
+//! Tasks: what runs in the background as long as the agent does.
+
+pub(crate) mod poll;
+pub(crate) mod power;
+pub(crate) mod quality;
+pub(crate) mod scan;
+pub(crate) mod settings;

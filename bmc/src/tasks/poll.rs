@@ -1,0 +1,84 @@
+//! Asks a driver again and again, and posts what it says.
+
+use std::time::Duration;
+
+use tokio::{
+    task::{JoinHandle, spawn_blocking},
+    time::{MissedTickBehavior, interval, sleep},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{error, info, warn};
+
+use crate::{
+    drivers::{Batch, Driver},
+    model::Model,
+};
+
+/// How much longer than its interval a driver may take before the log says
+/// so.
+const PATIENCE: Duration = Duration::from_secs(2);
+
+/// Polls `driver` until `stop`. A driver that hangs keeps only its own thread:
+/// its readings go stale, and it is asked again when it has come back.
+pub(crate) async fn poll(
+    mut driver: Box<dyn Driver>,
+    model: Model,
+    stop: CancellationToken,
+) {
+    let name = driver.name().to_owned();
+    let patience = driver.interval() + PATIENCE;
+    let mut ticks = interval(driver.interval());
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let asked = spawn_blocking(move || {
+            let batch = driver.poll();
+            (driver, batch)
+        });
+        let answer = tokio::select! {
+            // Dropping the handle leaves a hung thread to itself.
+            () = stop.cancelled() => return,
+            answer = patiently(&name, asked, patience) => answer,
+        };
+        let Some((back, batch)) = answer else { return };
+        driver = back;
+        post(&model, batch);
+    }
+}
+
+fn post(model: &Model, batch: Batch) {
+    model.post(batch.samples);
+    for (system, vitals) in batch.vitals {
+        model.post_vitals(&system, vitals);
+    }
+    for (system, state) in batch.power {
+        model.post_power(&system, state);
+    }
+}
+
+async fn patiently<T>(
+    name: &str,
+    mut asked: JoinHandle<T>,
+    patience: Duration,
+) -> Option<T> {
+    let mut late = false;
+    loop {
+        let answer = tokio::select! {
+            answer = &mut asked => answer,
+            () = sleep(patience), if !late => {
+                late = true;
+                warn!(driver = name, "driver does not answer");
+                continue;
+            }
+        };
+        if late {
+            info!(driver = name, "driver answers again");
+        }
+        return answer
+            .inspect_err(|error| error!(driver = name, %error, "driver lost"))
+            .ok();
+    }
+}

@@ -1,0 +1,57 @@
+//! Looks again and again which parts are there.
+
+use std::time::Duration;
+
+use tokio::{
+    task::spawn_blocking,
+    time::{MissedTickBehavior, interval},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info};
+
+use super::poll::poll;
+use crate::{boards::Board, model::Model};
+
+/// How often links, addresses and disks are looked at.
+const INTERVAL: Duration = Duration::from_secs(5);
+
+/// Scans `board` until `stop`, and polls parts that come.
+pub(crate) async fn scan(
+    mut board: Box<dyn Board>,
+    model: Model,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let mut ticks = interval(INTERVAL);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    ticks.tick().await;
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => return,
+            _ = ticks.tick() => {}
+        }
+        let scanning = spawn_blocking(move || {
+            let scan = board.scan();
+            (board, scan)
+        });
+        let scanned = tokio::select! {
+            () = stop.cancelled() => return,
+            scanned = scanning => scanned,
+        };
+        let found = match scanned {
+            Ok((back, found)) => {
+                board = back;
+                found
+            }
+            Err(error) => {
+                error!(%error, "inventory lost");
+                return;
+            }
+        };
+        model.update_inventory(found.inventory);
+        for driver in found.drivers {
+            info!(driver = driver.name(), "part found");
+            tasks.spawn(poll(driver, model.clone(), stop.child_token()));
+        }
+    }
+}
