@@ -1,11 +1,14 @@
 //! The on-prem agent: a Redfish service for the machine it runs on.
 
+pub mod accounts;
 pub mod boards;
 pub mod collectors;
 pub mod commands;
 pub mod drivers;
 pub mod model;
 pub mod phone_home;
+pub mod redfish;
+pub mod server;
 pub mod sim;
 pub mod state;
 mod tasks;

@@ -1,0 +1,209 @@
+//! Status codes and the DMTF messages that go with them.
+
+use http::{
+    HeaderName, HeaderValue, StatusCode,
+    header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
+};
+use onprem_link::log::Chain;
+use onprem_redfish::message::{self, Message, base};
+use serde_json::Value;
+
+use super::uri;
+use crate::{
+    accounts::{ChangeError, Denied},
+    commands::CommandError,
+    model::Part,
+};
+
+const CHALLENGE: HeaderValue =
+    HeaderValue::from_static(r#"Basic realm="on-prem", charset="UTF-8""#);
+
+/// Why a request was not carried out, in the protocol's own words.
+#[derive(Debug)]
+pub(crate) struct Error {
+    pub(crate) status: StatusCode,
+    pub(crate) messages: Vec<Message>,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+}
+
+impl Error {
+    pub(crate) fn new(status: StatusCode, message: Message) -> Self {
+        Self { status, messages: vec![message], headers: Vec::new() }
+    }
+
+    /// The request itself is wrong, in all these ways.
+    pub(crate) fn bad(messages: Vec<Message>) -> Self {
+        let status = StatusCode::BAD_REQUEST;
+        Self { status, messages, headers: Vec::new() }
+    }
+
+    fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
+        self.headers.push((name, value));
+        self
+    }
+
+    /// Nobody said who asks, or who says so cannot prove it.
+    pub(crate) fn unauthorized() -> Self {
+        Self::new(StatusCode::UNAUTHORIZED, base::no_valid_session())
+            .with(WWW_AUTHENTICATE, CHALLENGE)
+    }
+
+    /// Who asks may not.
+    pub(crate) fn forbidden() -> Self {
+        Self::new(StatusCode::FORBIDDEN, base::insufficient_privilege())
+    }
+
+    /// Who asks may do nothing but change the password at `account`.
+    pub(crate) fn password_change_required(account: &str) -> Self {
+        let message = base::password_change_required(account);
+        Self::new(StatusCode::FORBIDDEN, message)
+    }
+
+    pub(crate) fn not_found(uri: &str) -> Self {
+        let message = base::resource_missing_at_uri(uri);
+        Self::new(StatusCode::NOT_FOUND, message)
+    }
+
+    /// The resource knows other methods only.
+    pub(crate) fn method_not_allowed(allow: HeaderValue) -> Self {
+        let message = base::operation_not_allowed();
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, message).with(ALLOW, allow)
+    }
+
+    /// No resource knows the method.
+    pub(crate) fn method_unknown() -> Self {
+        let message = base::operation_not_allowed();
+        Self::new(StatusCode::NOT_IMPLEMENTED, message)
+    }
+
+    pub(crate) fn internal() -> Self {
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, base::internal_error())
+    }
+
+    /// A bound is reached; it may work in `seconds`.
+    pub(crate) fn busy(seconds: u32) -> Self {
+        let text = seconds.to_string();
+        let message = base::service_temporarily_unavailable(text);
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+            .with(RETRY_AFTER, HeaderValue::from(seconds))
+    }
+
+    pub(crate) fn malformed() -> Self {
+        Self::bad(vec![base::malformed_json()])
+    }
+
+    pub(crate) fn too_large() -> Self {
+        let message = base::payload_too_large();
+        Self::new(StatusCode::PAYLOAD_TOO_LARGE, message)
+    }
+
+    /// The request's `header` cannot be honoured.
+    pub(crate) fn header(status: StatusCode, header: &str) -> Self {
+        Self::new(status, base::header_invalid(header))
+    }
+
+    /// Another version is there than the one the caller knows.
+    pub(crate) fn precondition_failed() -> Self {
+        let message = base::precondition_failed();
+        Self::new(StatusCode::PRECONDITION_FAILED, message)
+    }
+
+    /// The error object of DSP0266.
+    pub(crate) fn body(&self) -> Value {
+        message::error(&self.messages)
+    }
+}
+
+impl From<Denied> for Error {
+    fn from(denied: Denied) -> Self {
+        match denied {
+            Denied::Wrong | Denied::Locked => Self::unauthorized(),
+            Denied::Busy => Self::busy(1),
+        }
+    }
+}
+
+impl From<ChangeError> for Error {
+    fn from(error: ChangeError) -> Self {
+        match &error {
+            ChangeError::Exists(name) => Self::new(
+                StatusCode::CONFLICT,
+                base::resource_already_exists(
+                    "ManagerAccount",
+                    "UserName",
+                    name,
+                ),
+            ),
+            ChangeError::Unknown(name) => Self::new(
+                StatusCode::NOT_FOUND,
+                base::resource_not_found("ManagerAccount", name),
+            ),
+            ChangeError::Full => Self::new(
+                StatusCode::CONFLICT,
+                base::create_limit_reached_for_resource(),
+            ),
+            ChangeError::PasswordLength => {
+                let message = base::password_incorrect_length();
+                Self::bad(vec![message.about("/Password")])
+            }
+            ChangeError::LastAdministrator(_) => {
+                Self::new(StatusCode::CONFLICT, base::resource_in_use())
+            }
+            ChangeError::Busy => Self::busy(1),
+            ChangeError::Store { .. } => {
+                tracing::error!(error = %Chain(&error), "account not changed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<CommandError> for Error {
+    fn from(error: CommandError) -> Self {
+        tracing::warn!(%error, "command not carried out");
+        match error {
+            CommandError::Unknown { part } => Self::new(
+                StatusCode::NOT_FOUND,
+                base::resource_not_found(part.to_string(), ""),
+            ),
+            CommandError::Unsupported { what, .. } => {
+                Self::bad(vec![base::action_not_supported(what)])
+            }
+            CommandError::Refused { part, .. } => {
+                let message = base::service_disabled(reset_uri(&part));
+                let message = message.resolved_by(ALLOW_HOST_POWER);
+                Self::new(StatusCode::FORBIDDEN, message)
+            }
+            CommandError::Invalid { what, value, .. } => {
+                let message = base::property_value_format_error(value, what);
+                Self::bad(vec![message.about(format!("/{what}"))])
+            }
+            CommandError::Busy { .. } => Self::busy(2),
+            CommandError::Timeout { .. } => Self::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                base::operation_timeout(),
+            ),
+            CommandError::Failed { .. } => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                base::operation_failed(),
+            ),
+        }
+    }
+}
+
+fn reset_uri(part: &Part) -> String {
+    match part {
+        Part::System(id) => {
+            uri::of(uri::SYSTEM, &[id]) + "/Actions/ComputerSystem.Reset"
+        }
+        Part::Chassis(id) => {
+            uri::of(uri::CHASSIS, &[id]) + "/Actions/Chassis.Reset"
+        }
+        Part::Manager(id) => {
+            uri::of(uri::MANAGER, &[id]) + "/Actions/Manager.Reset"
+        }
+    }
+}
+
+const ALLOW_HOST_POWER: &str = "Set `allow_host_power = true` in the \
+    configuration of the agent to let it change the power of its own host.";

@@ -1,0 +1,189 @@
+//! Answers as bytes: made once for as long as they stay true.
+
+use std::{
+    collections::HashMap,
+    hash::{DefaultHasher, Hasher as _},
+    sync::{Arc, PoisonError, RwLock},
+};
+
+use bytes::Bytes;
+use http::HeaderValue;
+use serde_json::{Map, Value};
+
+use super::{
+    Service,
+    resource::{Answer, Freshness, Resource, View},
+};
+
+/// Answers that are kept; beyond it all are made again.
+const KEPT: usize = 4096;
+
+/// A resource as it goes over the wire.
+#[derive(Debug)]
+pub(crate) struct Rendered {
+    pub(crate) body: Bytes,
+    pub(crate) etag: HeaderValue,
+    pub(crate) link: HeaderValue,
+}
+
+/// The answers that were made, by path, with what they were made from.
+#[derive(Debug, Default)]
+pub(crate) struct Cache {
+    made: RwLock<HashMap<String, (u64, Arc<Rendered>)>>,
+}
+
+impl Cache {
+    fn get(&self, path: &str, version: u64) -> Option<Arc<Rendered>> {
+        let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
+        let (of, rendered) = made.get(path)?;
+        (*of == version).then(|| Arc::clone(rendered))
+    }
+
+    fn put(&self, path: &str, version: u64, rendered: &Arc<Rendered>) {
+        let mut made =
+            self.made.write().unwrap_or_else(PoisonError::into_inner);
+        if made.len() >= KEPT {
+            made.clear();
+        }
+        made.insert(path.to_owned(), (version, Arc::clone(rendered)));
+    }
+}
+
+impl Service {
+    /// The resource at `path`, or `None` where there is none.
+    pub(super) fn render(
+        &self,
+        resource: &dyn Resource,
+        path: &str,
+        ids: &[&str],
+    ) -> Option<Arc<Rendered>> {
+        let snapshot = self.model.snapshot();
+        let version = match resource.freshness() {
+            Freshness::Static => Some(0),
+            Freshness::Fixed => Some(snapshot.fixed_version),
+            Freshness::Live => Some(snapshot.version),
+            Freshness::Now => None,
+        };
+        let kept = version.and_then(|version| self.cache.get(path, version));
+        if kept.is_some() {
+            return kept;
+        }
+        let book = self.accounts.book();
+        let view = View { snapshot: &snapshot, service: self, book: &book };
+        let answer = resource.get(&view, ids)?;
+        let rendered = Arc::new(render(answer, path));
+        if let Some(version) = version {
+            self.cache.put(path, version, &rendered);
+        }
+        Some(rendered)
+    }
+
+    /// The resource at `path` as an object, with its `@odata.id` and
+    /// `@odata.etag`.
+    pub(super) fn object(
+        &self,
+        resource: &dyn Resource,
+        path: &str,
+        ids: &[&str],
+    ) -> Option<(Map<String, Value>, HeaderValue, HeaderValue)> {
+        let rendered = self.render(resource, path, ids)?;
+        match serde_json::from_slice(&rendered.body) {
+            Ok(Value::Object(body)) => {
+                Some((body, rendered.etag.clone(), rendered.link.clone()))
+            }
+            _ => None,
+        }
+    }
+}
+
+fn render(answer: Answer, path: &str) -> Rendered {
+    let Answer { mut body, volatile, actions } = answer;
+    body.insert("@odata.id".to_owned(), path.into());
+    if !actions.is_empty() {
+        let target = |(name, mut about): (&str, Value)| {
+            about["target"] = format!("{path}/Actions/{name}").into();
+            (format!("#{name}"), about)
+        };
+        let actions: Map<_, _> = actions.into_iter().map(target).collect();
+        body.insert("Actions".to_owned(), actions.into());
+    }
+    let link = describedby(&body);
+    let mut hash = DefaultHasher::new();
+    if volatile.is_empty() {
+        let bytes = serde_json::to_vec(&body).unwrap_or_default();
+        hash.write(&bytes);
+    } else {
+        for (name, value) in &body {
+            if !volatile.contains(&name.as_str()) {
+                hash.write(name.as_bytes());
+                hash.write(value.to_string().as_bytes());
+            }
+        }
+    }
+    // A weak tag says: the same but for what changes by itself.
+    let weak = if volatile.is_empty() { "" } else { "W/" };
+    let etag = format!("{weak}\"{:016x}\"", hash.finish());
+    body.insert("@odata.etag".to_owned(), etag.clone().into());
+    let bytes = serde_json::to_vec(&body).unwrap_or_default();
+    Rendered { body: bytes.into(), etag: header(&etag), link: header(&link) }
+}
+
+/// The `Link` to the schema that describes the resource.
+fn describedby(body: &Map<String, Value>) -> String {
+    let of = body.get("@odata.type").and_then(Value::as_str);
+    let of = of.unwrap_or_default().trim_start_matches('#');
+    let schema = of.rsplit_once('.').map_or(of, |(schema, _)| schema);
+    format!(
+        "<http://redfish.dmtf.org/schemas/v1/{schema}.json>; rel=describedby"
+    )
+}
+
+pub(super) fn header(text: &str) -> HeaderValue {
+    HeaderValue::from_str(text).unwrap_or(HeaderValue::from_static(""))
+}
+
+/// Does `header`, a list of entity tags, name `etag`? Weak tags count: what
+/// they leave out cannot be written.
+pub(super) fn names(header: &HeaderValue, etag: &HeaderValue) -> bool {
+    let (Ok(list), Ok(etag)) = (header.to_str(), etag.to_str()) else {
+        return false;
+    };
+    let strong = |tag: &str| tag.trim_start_matches("W/").to_owned();
+    let etag = strong(etag);
+    list.split(',').map(str::trim).any(|tag| tag == "*" || strong(tag) == etag)
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn rendered(clock: &str, volatile: &'static [&'static str]) -> Rendered {
+        let body = json!({"@odata.type": "#Manager.v1_2_3.Manager",
+            "DateTime": clock});
+        let Value::Object(body) = body else { unreachable!() };
+        render(Answer { body, volatile, actions: Vec::new() }, "/m")
+    }
+
+    #[test]
+    fn what_changes_by_itself_does_not_change_the_tag() {
+        let (a, b) =
+            (rendered("1", &["DateTime"]), rendered("2", &["DateTime"]));
+        assert_eq!(a.etag, b.etag);
+        assert!(a.etag.to_str().unwrap().starts_with("W/\""));
+        assert_ne!(rendered("1", &[]).etag, rendered("2", &[]).etag);
+        let body: Value = serde_json::from_slice(&a.body).unwrap();
+        assert_eq!(body["@odata.etag"], a.etag.to_str().unwrap());
+        assert!(a.link.to_str().unwrap().contains("/Manager.v1_2_3.json>"));
+    }
+
+    #[test]
+    fn a_list_of_tags_names_each() {
+        let tag = HeaderValue::from_static("\"b\"");
+        let named =
+            |list: &'static str| names(&HeaderValue::from_static(list), &tag);
+        assert!(named("\"b\"") && named("*") && named("\"a\", W/\"b\""));
+        assert!(!named("\"a\"") && !named("b") && !named(""));
+    }
+}

@@ -1,0 +1,274 @@
+//! What a resource is: where it lives, what is in it, what can be done to it.
+
+use std::{collections::BTreeMap, net::IpAddr, pin::Pin};
+
+use http::{HeaderName, HeaderValue};
+use onprem_link::grant::Grant;
+use onprem_redfish::message::Message;
+use serde::Serialize;
+use serde_json::{Map, Value};
+
+use super::{Service, error::Error};
+use crate::{
+    accounts::{Account, Book, Role},
+    model::{self, Health, SensorKind, Snapshot},
+};
+
+/// Where a request came in.
+#[derive(Debug, Clone)]
+pub enum Origin {
+    /// On the TLS port, from this address.
+    Tls {
+        /// The address of the other end.
+        peer: IpAddr,
+    },
+    /// Through the tunnel, with a grant that was checked.
+    Tunnel(Box<Grant>),
+}
+
+/// Who asks.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) name: String,
+    pub(crate) role: Role,
+    /// The session that vouches for the caller, if one does.
+    pub(crate) session: Option<String>,
+    /// A local account; who comes with a grant has none.
+    pub(crate) account: bool,
+    /// Nothing but a change of the password is allowed.
+    pub(crate) must_change_password: bool,
+}
+
+impl Caller {
+    pub(crate) fn of(account: &Account, session: Option<String>) -> Self {
+        Self {
+            name: account.user_name.clone(),
+            role: account.role,
+            session,
+            account: true,
+            must_change_password: account.password_change_required,
+        }
+    }
+}
+
+/// What a GET is made from.
+#[derive(Clone, Copy)]
+pub(crate) struct View<'a> {
+    pub(crate) snapshot: &'a Snapshot,
+    pub(crate) service: &'a Service,
+    pub(crate) book: &'a Book,
+}
+
+impl<'a> View<'a> {
+    /// The system that the first of `ids` names.
+    pub(crate) fn system(&self, ids: &[&str]) -> Option<&'a model::System> {
+        self.snapshot.system(ids.first()?)
+    }
+
+    /// The chassis that the first of `ids` names.
+    pub(crate) fn chassis(&self, ids: &[&str]) -> Option<&'a model::Chassis> {
+        self.snapshot.chassis(ids.first()?)
+    }
+
+    /// The manager that the first of `ids` names.
+    pub(crate) fn manager(&self, ids: &[&str]) -> Option<&'a model::Manager> {
+        let manager = &self.snapshot.inventory.manager;
+        (&*manager.id == *ids.first()?).then_some(manager)
+    }
+
+    /// The worst health among the sensors of these kinds in `chassis`.
+    pub(crate) fn worst(
+        &self,
+        chassis: &model::Chassis,
+        kinds: &[SensorKind],
+    ) -> Health {
+        let sensors = chassis.sensors.iter();
+        let of_kind = sensors.filter(|sensor| kinds.contains(&sensor.kind));
+        let health = of_kind.map(|sensor| self.snapshot.sensor_health(sensor));
+        health.max().unwrap_or(Health::Ok)
+    }
+}
+
+/// What is to be written, by JSON pointer.
+pub(crate) type Values = BTreeMap<&'static str, Value>;
+
+/// What a write has to go by.
+pub(crate) struct Write<'a> {
+    pub(crate) service: &'a Service,
+    /// `None` only where a session is to be opened.
+    pub(crate) caller: Option<&'a Caller>,
+    pub(crate) ids: &'a [&'a str],
+    /// By JSON pointer; checked against the schema and against what the
+    /// resource writes.
+    pub(crate) values: &'a Values,
+    pub(crate) peer: Option<IpAddr>,
+}
+
+impl Write<'_> {
+    /// The id at `index` of the URI.
+    pub(crate) fn id(&self, index: usize) -> &str {
+        self.ids.get(index).copied().unwrap_or_default()
+    }
+
+    /// The text at a JSON pointer.
+    pub(crate) fn text(&self, pointer: &str) -> Option<&str> {
+        self.values.get(pointer)?.as_str()
+    }
+
+    /// The boolean at a JSON pointer.
+    pub(crate) fn flag(&self, pointer: &str) -> Option<bool> {
+        self.values.get(pointer)?.as_bool()
+    }
+
+    /// The number at a JSON pointer.
+    pub(crate) fn number(&self, pointer: &str) -> Option<u32> {
+        self.values.get(pointer)?.as_u64().and_then(|n| u32::try_from(n).ok())
+    }
+
+    /// The texts in the array at a JSON pointer.
+    pub(crate) fn texts(&self, pointer: &str) -> Option<Vec<String>> {
+        let items = self.values.get(pointer)?.as_array()?.iter();
+        Some(items.filter_map(Value::as_str).map(str::to_owned).collect())
+    }
+}
+
+/// How long what a GET said stays true.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Freshness {
+    /// As long as the process runs.
+    Static,
+    /// As long as inventory, settings and power states.
+    Fixed,
+    /// Until the next reading.
+    Live,
+    /// It depends on more than the model.
+    Now,
+}
+
+/// What a GET says.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) body: Map<String, Value>,
+    /// Properties that change by themselves and do not count for the `ETag`.
+    pub(crate) volatile: &'static [&'static str],
+    /// Actions by name, with the values that a parameter can take.
+    pub(crate) actions: Vec<(&'static str, Value)>,
+}
+
+impl Answer {
+    /// Names an action, with annotations about its parameters.
+    pub(crate) fn action(mut self, name: &'static str, about: Value) -> Self {
+        self.actions.push((name, about));
+        self
+    }
+
+    pub(crate) fn volatile(self, names: &'static [&'static str]) -> Self {
+        Self { volatile: names, ..self }
+    }
+
+}
+
+/// The answer that `resource` is.
+pub(crate) fn answer(resource: &impl Serialize) -> Answer {
+    let body = match serde_json::to_value(resource) {
+        Ok(Value::Object(body)) => body,
+        _ => Map::new(),
+    };
+    Answer { body, volatile: &[], actions: Vec::new() }
+}
+
+/// What a POST to a collection made.
+#[derive(Debug)]
+pub(crate) struct Created {
+    pub(crate) uri: String,
+    pub(crate) headers: Vec<(HeaderName, HeaderValue)>,
+    /// Something the caller has to know.
+    pub(crate) message: Option<Message>,
+}
+
+impl From<String> for Created {
+    fn from(uri: String) -> Self {
+        Self { uri, headers: Vec::new(), message: None }
+    }
+}
+
+/// An action: its name, and the JSON pointers of its parameters.
+pub(crate) type Action = (&'static str, &'static [&'static str]);
+
+/// A write under way.
+pub(crate) type Pending<'a, T> =
+    Pin<Box<dyn Future<Output = Result<T, Error>> + Send + 'a>>;
+
+/// One kind of resource. HEAD, `Allow`, `ETag`, `Link`, privileges, `$select`
+/// and the checks of what is written are the router's.
+pub(crate) trait Resource: Sync {
+    /// The pattern of its URIs.
+    fn uri(&self) -> &'static str;
+
+    /// The name of its schema.
+    fn kind(&self) -> &'static str;
+
+    /// How long what `get` says stays true.
+    fn freshness(&self) -> Freshness {
+        Freshness::Fixed
+    }
+
+    /// What is in it; `None` where there is none of these ids.
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer>;
+
+    /// Does it belong to `caller`, who may then do what `ConfigureSelf`
+    /// allows?
+    fn is_own(&self, view: &View<'_>, ids: &[&str], caller: &Caller) -> bool {
+        let _ = (view, ids, caller);
+        false
+    }
+
+    /// The JSON pointers of the properties that a PATCH may set.
+    fn writable(&self) -> &'static [&'static str] {
+        &[]
+    }
+
+    /// Carries out a PATCH.
+    fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        let _ = write;
+        Box::pin(async { Err(Error::internal()) })
+    }
+
+    /// The JSON pointers of the properties that a POST may set, where it makes
+    /// a member.
+    fn creates(&self) -> Option<&'static [&'static str]> {
+        None
+    }
+
+    /// Carries out a POST.
+    fn create<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, Created> {
+        let _ = write;
+        Box::pin(async { Err(Error::internal()) })
+    }
+
+    /// May it be deleted?
+    fn deletes(&self) -> bool {
+        false
+    }
+
+    /// Carries out a DELETE.
+    fn delete<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        let _ = write;
+        Box::pin(async { Err(Error::internal()) })
+    }
+
+    /// Its actions by name, with the JSON pointers of their parameters.
+    fn actions(&self) -> &'static [Action] {
+        &[]
+    }
+
+    /// Carries out an action.
+    fn act<'a>(
+        &'a self,
+        write: &'a Write<'a>,
+        action: &'a str,
+    ) -> Pending<'a, ()> {
+        let _ = (write, action);
+        Box::pin(async { Err(Error::internal()) })
+    }
+}

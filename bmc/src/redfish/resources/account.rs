@@ -1,0 +1,209 @@
+//! `ManagerAccount`: who may use the agent.
+
+use onprem_redfish::{
+    message::base,
+    schema::{
+        manager_account::{
+            AccountTypes, Links, ManagerAccount, ManagerAccountRequired,
+        },
+        manager_account_collection::ManagerAccountCollection,
+    },
+};
+
+use crate::{
+    accounts::{AccountChange, Role},
+    redfish::{
+        error::Error,
+        resource::{
+            Answer, Caller, Created, Freshness, Pending, Resource, View, Write,
+            answer,
+        },
+        uri,
+    },
+};
+
+/// `/redfish/v1/AccountService/Accounts`
+pub(crate) struct Accounts;
+
+impl Resource for Accounts {
+    fn uri(&self) -> &'static str {
+        uri::ACCOUNTS
+    }
+
+    fn kind(&self) -> &'static str {
+        "ManagerAccountCollection"
+    }
+
+    fn freshness(&self) -> Freshness {
+        Freshness::Now
+    }
+
+    fn get(&self, view: &View<'_>, _: &[&str]) -> Option<Answer> {
+        let users = view.book.accounts.keys();
+        let uris: Vec<_> =
+            users.map(|user| uri::of(uri::ACCOUNT, &[user])).collect();
+        let count = uris.len() as u64;
+        let body = ManagerAccountCollection::new("", "Accounts", uris);
+        Some(answer(&body.members_count(count)))
+    }
+
+    fn creates(&self) -> Option<&'static [&'static str]> {
+        Some(&[
+            "/UserName",
+            "/Password",
+            "/RoleId",
+            "/Enabled",
+            "/PasswordChangeRequired",
+            "/AccountTypes",
+        ])
+    }
+
+    fn create<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, Created> {
+        Box::pin(async {
+            let user = write.text("/UserName").unwrap_or_default();
+            if !is_user_name(user) {
+                let message =
+                    base::property_value_format_error(user, "UserName");
+                return Err(Error::bad(vec![message.about("/UserName")]));
+            }
+            account_types(write)?;
+            let role = role(write)?.unwrap_or(Role::ReadOnly);
+            let password = write.text("/Password").unwrap_or_default();
+            let enabled = write.flag("/Enabled").unwrap_or(true);
+            let change = write.flag("/PasswordChangeRequired").unwrap_or(false);
+            let accounts = &write.service.accounts;
+            accounts.create(user, password, role, enabled, change).await?;
+            Ok(uri::of(uri::ACCOUNT, &[user]).into())
+        })
+    }
+}
+
+/// `/redfish/v1/AccountService/Accounts/{ManagerAccountId}`
+pub(crate) struct Account;
+
+impl Resource for Account {
+    fn uri(&self) -> &'static str {
+        uri::ACCOUNT
+    }
+
+    fn kind(&self) -> &'static str {
+        "ManagerAccount"
+    }
+
+    fn freshness(&self) -> Freshness {
+        Freshness::Now
+    }
+
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        let it = view.book.accounts.get(*ids.first()?)?;
+        let locked = view.service.accounts.is_locked(&it.user_name);
+        let role = it.role.id();
+        let body = ManagerAccount::new(ManagerAccountRequired {
+            odata_id: String::new(),
+            id: it.user_name.clone(),
+            name: "User account".to_owned(),
+            account_types: Some(vec![AccountTypes::Redfish]),
+        })
+        .user_name(&*it.user_name)
+        .role_id(role)
+        .enabled(it.enabled)
+        .locked(locked)
+        .password_change_required(it.password_change_required)
+        .links(Links::new().role(uri::of(uri::ROLE, &[role])));
+        let mut answer = answer(&body);
+        // Readable as null only.
+        answer.body.insert("Password".to_owned(), serde_json::Value::Null);
+        Some(answer)
+    }
+
+    fn is_own(&self, _: &View<'_>, ids: &[&str], caller: &Caller) -> bool {
+        ids.first() == Some(&&*caller.name)
+    }
+
+    fn writable(&self) -> &'static [&'static str] {
+        &[
+            "/Password",
+            "/RoleId",
+            "/Enabled",
+            "/Locked",
+            "/PasswordChangeRequired",
+        ]
+    }
+
+    fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        Box::pin(async {
+            let locked = write.flag("/Locked");
+            if locked == Some(true) {
+                let message =
+                    base::property_value_not_in_list("true", "Locked");
+                return Err(Error::bad(vec![message.about("/Locked")]));
+            }
+            let change = AccountChange {
+                role: role(write)?,
+                enabled: write.flag("/Enabled"),
+                password_change_required: write.flag("/PasswordChangeRequired"),
+                password: write.text("/Password").map(str::to_owned),
+                locked,
+            };
+            let keep = write.caller.and_then(|it| it.session.as_deref());
+            let accounts = &write.service.accounts;
+            Ok(accounts.change(write.id(0), change, keep).await?)
+        })
+    }
+
+    fn deletes(&self) -> bool {
+        true
+    }
+
+    fn delete<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        Box::pin(async {
+            Ok(write.service.accounts.delete(write.id(0)).await?)
+        })
+    }
+}
+
+fn role(write: &Write<'_>) -> Result<Option<Role>, Error> {
+    let Some(id) = write.text("/RoleId") else { return Ok(None) };
+    let role = Role::named(id).ok_or_else(|| {
+        let message = base::property_value_not_in_list(id, "RoleId");
+        Error::bad(vec![message.about("/RoleId")])
+    })?;
+    Ok(Some(role))
+}
+
+/// All accounts are for Redfish, and for nothing else.
+fn account_types(write: &Write<'_>) -> Result<(), Error> {
+    let Some(types) = write.texts("/AccountTypes") else { return Ok(()) };
+    match types.iter().find(|it| *it != "Redfish") {
+        None => Ok(()),
+        Some(other) => {
+            let message =
+                base::property_value_not_in_list(other, "AccountTypes");
+            Err(Error::bad(vec![message.about("/AccountTypes")]))
+        }
+    }
+}
+
+/// The name is a segment of a URI as well.
+fn is_user_name(text: &str) -> bool {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let first = text.chars().next();
+    first.is_some_and(|c| c.is_ascii_alphanumeric())
+        && text.len() <= 32
+        && text.chars().all(safe)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_user_name;
+
+    #[test]
+    fn a_user_name_is_safe_in_a_uri() {
+        for name in ["ada", "a.b-c_9", "Z"] {
+            assert!(is_user_name(name), "{name}");
+        }
+        for name in ["", "-a", ".", "a b", "a/b", "é", &"x".repeat(33)] {
+            assert!(!is_user_name(name), "{name}");
+        }
+    }
+}

@@ -1,0 +1,115 @@
+//! `Chassis`: a thing one can touch.
+
+use onprem_redfish::schema::{
+    Reference,
+    chassis::{self, ChassisRequired, ChassisType, Links},
+};
+
+use super::{With as _, enabled, power_state};
+use crate::{
+    model::{ChassisKind, Part},
+    redfish::{
+        error::Error,
+        resource::{Answer, Freshness, Pending, Resource, View, Write, answer},
+        uri,
+    },
+};
+
+/// `/redfish/v1/Chassis/{ChassisId}`
+pub(crate) struct Chassis;
+
+impl Resource for Chassis {
+    fn uri(&self) -> &'static str {
+        uri::CHASSIS
+    }
+
+    fn kind(&self) -> &'static str {
+        "Chassis"
+    }
+
+    fn freshness(&self) -> Freshness {
+        // Its health follows the sensors.
+        Freshness::Live
+    }
+
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        let it = view.chassis(ids)?;
+        let snapshot = view.snapshot;
+        let settings = snapshot.settings.of(&Part::Chassis(it.id.clone()));
+        let below = |pattern| Reference::new(uri::of(pattern, ids));
+        let power = it.systems.first().map(|id| snapshot.power_state(id));
+        let inside = snapshot
+            .inventory
+            .chassis
+            .iter()
+            .filter(|other| other.contained_by.as_ref() == Some(&it.id))
+            .map(|other| uri::of(uri::CHASSIS, &[&other.id]));
+        let manager = uri::of(uri::MANAGER, &[&snapshot.inventory.manager.id]);
+        let holds_manager = it.contained_by.is_none();
+        let links = Links::new()
+            .computer_systems(
+                it.systems.iter().map(|id| uri::of(uri::SYSTEM, &[id])),
+            )
+            .managed_by([manager.clone()])
+            .contains(inside)
+            .with(it.contained_by.as_ref(), |links, id| {
+                links.contained_by(uri::of(uri::CHASSIS, &[id]))
+            })
+            .with(holds_manager.then_some(manager), |links, manager| {
+                links.managers_in_chassis([manager])
+            });
+        let board = it.board.clone();
+        let body = chassis::Chassis::new(ChassisRequired {
+            odata_id: String::new(),
+            id: it.id.to_string(),
+            name: it.name.clone(),
+            chassis_type: match it.kind {
+                ChassisKind::Blade => ChassisType::Blade,
+                ChassisKind::Module => ChassisType::Module,
+                ChassisKind::Enclosure => ChassisType::Enclosure,
+                ChassisKind::RackMount => ChassisType::RackMount,
+                ChassisKind::StandAlone => ChassisType::StandAlone,
+            },
+        })
+        .with(board.manufacturer, chassis::Chassis::manufacturer)
+        .with(board.model, chassis::Chassis::model)
+        .with(board.sku, chassis::Chassis::sku)
+        .with(board.serial_number, chassis::Chassis::serial_number)
+        .with(board.part_number, chassis::Chassis::part_number)
+        .asset_tag_null()
+        .with(settings.asset_tag, chassis::Chassis::asset_tag)
+        .location_indicator_active(settings.location_indicator_active)
+        .with(power.map(power_state), chassis::Chassis::power_state)
+        .status(enabled(snapshot.chassis_health(it)))
+        .sensors(below(uri::SENSORS))
+        .thermal_subsystem(below(uri::THERMAL))
+        .power_subsystem(below(uri::POWER))
+        .environment_metrics(below(uri::ENVIRONMENT))
+        .links(links);
+        Some(answer(&body))
+    }
+
+    fn writable(&self) -> &'static [&'static str] {
+        &["/AssetTag", "/LocationIndicatorActive"]
+    }
+
+    fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        Box::pin(patch_part(write, Part::Chassis(write.id(0).into())))
+    }
+}
+
+/// Sets the asset tag and the indicator of `part`.
+pub(super) async fn patch_part(
+    write: &Write<'_>,
+    part: Part,
+) -> Result<(), Error> {
+    let commands = &write.service.commands;
+    if write.values.contains_key("/AssetTag") {
+        let tag = write.text("/AssetTag").unwrap_or_default().to_owned();
+        commands.set_asset_tag(part.clone(), tag).await?;
+    }
+    if let Some(active) = write.flag("/LocationIndicatorActive") {
+        commands.set_indicator(part, active).await?;
+    }
+    Ok(())
+}

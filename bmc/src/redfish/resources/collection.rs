@@ -1,0 +1,153 @@
+//! Collections that list what the model, or the service itself, is made of.
+
+use onprem_redfish::{document, schema};
+
+use crate::{
+    accounts,
+    redfish::{
+        resource::{Answer, Freshness, Resource, View, answer},
+        uri,
+    },
+};
+
+/// A collection that only lists.
+pub(crate) struct Collection {
+    uri: &'static str,
+    kind: &'static str,
+    freshness: Freshness,
+    /// The typed answer, from the members' URIs.
+    typed: fn(Vec<String>) -> Answer,
+    /// The ids of the members; `None` where what they belong to is not there.
+    members: fn(&View<'_>, &[&str]) -> Option<Vec<String>>,
+}
+
+impl Resource for Collection {
+    fn uri(&self) -> &'static str {
+        self.uri
+    }
+
+    fn kind(&self) -> &'static str {
+        self.kind
+    }
+
+    fn freshness(&self) -> Freshness {
+        self.freshness
+    }
+
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        let here = uri::of(self.uri, ids);
+        let members = (self.members)(view, ids)?;
+        let uris = members.iter().map(|id| format!("{here}/{id}")).collect();
+        Some((self.typed)(uris))
+    }
+}
+
+/// The typed answer of a collection.
+macro_rules! typed {
+    ($module:ident::$kind:ident, $name:literal) => {
+        |members: Vec<String>| {
+            let count = members.len() as u64;
+            let collection = schema::$module::$kind::new("", $name, members);
+            answer(&collection.members_count(count))
+        }
+    };
+}
+macro_rules! collections {
+    ($($(#[$freshness:ident])? $id:ident = $module:ident::$kind:ident,
+        $name:literal, $uri:ident, $members:expr;)*) => {
+        $(pub(crate) static $id: Collection = Collection {
+            uri: uri::$uri,
+            kind: stringify!($kind),
+            freshness: collections!(@ $($freshness)?),
+            typed: typed!($module::$kind, $name),
+            members: $members,
+        };)*
+    };
+    (@) => { Freshness::Fixed };
+    (@ $freshness:ident) => { Freshness::$freshness };
+}
+
+collections! {
+    SYSTEMS = computer_system_collection::ComputerSystemCollection,
+        "Systems", SYSTEMS, |view, _| {
+            let systems = &view.snapshot.inventory.systems;
+            Some(names(systems, |system| &system.id))
+        };
+    SYSTEM_INTERFACES =
+        ethernet_interface_collection::EthernetInterfaceCollection,
+        "Network interfaces", SYSTEM_INTERFACES, |view, ids| {
+            let system = view.system(ids)?;
+            Some(names(&system.interfaces, |interface| &interface.id))
+        };
+    PROCESSORS = processor_collection::ProcessorCollection,
+        "Processors", PROCESSORS, |view, ids| {
+            Some(names(&view.system(ids)?.processors, |processor| &processor.id))
+        };
+    MEMORY = memory_collection::MemoryCollection,
+        "Memory", MEMORIES, |view, ids| {
+            Some(names(&view.system(ids)?.memory, |module| &module.id))
+        };
+    STORAGE = storage_collection::StorageCollection,
+        "Storage", STORAGES, |view, ids| {
+            Some(names(&view.system(ids)?.storage, |storage| &storage.id))
+        };
+    CHASSIS = chassis_collection::ChassisCollection,
+        "Chassis", CHASSIS_ALL, |view, _| {
+            let chassis = &view.snapshot.inventory.chassis;
+            Some(names(chassis, |chassis| &chassis.id))
+        };
+    SENSORS = sensor_collection::SensorCollection,
+        "Sensors", SENSORS, |view, ids| {
+            Some(names(&view.chassis(ids)?.sensors, |sensor| &sensor.id))
+        };
+    FANS = fan_collection::FanCollection,
+        "Fans", FANS, |view, ids| {
+            Some(names(&view.chassis(ids)?.fans, |fan| &fan.id))
+        };
+    SUPPLIES = power_supply_collection::PowerSupplyCollection,
+        "Power supplies", SUPPLIES, |view, ids| {
+            let supplies = &view.chassis(ids)?.power_supplies;
+            Some(names(supplies, |supply| &supply.id))
+        };
+    BATTERIES = battery_collection::BatteryCollection,
+        "Batteries", BATTERIES, |view, ids| {
+            Some(names(&view.chassis(ids)?.batteries, |battery| &battery.id))
+        };
+    MANAGERS = manager_collection::ManagerCollection,
+        "Managers", MANAGERS, |view, _| {
+            Some(vec![view.snapshot.inventory.manager.id.to_string()])
+        };
+    MANAGER_INTERFACES =
+        ethernet_interface_collection::EthernetInterfaceCollection,
+        "Network interfaces", MANAGER_INTERFACES, |view, ids| {
+            let manager = view.manager(ids)?;
+            Some(names(&manager.interfaces, |interface| &interface.id))
+        };
+    CERTIFICATES = certificate_collection::CertificateCollection,
+        "Certificates", CERTIFICATES, |view, ids| {
+            view.manager(ids)?;
+            Some(vec!["1".to_owned()])
+        };
+    #[Static]
+    ROLES = role_collection::RoleCollection,
+        "Roles", ROLES, |_, _| {
+            let roles = accounts::Role::ALL.iter();
+            Some(roles.map(|role| role.id().to_owned()).collect())
+        };
+    #[Static]
+    REGISTRIES = message_registry_file_collection::MessageRegistryFileCollection,
+        "Message registries", REGISTRIES, |_, _| {
+            let registries = document::registries().into_iter();
+            Some(registries.map(|registry| registry.id).collect())
+        };
+    #[Static]
+    SCHEMAS = json_schema_file_collection::JsonSchemaFileCollection,
+        "Schemas", SCHEMAS, |_, _| {
+            let schemas = document::schemas().into_iter();
+            Some(schemas.map(|schema| schema.id).collect())
+        };
+}
+
+fn names<T>(items: &[T], id: impl Fn(&T) -> &crate::model::Id) -> Vec<String> {
+    items.iter().map(|item| id(item).to_string()).collect()
+}

@@ -1,0 +1,61 @@
+//! `Drive`: what keeps data.
+
+use onprem_redfish::schema::{drive, protocol};
+
+use super::{With as _, enabled};
+use crate::{
+    model::{Health, MediaType, Protocol},
+    redfish::{
+        resource::{Answer, Resource, View, answer},
+        uri,
+    },
+};
+
+/// `…/Storage/{StorageId}/Drives/{DriveId}`
+pub(crate) struct Drive;
+
+impl Resource for Drive {
+    fn uri(&self) -> &'static str {
+        uri::DRIVE
+    }
+
+    fn kind(&self) -> &'static str {
+        "Drive"
+    }
+
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        let [_, storage, id] = ids else { return None };
+        let system = view.system(ids)?;
+        let inside = system.storage.iter().find(|s| &*s.id == *storage)?;
+        let it = inside.drives.iter().find(|drive| &*drive.id == *id)?;
+        let protocol = it.protocol.and_then(|protocol| {
+            Some(match protocol {
+                Protocol::Nvme => protocol::Protocol::Nvme,
+                Protocol::Sata => protocol::Protocol::Sata,
+                Protocol::Usb => protocol::Protocol::Usb,
+                // The schema has no words for these.
+                Protocol::Scsi
+                | Protocol::Sd
+                | Protocol::Emmc
+                | Protocol::Virtio => return None,
+            })
+        });
+        let media = it.media.map(|media| match media {
+            MediaType::Hdd => drive::MediaType::Hdd,
+            MediaType::Ssd => drive::MediaType::Ssd,
+        });
+        let board = it.board.clone();
+        let body = drive::Drive::new("", *id, &*it.name)
+            .capacity_bytes(i64::try_from(it.capacity).unwrap_or(i64::MAX))
+            .block_size_bytes(it.block_size.into())
+            .with(media, drive::Drive::media_type)
+            .with(protocol, drive::Drive::protocol)
+            .with(it.revision.clone(), drive::Drive::revision)
+            .with(board.manufacturer, drive::Drive::manufacturer)
+            .with(board.model, drive::Drive::model)
+            .with(board.serial_number, drive::Drive::serial_number)
+            .with(board.part_number, drive::Drive::part_number)
+            .status(enabled(Health::Ok));
+        Some(answer(&body))
+    }
+}

@@ -1,0 +1,71 @@
+//! `Manager`: the agent itself.
+
+use chrono::{Local, SecondsFormat};
+use onprem_redfish::schema::{
+    Reference,
+    manager::{self, Links, ManagerType},
+    resource::PowerState,
+};
+
+use super::enabled;
+use crate::{
+    model::Health,
+    redfish::{
+        resource::{Answer, Freshness, Resource, View, answer},
+        uri,
+    },
+};
+
+/// `/redfish/v1/Managers/{ManagerId}`
+pub(crate) struct Manager;
+
+impl Resource for Manager {
+    fn uri(&self) -> &'static str {
+        uri::MANAGER
+    }
+
+    fn kind(&self) -> &'static str {
+        "Manager"
+    }
+
+    fn freshness(&self) -> Freshness {
+        // It tells the time.
+        Freshness::Now
+    }
+
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        let it = view.manager(ids)?;
+        let inventory = &view.snapshot.inventory;
+        let now = Local::now();
+        let below = |pattern| Reference::new(uri::of(pattern, ids));
+        let systems = inventory.systems.iter();
+        let chassis = inventory.chassis.iter();
+        let outer = chassis.clone().find(|c| c.contained_by.is_none());
+        let mut links = Links::new()
+            .manager_for_servers(
+                systems.map(|s| uri::of(uri::SYSTEM, &[&s.id])),
+            )
+            .manager_for_chassis(
+                chassis.map(|c| uri::of(uri::CHASSIS, &[&c.id])),
+            );
+        if let Some(outer) = outer {
+            let at = uri::of(uri::CHASSIS, &[&outer.id]);
+            links = links.manager_in_chassis(at);
+        }
+        let body = manager::Manager::new("", &*it.id, &*it.name)
+            .manager_type(ManagerType::Bmc)
+            .uuid(it.uuid)
+            .service_entry_point_uuid(it.uuid)
+            .manufacturer("on-prem")
+            .model(&*it.model)
+            .firmware_version(&*it.version)
+            .date_time(now.to_rfc3339_opts(SecondsFormat::Secs, true))
+            .date_time_local_offset(now.format("%:z").to_string())
+            .power_state(PowerState::On)
+            .status(enabled(Health::Ok))
+            .ethernet_interfaces(below(uri::MANAGER_INTERFACES))
+            .network_protocol(below(uri::NETWORK_PROTOCOL))
+            .links(links);
+        Some(answer(&body).volatile(&["DateTime"]))
+    }
+}

@@ -1,0 +1,150 @@
+//! All resources, one file each; a line in [`RESOURCES`] serves one.
+
+mod account;
+mod account_service;
+mod battery;
+mod certificate;
+mod certificate_service;
+mod chassis;
+mod collection;
+mod drive;
+mod environment_metrics;
+mod ethernet_interface;
+mod event_destination;
+mod event_service;
+mod fan;
+mod file;
+mod manager;
+mod memory;
+mod network_protocol;
+mod power_subsystem;
+mod power_supply;
+mod processor;
+mod role;
+mod sensor;
+mod service_root;
+mod session;
+mod session_service;
+mod storage;
+mod system;
+mod thermal_metrics;
+mod thermal_subsystem;
+
+use onprem_redfish::schema::{FiniteF64, resource as common};
+use serde_json::Value;
+
+use super::resource::Resource;
+use crate::model::{Health, PowerState};
+
+/// Everything the service has.
+pub(crate) static RESOURCES: &[&dyn Resource] = &[
+    &service_root::ServiceRoot,
+    &collection::SYSTEMS,
+    &system::System,
+    &collection::SYSTEM_INTERFACES,
+    &ethernet_interface::SystemInterface,
+    &collection::PROCESSORS,
+    &processor::Processor,
+    &collection::MEMORY,
+    &memory::Memory,
+    &collection::STORAGE,
+    &storage::Storage,
+    &drive::Drive,
+    &collection::CHASSIS,
+    &chassis::Chassis,
+    &collection::SENSORS,
+    &sensor::Sensor,
+    &thermal_subsystem::ThermalSubsystem,
+    &thermal_metrics::ThermalMetrics,
+    &collection::FANS,
+    &fan::Fan,
+    &power_subsystem::PowerSubsystem,
+    &collection::SUPPLIES,
+    &power_supply::PowerSupply,
+    &power_supply::PowerSupplyMetrics,
+    &collection::BATTERIES,
+    &battery::Battery,
+    &battery::BatteryMetrics,
+    &environment_metrics::EnvironmentMetrics,
+    &collection::MANAGERS,
+    &manager::Manager,
+    &collection::MANAGER_INTERFACES,
+    &ethernet_interface::ManagerInterface,
+    &network_protocol::NetworkProtocol,
+    &collection::CERTIFICATES,
+    &certificate::Certificate,
+    &certificate_service::CertificateService,
+    &certificate_service::CertificateLocations,
+    &account_service::AccountService,
+    &account::Accounts,
+    &account::Account,
+    &collection::ROLES,
+    &role::Role,
+    &session_service::SessionService,
+    &session::Sessions,
+    &session::Session,
+    &event_service::EventService,
+    &event_destination::Subscriptions,
+    &event_destination::Subscription,
+    &collection::REGISTRIES,
+    &file::Registry,
+    &collection::SCHEMAS,
+    &file::Schema,
+];
+
+/// Sets what is known and leaves out what is not.
+trait With: Sized {
+    /// `set` with the value, if there is one.
+    fn with<T>(
+        self,
+        value: Option<T>,
+        set: impl FnOnce(Self, T) -> Self,
+    ) -> Self {
+        match value {
+            Some(value) => set(self, value),
+            None => self,
+        }
+    }
+}
+
+impl<T> With for T {}
+
+/// A number as JSON can have it.
+fn number(value: f64) -> Option<FiniteF64> {
+    FiniteF64::try_from(value).ok()
+}
+
+fn health(health: Health) -> common::Health {
+    match health {
+        Health::Ok => common::Health::Ok,
+        Health::Warning => common::Health::Warning,
+        Health::Critical => common::Health::Critical,
+    }
+}
+
+fn power_state(state: PowerState) -> common::PowerState {
+    match state {
+        PowerState::On => common::PowerState::On,
+        PowerState::Off => common::PowerState::Off,
+        PowerState::PoweringOn => common::PowerState::PoweringOn,
+        PowerState::PoweringOff => common::PowerState::PoweringOff,
+    }
+}
+
+/// In use, and doing this well.
+fn enabled(of: Health) -> common::Status {
+    common::Status::new().state(common::State::Enabled).health(health(of))
+}
+
+/// Nobody can say how much a part of a mebibyte is worth.
+fn mebibytes(bytes: u64) -> i64 {
+    i64::try_from(bytes >> 20).unwrap_or(i64::MAX)
+}
+
+/// The values that the parameter of an action can take.
+fn allowable(parameter: &str, values: &[&str]) -> Value {
+    let mut about = serde_json::Map::new();
+    let name = format!("{parameter}@Redfish.AllowableValues");
+    about.insert(name, values.into());
+    Value::Object(about)
+}

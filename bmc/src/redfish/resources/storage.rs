@@ -1,0 +1,42 @@
+//! `Storage`: a controller with its drives.
+
+use onprem_redfish::schema::storage;
+
+use super::enabled;
+use crate::{
+    model::Health,
+    redfish::{
+        resource::{Answer, Resource, View, answer},
+        uri,
+    },
+};
+
+/// `…/Storage/{StorageId}`
+pub(crate) struct Storage;
+
+impl Resource for Storage {
+    fn uri(&self) -> &'static str {
+        uri::STORAGE
+    }
+
+    fn kind(&self) -> &'static str {
+        "Storage"
+    }
+
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        let [system, id] = ids else { return None };
+        let mut all = view.system(ids)?.storage.iter();
+        let it = all.find(|storage| &*storage.id == *id)?;
+        let drives: Vec<_> = it
+            .drives
+            .iter()
+            .map(|drive| uri::of(uri::DRIVE, &[system, id, &*drive.id]))
+            .collect();
+        let count = drives.len() as u64;
+        let body = storage::Storage::new("", *id, &*it.name)
+            .drives(drives)
+            .drives_count(count)
+            .status(enabled(Health::Ok));
+        Some(answer(&body))
+    }
+}

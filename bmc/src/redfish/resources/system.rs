@@ -1,0 +1,178 @@
+//! `ComputerSystem`: a computer, its power and what is in it.
+
+use onprem_redfish::{
+    message::base,
+    schema::{
+        Reference,
+        computer_system::{
+            self, ComputerSystem, Links, MemorySummary, ProcessorSummary,
+            SystemType,
+        },
+    },
+};
+
+use super::{With as _, allowable, enabled, number, power_state};
+use crate::{
+    commands::ResetType,
+    model::{self, Part, SystemKind},
+    redfish::{
+        error::Error,
+        resource::{Action, Answer, Pending, Resource, View, Write, answer},
+        uri,
+    },
+};
+
+const RESET: &str = "ComputerSystem.Reset";
+
+/// `/redfish/v1/Systems/{ComputerSystemId}`
+pub(crate) struct System;
+
+impl Resource for System {
+    fn uri(&self) -> &'static str {
+        uri::SYSTEM
+    }
+
+    fn kind(&self) -> &'static str {
+        "ComputerSystem"
+    }
+
+    fn freshness(&self) -> crate::redfish::resource::Freshness {
+        // Its health follows the sensors.
+        crate::redfish::resource::Freshness::Live
+    }
+
+    fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        let system = view.system(ids)?;
+        let snapshot = view.snapshot;
+        let settings = snapshot.settings.of(&Part::System(system.id.clone()));
+        let below = |pattern| Reference::new(uri::of(pattern, ids));
+        let chassis = system.chassis.iter();
+        let manager = &snapshot.inventory.manager.id;
+        let links = Links::new()
+            .chassis(chassis.map(|id| uri::of(uri::CHASSIS, &[id])))
+            .managed_by([uri::of(uri::MANAGER, &[manager])]);
+        let host_name = settings.host_name.or(system.host_name.clone());
+        let body = ComputerSystem::new("", &*system.id, &*system.name)
+            .system_type(match system.kind {
+                SystemKind::Physical => SystemType::Physical,
+                SystemKind::Virtual => SystemType::Virtual,
+            })
+            .with(
+                system.board.manufacturer.clone(),
+                ComputerSystem::manufacturer,
+            )
+            .with(system.board.model.clone(), ComputerSystem::model)
+            .with(system.board.sku.clone(), ComputerSystem::sku)
+            .with(
+                system.board.serial_number.clone(),
+                ComputerSystem::serial_number,
+            )
+            .with(system.board.part_number.clone(), ComputerSystem::part_number)
+            .uuid(system.uuid)
+            .asset_tag_null()
+            .with(settings.asset_tag, ComputerSystem::asset_tag)
+            .host_name_null()
+            .with(host_name, ComputerSystem::host_name)
+            .with(system.bios_version.clone(), ComputerSystem::bios_version)
+            .location_indicator_active(settings.location_indicator_active)
+            .power_state(power_state(snapshot.power_state(&system.id)))
+            .status(enabled(snapshot.system_health(system)))
+            .processor_summary(processors(system))
+            .memory_summary(memory(system))
+            .processors(below(uri::PROCESSORS))
+            .memory(below(uri::MEMORIES))
+            .storage(below(uri::STORAGES))
+            .ethernet_interfaces(below(uri::SYSTEM_INTERFACES))
+            .links(links);
+        let answer = answer(&body);
+        if system.reset_types.is_empty() {
+            return Some(answer);
+        }
+        let types: Vec<_> =
+            system.reset_types.iter().map(|kind| kind.as_str()).collect();
+        Some(answer.action(RESET, allowable("ResetType", &types)))
+    }
+
+    fn writable(&self) -> &'static [&'static str] {
+        &["/AssetTag", "/HostName", "/LocationIndicatorActive"]
+    }
+
+    fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        Box::pin(async {
+            let commands = &write.service.commands;
+            let part = Part::System(write.id(0).into());
+            if let Some(name) = write.text("/HostName") {
+                commands.set_host_name(part.clone(), name.to_owned()).await?;
+            }
+            super::chassis::patch_part(write, part).await
+        })
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &[(RESET, &["/ResetType"])]
+    }
+
+    fn act<'a>(
+        &'a self,
+        write: &'a Write<'a>,
+        action: &'a str,
+    ) -> Pending<'a, ()> {
+        Box::pin(async move {
+            let snapshot = write.service.model.snapshot();
+            let system = snapshot.system(write.id(0));
+            let system = system.ok_or_else(Error::internal)?;
+            let [first, ..] = system.reset_types[..] else {
+                return Err(Error::bad(vec![base::action_not_supported(
+                    action,
+                )]));
+            };
+            let kind = match write.text("/ResetType") {
+                None => first,
+                Some(wanted) => reset_type(system, wanted, action)?,
+            };
+            Ok(write.service.commands.reset(&system.id, kind).await?)
+        })
+    }
+}
+
+fn reset_type(
+    system: &model::System,
+    wanted: &str,
+    action: &str,
+) -> Result<ResetType, Error> {
+    let found = system.reset_types.iter().find(|it| it.as_str() == wanted);
+    found.copied().ok_or_else(|| {
+        Error::bad(vec![base::action_parameter_value_not_in_list(
+            wanted,
+            "ResetType",
+            action,
+        )])
+    })
+}
+
+fn processors(system: &model::System) -> ProcessorSummary {
+    let all = &system.processors;
+    let total = |count: fn(&model::Processor) -> u32| {
+        all.iter().map(|it| i64::from(count(it))).sum()
+    };
+    ProcessorSummary::new()
+        .count(i64::try_from(all.len()).unwrap_or_default())
+        .core_count(total(|it| it.cores))
+        .logical_processor_count(total(|it| it.threads))
+        .with(
+            all.first().and_then(|it| it.model.clone()),
+            ProcessorSummary::model,
+        )
+}
+
+fn memory(system: &model::System) -> computer_system::MemorySummary {
+    // Two decimals are what people compare with.
+    #[expect(
+        clippy::cast_precision_loss,
+        reason = "memory is counted in less than 2^52 mebibytes"
+    )]
+    let gibibytes = (system.memory_total >> 20) as f64 / 1024.0;
+    let gibibytes = (gibibytes * 100.0).round() / 100.0;
+    MemorySummary::new()
+        .with(number(gibibytes), MemorySummary::total_system_memory_gi_b)
+}

@@ -1,0 +1,98 @@
+//! Where resources live.
+
+macro_rules! uris {
+    ($($name:ident = $($part:literal)+;)*) => {
+        $(pub(crate) const $name: &str = concat!("/redfish/v1", $($part),+);)*
+    };
+}
+
+uris! {
+    ROOT = "";
+    SYSTEMS = "/Systems";
+    SYSTEM = "/Systems/{ComputerSystemId}";
+    SYSTEM_INTERFACES = "/Systems/{ComputerSystemId}/EthernetInterfaces";
+    SYSTEM_INTERFACE =
+        "/Systems/{ComputerSystemId}/EthernetInterfaces/{EthernetInterfaceId}";
+    PROCESSORS = "/Systems/{ComputerSystemId}/Processors";
+    PROCESSOR = "/Systems/{ComputerSystemId}/Processors/{ProcessorId}";
+    MEMORIES = "/Systems/{ComputerSystemId}/Memory";
+    MEMORY = "/Systems/{ComputerSystemId}/Memory/{MemoryId}";
+    STORAGES = "/Systems/{ComputerSystemId}/Storage";
+    STORAGE = "/Systems/{ComputerSystemId}/Storage/{StorageId}";
+    DRIVE =
+        "/Systems/{ComputerSystemId}/Storage/{StorageId}/Drives/{DriveId}";
+    CHASSIS_ALL = "/Chassis";
+    CHASSIS = "/Chassis/{ChassisId}";
+    SENSORS = "/Chassis/{ChassisId}/Sensors";
+    SENSOR = "/Chassis/{ChassisId}/Sensors/{SensorId}";
+    THERMAL = "/Chassis/{ChassisId}/ThermalSubsystem";
+    THERMAL_METRICS = "/Chassis/{ChassisId}/ThermalSubsystem/ThermalMetrics";
+    FANS = "/Chassis/{ChassisId}/ThermalSubsystem/Fans";
+    FAN = "/Chassis/{ChassisId}/ThermalSubsystem/Fans/{FanId}";
+    POWER = "/Chassis/{ChassisId}/PowerSubsystem";
+    SUPPLIES = "/Chassis/{ChassisId}/PowerSubsystem/PowerSupplies";
+    SUPPLY =
+        "/Chassis/{ChassisId}/PowerSubsystem/PowerSupplies/{PowerSupplyId}";
+    SUPPLY_METRICS = "/Chassis/{ChassisId}/PowerSubsystem/PowerSupplies/"
+        "{PowerSupplyId}/Metrics";
+    BATTERIES = "/Chassis/{ChassisId}/PowerSubsystem/Batteries";
+    BATTERY = "/Chassis/{ChassisId}/PowerSubsystem/Batteries/{BatteryId}";
+    BATTERY_METRICS =
+        "/Chassis/{ChassisId}/PowerSubsystem/Batteries/{BatteryId}/Metrics";
+    ENVIRONMENT = "/Chassis/{ChassisId}/EnvironmentMetrics";
+    MANAGERS = "/Managers";
+    MANAGER = "/Managers/{ManagerId}";
+    MANAGER_INTERFACES = "/Managers/{ManagerId}/EthernetInterfaces";
+    MANAGER_INTERFACE =
+        "/Managers/{ManagerId}/EthernetInterfaces/{EthernetInterfaceId}";
+    NETWORK_PROTOCOL = "/Managers/{ManagerId}/NetworkProtocol";
+    CERTIFICATES = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates";
+    CERTIFICATE = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates/"
+        "{CertificateId}";
+    CERTIFICATE_SERVICE = "/CertificateService";
+    CERTIFICATE_LOCATIONS = "/CertificateService/CertificateLocations";
+    ACCOUNT_SERVICE = "/AccountService";
+    ACCOUNTS = "/AccountService/Accounts";
+    ACCOUNT = "/AccountService/Accounts/{ManagerAccountId}";
+    ROLES = "/AccountService/Roles";
+    ROLE = "/AccountService/Roles/{RoleId}";
+    SESSION_SERVICE = "/SessionService";
+    SESSIONS = "/SessionService/Sessions";
+    SESSION = "/SessionService/Sessions/{SessionId}";
+    EVENT_SERVICE = "/EventService";
+    SUBSCRIPTIONS = "/EventService/Subscriptions";
+    SUBSCRIPTION = "/EventService/Subscriptions/{EventDestinationId}";
+    SSE = "/EventService/SSE";
+    REGISTRIES = "/Registries";
+    REGISTRY = "/Registries/{MessageRegistryFileId}";
+    SCHEMAS = "/JsonSchemas";
+    SCHEMA = "/JsonSchemas/{JsonSchemaFileId}";
+}
+
+/// The URI that `pattern` gives with `ids` in the places of its braces.
+pub(crate) fn of<I: AsRef<str>>(pattern: &str, ids: &[I]) -> String {
+    let mut ids = ids.iter();
+    let mut uri = String::with_capacity(pattern.len());
+    for (index, segment) in pattern.split('/').enumerate() {
+        if index > 0 {
+            uri.push('/');
+        }
+        if segment.starts_with('{') {
+            uri.push_str(ids.next().map_or("", AsRef::as_ref));
+        } else {
+            uri.push_str(segment);
+        }
+    }
+    uri
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_take_the_places_of_braces() {
+        assert_eq!(of(SYSTEM, &["node"]), "/redfish/v1/Systems/node");
+        assert_eq!(of::<&str>(ROOT, &[]), ROOT);
+    }
+}

@@ -1,0 +1,316 @@
+//! The doors of the agent: one TLS port for Redfish, one for metrics.
+
+mod tls;
+
+use std::{
+    convert::Infallible,
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use bytes::Bytes;
+use http::{
+    HeaderValue, Request, Response, StatusCode, Uri,
+    header::{CONTENT_TYPE, HOST, LOCATION},
+};
+use http_body_util::Full;
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
+use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
+use onprem_link::log::Chain;
+use tokio::{
+    net::{TcpListener, TcpStream},
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub use self::tls::TlsError;
+use crate::{
+    collectors::{CONTENT_TYPE as METRICS, Exporter},
+    redfish::{Body, Door, Origin, Service},
+};
+
+/// Connections there may be at once, on each port.
+const CONNECTIONS: usize = 256;
+/// How long a client may take for the first byte and for TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// How long it may take for the head of a request, on a connection that may
+/// have been idle before.
+const HEADER: Duration = Duration::from_secs(60);
+/// Streams on one HTTP/2 connection.
+const STREAMS: u32 = 64;
+/// How long to wait after the operating system refused a connection.
+const PAUSE: Duration = Duration::from_millis(100);
+/// The first byte of a TLS handshake.
+const TLS_HANDSHAKE: u8 = 0x16;
+
+/// What the server has to know.
+#[derive(Debug)]
+pub struct ServerConfig {
+    /// Where Redfish is.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is; nowhere if not set.
+    pub metrics_listen: Option<SocketAddr>,
+    /// The folder of certificate and key.
+    pub tls_dir: PathBuf,
+    /// The names of the host, for the certificate.
+    pub names: Vec<String>,
+    /// Its addresses, for the certificate.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Serves a connection until it ends by itself, or `stop` asks it to end
+/// after the request under way.
+macro_rules! drain {
+    ($connection:expr, $stop:expr) => {{
+        let mut connection = std::pin::pin!($connection);
+        let ended = tokio::select! {
+            ended = connection.as_mut() => ended,
+            () = $stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
+        };
+        ended.map_err(io::Error::other)
+    }};
+}
+/// Why the server does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum ServerError {
+    /// The port cannot be had.
+    #[error("cannot listen on {address}")]
+    Listen {
+        /// The address.
+        address: SocketAddr,
+        /// What the operating system said.
+        source: io::Error,
+    },
+    /// There is no certificate.
+    #[error("cannot serve TLS")]
+    Tls(#[from] TlsError),
+}
+
+/// Where the server listens.
+#[derive(Debug, Clone, Copy)]
+pub struct Bound {
+    /// Redfish.
+    pub address: SocketAddr,
+    /// Metrics.
+    pub metrics: Option<SocketAddr>,
+}
+
+/// Opens the ports, and serves on `tasks` until `stop`.
+///
+/// # Errors
+/// See [`ServerError`].
+pub async fn start(
+    config: ServerConfig,
+    service: Arc<Service>,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Result<Bound, ServerError> {
+    let tls = tls::load(&config.tls_dir, &config.names, &config.addresses)?;
+    let (listener, address) = listen(config.listen).await?;
+    let port = Some(address.port());
+    service.show(Door { port, certificate: tls.certificate });
+    let exporter = service.exporter().clone();
+    let redfish = Redfish { service, acceptor: TlsAcceptor::from(tls.config) };
+    let redfish = Arc::new(redfish);
+    tasks.spawn(accept(
+        listener,
+        tasks.clone(),
+        stop.clone(),
+        move |stream, peer, stop| {
+            let redfish = Arc::clone(&redfish);
+            async move { redfish.connection(stream, peer, stop).await }
+        },
+    ));
+    let mut metrics = None;
+    if let Some(address) = config.metrics_listen {
+        let (listener, address) = listen(address).await?;
+        metrics = Some(address);
+        tasks.spawn(accept(
+            listener,
+            tasks.clone(),
+            stop.clone(),
+            move |stream, _, stop| scrape(stream, exporter.clone(), stop),
+        ));
+    }
+    Ok(Bound { address, metrics })
+}
+
+async fn listen(
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), ServerError> {
+    let listener = TcpListener::bind(address).await;
+    let bound = listener.and_then(|listener| {
+        let address = listener.local_addr()?;
+        Ok((listener, address))
+    });
+    bound.map_err(|source| ServerError::Listen { address, source })
+}
+
+/// Takes connections as long as there is room for them.
+async fn accept<F>(
+    listener: TcpListener,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+    serve: impl Fn(TcpStream, SocketAddr, CancellationToken) -> F + Send,
+) where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    loop {
+        // What does not fit waits in the backlog of the listener.
+        let accepted = async {
+            let place = Arc::clone(&room).acquire_owned().await;
+            (place, listener.accept().await)
+        };
+        let (place, accepted) = tokio::select! {
+            () = stop.cancelled() => return,
+            accepted = accepted => accepted,
+        };
+        let (stream, peer) = match accepted {
+            Ok(accepted) => accepted,
+            Err(error) => {
+                tracing::warn!(%error, "connection not accepted");
+                sleep(PAUSE).await;
+                continue;
+            }
+        };
+        if let Err(error) = stream.set_nodelay(true) {
+            tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        let served = serve(stream, peer, stop.child_token());
+        tasks.spawn(async move {
+            let _place = place;
+            if let Err(error) = served.await {
+                tracing::debug!(error = %Chain(&error), %peer, "connection");
+            }
+        });
+    }
+}
+
+struct Redfish {
+    service: Arc<Service>,
+    acceptor: TlsAcceptor,
+}
+
+impl Redfish {
+    async fn connection(
+        &self,
+        stream: TcpStream,
+        peer: SocketAddr,
+        stop: CancellationToken,
+    ) -> io::Result<()> {
+        let mut first = [0];
+        match timeout(HANDSHAKE, stream.peek(&mut first)).await? {
+            Ok(0) | Err(_) => return Ok(()),
+            Ok(_) if first == [TLS_HANDSHAKE] => {}
+            Ok(_) => return redirect(stream, stop).await,
+        }
+        let accepting = self.acceptor.accept(stream);
+        let stream = timeout(HANDSHAKE, accepting).await??;
+        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
+        let origin = Origin::Tls { peer: peer.ip() };
+        let service = service_fn(|request: Request<Incoming>| {
+            let service = Arc::clone(&self.service);
+            let origin = origin.clone();
+            async move {
+                let response = service.handle(request, origin).await;
+                Ok::<Response<Body>, Infallible>(response)
+            }
+        });
+        let stream = TokioIo::new(stream);
+        if http2 {
+            let connection = http2::Builder::new(TokioExecutor::new())
+                .timer(TokioTimer::new())
+                .max_concurrent_streams(STREAMS)
+                .keep_alive_interval(HEADER)
+                .serve_connection(stream, service);
+            drain!(connection, stop)
+        } else {
+            let connection = http1::Builder::new()
+                .timer(TokioTimer::new())
+                .header_read_timeout(HEADER)
+                .serve_connection(stream, service);
+            drain!(connection, stop)
+        }
+    }
+}
+
+/// Plain HTTP is told where TLS is: on the same port.
+async fn redirect(
+    stream: TcpStream,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let local = stream.local_addr()?;
+    let service = service_fn(move |request: Request<Incoming>| {
+        let location = secure(&request, local);
+        async move {
+            let mut response = Response::new(Full::<Bytes>::default());
+            *response.status_mut() = match location {
+                Some(location) => {
+                    response.headers_mut().insert(LOCATION, location);
+                    StatusCode::PERMANENT_REDIRECT
+                }
+                None => StatusCode::BAD_REQUEST,
+            };
+            Ok::<_, Infallible>(response)
+        }
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HANDSHAKE)
+        .keep_alive(false)
+        .serve_connection(TokioIo::new(stream), service);
+    drain!(connection, stop)
+}
+
+/// The same URI under `https`.
+fn secure<B>(request: &Request<B>, local: SocketAddr) -> Option<HeaderValue> {
+    let host = request.headers().get(HOST).and_then(|host| host.to_str().ok());
+    let authority = match host {
+        Some(host) => host.to_owned(),
+        None => local.to_string(),
+    };
+    let path = request.uri().path_and_query().map_or("/", |path| path.as_str());
+    let uri = Uri::builder()
+        .scheme("https")
+        .authority(authority)
+        .path_and_query(path)
+        .build();
+    HeaderValue::from_str(&uri.ok()?.to_string()).ok()
+}
+
+/// Serves `/metrics`.
+async fn scrape(
+    stream: TcpStream,
+    exporter: Exporter,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut response = Response::new(Full::<Bytes>::default());
+        if request.uri().path() == "/metrics" {
+            *response.body_mut() = Full::from(exporter.render());
+            let kind = HeaderValue::from_static(METRICS);
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+        } else {
+            *response.status_mut() = StatusCode::NOT_FOUND;
+        }
+        std::future::ready(Ok::<_, Infallible>(response))
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .serve_connection(TokioIo::new(stream), service);
+    drain!(connection, stop)
+}
