@@ -1,6 +1,7 @@
 //! The client of the on-prem fleet API, made from its OpenAPI document.
 
-// The generated command tree names the client by its crate.
+// What is generated names the client by its crate, and streams by `futures`.
+extern crate futures_util as futures;
 extern crate self as onprem_client;
 
 #[allow(

@@ -62,27 +62,25 @@ impl PageModel {
             })
             .collect();
         let name: Vec<_> = values.collect();
-        let (verb, rest) = match operation.name.as_str() {
+        let (verb, last) = match operation.name.as_str() {
             "list" => ("get", ""),
             "view" => ("describe", ""),
             "create" => ("create", "FIELD=VALUE"),
             "update" => ("set", "FIELD=VALUE"),
             "delete" => ("delete", ""),
-            other => {
-                words.extend(["action".into(), other.to_owned()]);
-                ("", "")
-            }
+            other => ("action", other),
         };
-        words.push(verb.into());
         let many = operation.answer.shape == Shape::List;
-        words.push(if many {
-            resource.plural.clone()
-        } else {
-            resource.singular.clone()
-        });
+        let kind = if many { &resource.plural } else { &resource.singular };
+        words.extend([verb.to_owned(), kind.clone()]);
+        if verb == "action" {
+            words.push(last.to_owned());
+        }
         words.extend(name);
         words.extend(flags);
-        words.push(rest.into());
+        if verb != "action" {
+            words.push(last.to_owned());
+        }
         words.retain(|word| !word.is_empty());
         words.join(" ")
     }
@@ -101,14 +99,16 @@ fn quoted(text: &str) -> String {
 /// A query as flags: ` --state online --sort name`.
 #[must_use]
 pub fn query_flags(query: &[(String, Value)]) -> String {
-    query
-        .iter()
-        .map(|(name, value)| {
-            let value = match value {
-                Value::String(text) => text.clone(),
-                other => other.to_string(),
-            };
-            format!(" --{} {}", crate::kebab(name), quoted(&value))
-        })
-        .collect()
+    let mut flags = String::new();
+    for (name, value) in query {
+        let value = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        flags.push_str(" --");
+        flags.push_str(&crate::kebab(name));
+        flags.push(' ');
+        flags.push_str(&quoted(&value));
+    }
+    flags
 }

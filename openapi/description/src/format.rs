@@ -157,6 +157,8 @@ impl Format {
 }
 
 const BINARY: &[&str] = &["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
+const SPANS: &[(&str, f64)] =
+    &[("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
 const DECIMAL: &[&str] = &["Hz", "kHz", "MHz", "GHz", "THz"];
 
 fn word(yes: bool, then: &str, otherwise: &str) -> String {
@@ -186,11 +188,9 @@ fn duration(seconds: f64) -> String {
     if seconds < 60.0 {
         return format!("{}s", round(seconds));
     }
-    const UNITS: &[(&str, f64)] =
-        &[("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
     let mut rest = seconds;
     let mut parts = Vec::new();
-    for (unit, length) in UNITS {
+    for (unit, length) in SPANS {
         let count = (rest / length).floor();
         if count >= 1.0 {
             parts.push(format!("{count:.0}{unit}"));

@@ -106,6 +106,10 @@ pub struct Column {
 
 /// A property of an item or a field of a body.
 #[derive(Debug, Clone, Default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "a schema says each of these of its own"
+)]
 pub struct Property {
     /// Where it is in the item, as a JSON pointer: `/status/health`.
     pub pointer: String,
@@ -496,6 +500,16 @@ impl Property {
         self.states.iter().find(|state| state.value == value)
     }
 
+    /// What a value means, if this is a state; a boolean may be one.
+    #[must_use]
+    pub fn state_of(&self, value: &Value) -> Option<&State> {
+        match value {
+            Value::String(text) => self.state(text),
+            Value::Bool(yes) => self.state(if *yes { "true" } else { "false" }),
+            _ => None,
+        }
+    }
+
     /// Shown nowhere.
     #[must_use]
     pub fn is_hidden(&self) -> bool {
@@ -505,7 +519,7 @@ impl Property {
     /// `value` as people read it.
     #[must_use]
     pub fn show(&self, value: &Value) -> String {
-        if let Some(state) = value.as_str().and_then(|v| self.state(v)) {
+        if let Some(state) = self.state_of(value) {
             return state.label.clone();
         }
         let text = self.format.show(value);

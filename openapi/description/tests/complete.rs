@@ -118,7 +118,9 @@ fn extensions_are_spelled_as_they_are_read() {
                 }
             }
             Value::Array(items) => {
-                items.iter().for_each(|item| walk(item, found));
+                for item in items {
+                    walk(item, found);
+                }
             }
             _ => {}
         }

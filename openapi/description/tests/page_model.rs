@@ -5,6 +5,7 @@ use onprem_description::{
 };
 use serde_json::{Value, json};
 
+#[expect(clippy::unwrap_used, reason = "a test")]
 fn sample() -> Value {
     serde_norway::from_str(include_str!("sample.yaml")).unwrap()
 }

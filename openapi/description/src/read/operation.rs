@@ -180,11 +180,10 @@ fn action(
         problems.push(format!("{id}: `{value}` is no {key}"));
     };
     let danger = match text("danger") {
-        Some("none") => Danger::None,
         Some("disruptive") => Danger::Disruptive,
         Some("destructive") => Danger::Destructive,
         None if deletes => Danger::Destructive,
-        None => Danger::None,
+        Some("none") | None => Danger::None,
         Some(other) => {
             unknown("danger", other);
             Danger::Destructive

@@ -32,7 +32,7 @@ pub(crate) fn read(
     resource.live = main.and_then(|o| o.live.clone());
     resource.path = path;
     let literal = resource.path.rsplit('/').find(|s| !s.starts_with('{'));
-    resource.segment = literal.unwrap_or_default().to_owned();
+    resource.segment = literal.map_or_else(String::new, str::to_owned);
     name(&mut resource, noun);
     let tags: Vec<_> =
         resource.operations().flat_map(|o| o.tags.clone()).collect();

@@ -1,0 +1,213 @@
+//! The command tree.
+
+use std::path::PathBuf;
+
+use clap::{
+    Arg, ArgAction, Command,
+    builder::{FalseyValueParser, PossibleValuesParser},
+    value_parser,
+};
+use onprem_description::{Kind, Operation, PageModel, Property, Resource};
+
+use crate::cmd::{self, COMMANDS};
+
+/// Flags that mean the same everywhere; a field of the same name gets
+/// another flag.
+const TAKEN: &[&str] = &[
+    "all",
+    "ca-file",
+    "config",
+    "context",
+    "help",
+    "limit",
+    "no-wait",
+    "output",
+    "sort",
+    "timeout",
+    "token",
+    "token-file",
+    "url",
+    "version",
+    "yes",
+];
+
+/// The whole tree; the generated part under `api` is made only when needed.
+pub(crate) fn tree(model: &'static PageModel, with_api: bool) -> Command {
+    let mut root = Command::new("onprem")
+        .about("Manage an on-prem fleet")
+        .version(env!("CARGO_PKG_VERSION"))
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .disable_help_subcommand(true)
+        .infer_long_args(true)
+        .args(globals());
+    for entry in COMMANDS {
+        root = root.subcommand((entry.build)(model));
+    }
+    root = cmd::operation::verbs(model, root);
+    root = with_environment(root);
+    root.subcommand(if with_api {
+        crate::api::tree()
+    } else {
+        crate::api::stub()
+    })
+}
+
+fn globals() -> Vec<Arg> {
+    let file = |name: &'static str, help: &'static str| {
+        Arg::new(name)
+            .long(name)
+            .value_name("FILE")
+            .help(help)
+            .value_parser(value_parser!(PathBuf))
+    };
+    vec![
+        Arg::new("url")
+            .long("url")
+            .value_name("URL")
+            .help("Where the fleet is, if not where the context says"),
+        Arg::new("context")
+            .long("context")
+            .value_name("NAME")
+            .help("The context to use, if not the current one"),
+        file("config", "The file of the contexts"),
+        file("token-file", "A file with the API token; `-` is stdin"),
+        file("ca-file", "Certificates to trust beside the system's"),
+        Arg::new("timeout")
+            .long("timeout")
+            .value_name("SECONDS")
+            .help("How long to wait for an answer (60)")
+            .value_parser(value_parser!(u64).range(1..)),
+    ]
+    .into_iter()
+    .map(|arg| arg.global(true).help_heading("Global options"))
+    .collect()
+}
+
+/// Gives each flag its environment variable: `--no-wait`, `ONPREM_NO_WAIT`.
+fn with_environment(command: Command) -> Command {
+    command
+        .mut_args(|arg| {
+            let Some(long) = arg.get_long().map(str::to_owned) else {
+                return arg;
+            };
+            if matches!(long.as_str(), "help" | "version") {
+                return arg;
+            }
+            let name = long.to_uppercase().replace('-', "_");
+            let arg = arg.env(format!("ONPREM_{name}")).hide_env_values(true);
+            match arg.get_action() {
+                ArgAction::SetTrue => {
+                    arg.value_parser(FalseyValueParser::new())
+                }
+                _ => arg,
+            }
+        })
+        .mut_subcommands(with_environment)
+}
+
+/// A switch.
+pub(crate) fn switch(name: &'static str, help: &'static str) -> Arg {
+    Arg::new(name).long(name).help(help).action(ArgAction::SetTrue)
+}
+
+/// `--yes`.
+pub(crate) fn yes() -> Arg {
+    switch("yes", "Do not ask").short('y')
+}
+
+/// The command of a resource under a verb: `get devices`.
+pub(crate) fn of_resource(resource: &'static Resource, many: bool) -> Command {
+    let (name, other) = if many {
+        (&resource.plural, &resource.singular)
+    } else {
+        (&resource.singular, &resource.plural)
+    };
+    let mut aliases = vec![other, &resource.name];
+    aliases.extend(&resource.aliases);
+    aliases.retain(|alias| *alias != name);
+    aliases.dedup();
+    Command::new(name.as_str())
+        .aliases(aliases.into_iter().map(String::as_str))
+        .disable_version_flag(true)
+}
+
+/// The variables of a path that say in what a thing is: `--device`.
+pub(crate) fn scope(
+    operation: &'static Operation,
+    own: bool,
+) -> &'static [Property] {
+    let all = &operation.path_parameters;
+    let count = all.len() - usize::from(own && !all.is_empty());
+    all.get(..count).unwrap_or_default()
+}
+
+/// Flags for the variables of a path.
+pub(crate) fn scope_flags(
+    operation: &'static Operation,
+    own: bool,
+) -> impl Iterator<Item = Arg> {
+    scope(operation, own).iter().map(|parameter| {
+        Arg::new(parameter.name.as_str())
+            .long(onprem_description::kebab(&parameter.name))
+            .value_name(parameter.name.to_uppercase())
+            .help(help(parameter))
+            .required(true)
+    })
+}
+
+/// The values of the variables of a path.
+pub(crate) fn scope_values<'a>(
+    operation: &'static Operation,
+    own: bool,
+    matches: &'a clap::ArgMatches,
+) -> Vec<&'a str> {
+    scope(operation, own)
+        .iter()
+        .filter_map(|p| matches.get_one::<String>(&p.name))
+        .map(String::as_str)
+        .collect()
+}
+
+/// The name of the flag of a field.
+pub(crate) fn flag(property: &Property) -> String {
+    let name = onprem_description::kebab(&property.name);
+    if TAKEN.contains(&name.as_str()) { format!("field-{name}") } else { name }
+}
+
+/// A flag for a field of a query or a body. Its value is read later, when all
+/// that is wrong can be said.
+pub(crate) fn field_flag(id: String, property: &Property) -> Arg {
+    let arg = Arg::new(id)
+        .long(flag(property))
+        .value_name(placeholder(&property.kind))
+        .help(help(property));
+    match &property.kind {
+        Kind::Enum(words) => {
+            arg.value_parser(PossibleValuesParser::new(words)).ignore_case(true)
+        }
+        _ => arg,
+    }
+}
+
+/// The first sentence of what a field means.
+pub(crate) fn help(property: &Property) -> String {
+    let text = property.description.as_deref().unwrap_or_default();
+    let text = text.replace('\n', " ");
+    let end = text.find(". ").map_or(text.len(), |end| end + 1);
+    let first = text.get(..end).unwrap_or(&text).trim_end_matches('.');
+    if first.is_empty() { property.title.clone() } else { first.to_owned() }
+}
+
+fn placeholder(kind: &Kind) -> &'static str {
+    match kind {
+        Kind::Text | Kind::Any => "TEXT",
+        Kind::Boolean => "true|false",
+        Kind::Integer(_) | Kind::Number(_) => "NUMBER",
+        Kind::DateTime => "TIME",
+        Kind::Enum(_) => "WORD",
+        Kind::List(_) => "A,B",
+        Kind::Map(_) => "NAME=VALUE,…",
+        Kind::Struct => "JSON",
+    }
+}

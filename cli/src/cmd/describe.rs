@@ -1,0 +1,101 @@
+//! `describe`: all that is known of a thing.
+
+use clap::{Arg, ArgMatches, Command};
+use onprem_description::{PageModel, Resource};
+
+use super::get::{by_names, conclude};
+use crate::{
+    build::{self, scope_flags, scope_values},
+    failure::Failure,
+    output::{self, Form},
+    run::{Entry, Run},
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "describe",
+    build,
+    run: |run, matches| Box::pin(describe(run, matches)),
+};
+
+fn build(model: &'static PageModel) -> Command {
+    let kinds = model.resources.iter();
+    let kinds = kinds.filter(|r| r.view.is_some() || r.list.is_some());
+    Command::new("describe")
+        .about("Show all that is known of a thing")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand_value_name("KIND")
+        .subcommand_help_heading("Kinds")
+        .subcommands(kinds.map(of_kind))
+}
+
+fn of_kind(resource: &'static Resource) -> Command {
+    let command = build::of_resource(resource, false).arg(output::argument());
+    let own = resource.view.is_some() && !resource.is_single();
+    let main = resource.view.as_ref().or(resource.list.as_ref());
+    let command = command
+        .about(main.map_or_else(String::new, |o| o.summary.clone()))
+        .args(main.into_iter().flat_map(|main| scope_flags(main, own)));
+    if resource.is_single() {
+        return command;
+    }
+    command.arg(
+        Arg::new("names")
+            .value_name("NAME")
+            .num_args(1..)
+            .required(true)
+            .help("Names or ids"),
+    )
+}
+
+async fn describe(
+    run: &mut Run<'_>,
+    matches: &ArgMatches,
+) -> Result<(), Failure> {
+    let Some((kind, matches)) = matches.subcommand() else { return Ok(()) };
+    let Some(resource) = run.model.resource(kind) else { return Ok(()) };
+    let fleet = run.fleet(matches)?;
+    let form = output::form(matches);
+    let found = if let (Some(view), None) = (&resource.view, &resource.list) {
+        let variables = scope_values(view, false, matches);
+        let item = fleet.call(view, &variables, &[], None).await;
+        vec![(resource.singular.clone(), item)]
+    } else {
+        let own = resource.view.is_some();
+        let main = resource.view.as_ref().or(resource.list.as_ref());
+        let scope = main.map(|main| scope_values(main, own, matches));
+        let names: Vec<&str> = matches
+            .get_many::<String>("names")
+            .into_iter()
+            .flatten()
+            .map(String::as_str)
+            .collect();
+        by_names(&fleet, resource, &scope.unwrap_or_default(), &names).await
+    };
+    let all = found.len();
+    let mut failed = Vec::new();
+    let mut first = true;
+    for (name, item) in found {
+        match (item, form) {
+            (Ok(item), None) => {
+                if !std::mem::take(&mut first) {
+                    run.screen.print("")?;
+                }
+                output::describe(
+                    run.screen,
+                    &resource.properties,
+                    &resource.groups,
+                    &item,
+                )?;
+            }
+            (Ok(item), Some(form @ (Form::Json | Form::Yaml))) => {
+                output::whole(run.screen, &item, form)?;
+            }
+            (Ok(item), Some(form)) => {
+                output::item(run.screen, resource, &item, form)?;
+            }
+            (Err(failure), _) => failed.push((name, failure)),
+        }
+    }
+    conclude(run, failed, all)
+}

@@ -1,0 +1,37 @@
+//! Commands made by hand: a file for each. None knows a resource; what there
+//! is comes from the description.
+
+mod action;
+mod completion;
+mod context;
+mod create;
+mod curl;
+mod delete;
+mod describe;
+mod explain;
+mod get;
+mod login;
+pub(crate) mod operation;
+mod proxy;
+mod set;
+mod version;
+
+use crate::run::Entry;
+
+/// All commands made by hand, in the order of the help.
+pub(crate) const COMMANDS: &[Entry] = &[
+    get::ENTRY,
+    describe::ENTRY,
+    create::ENTRY,
+    set::ENTRY,
+    delete::ENTRY,
+    action::ENTRY,
+    explain::ENTRY,
+    curl::ENTRY,
+    proxy::ENTRY,
+    login::LOGIN,
+    login::LOGOUT,
+    context::ENTRY,
+    completion::ENTRY,
+    version::ENTRY,
+];

@@ -1,0 +1,101 @@
+//! `set`: changes fields of a thing.
+
+use clap::{Arg, ArgMatches, Command};
+use onprem_description::{PageModel, Resource};
+use serde_json::{Map, Value};
+
+use crate::{
+    build::{self, scope_flags, scope_values},
+    failure::Failure,
+    fields,
+    output::{self, Form},
+    run::{Entry, Run},
+};
+
+pub(crate) const ENTRY: Entry = Entry {
+    name: "set",
+    build,
+    run: |run, matches| Box::pin(set(run, matches)),
+};
+
+fn build(model: &'static PageModel) -> Command {
+    Command::new("set")
+        .about("Change fields of a thing")
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand_value_name("KIND")
+        .subcommand_help_heading("Kinds")
+        .subcommands(model.resources.iter().filter_map(of_kind))
+}
+
+fn of_kind(resource: &'static Resource) -> Option<Command> {
+    let update = resource.update.as_ref()?;
+    let fields: Vec<&str> = update
+        .body
+        .iter()
+        .flat_map(|body| &body.fields)
+        .map(|field| field.name.as_str())
+        .collect();
+    Some(
+        build::of_resource(resource, false)
+            .about(update.summary.as_str())
+            .args(scope_flags(update, true))
+            .arg(
+                Arg::new("name")
+                    .value_name("NAME")
+                    .required(true)
+                    .help("Its name or id"),
+            )
+            .arg(
+                Arg::new("fields")
+                    .value_name("FIELD=VALUE")
+                    .required(true)
+                    .num_args(1..)
+                    .help(format!(
+                        "What to change, of {}; `a.b=VALUE` enters a \
+                         structure, `null` removes",
+                        fields.join(", ")
+                    )),
+            )
+            .arg(output::argument()),
+    )
+}
+
+async fn set(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
+    let Some((kind, matches)) = matches.subcommand() else { return Ok(()) };
+    let Some(resource) = run.model.resource(kind) else { return Ok(()) };
+    let Some(update) = &resource.update else { return Ok(()) };
+    let fleet = run.fleet(matches)?;
+    let mut variables = scope_values(update, true, matches);
+    let name = matches.get_one::<String>("name");
+    variables.extend(name.map(String::as_str));
+    let assignments =
+        || matches.get_many::<String>("fields").into_iter().flatten();
+
+    // One entry of a map is set beside those that are there.
+    let enters = assignments()
+        .any(|a| a.split_once('=').is_some_and(|(path, _)| path.contains('.')));
+    let current = match &resource.view {
+        Some(view) if enters => fleet.call(view, &variables, &[], None).await?,
+        _ => Value::Null,
+    };
+    let known = update.body.as_ref().map(|body| body.fields.as_slice());
+    let mut body = Map::new();
+    for assignment in assignments() {
+        let known = known.unwrap_or_default();
+        fields::assign(&mut body, known, assignment, &current)?;
+    }
+    let body = Value::Object(body);
+    let item = fleet.call(update, &variables, &[], Some(&body)).await?;
+    match output::form(matches) {
+        Some(form @ (Form::Json | Form::Yaml)) => {
+            output::whole(run.screen, &item, form)
+        }
+        Some(form) => output::item(run.screen, resource, &item, form),
+        None => {
+            let name = resource.name_of(&item).or(variables.last().copied());
+            run.screen.note(&format!("{}: changed", name.unwrap_or_default()));
+            Ok(())
+        }
+    }
+}

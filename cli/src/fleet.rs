@@ -1,0 +1,253 @@
+//! Calls operations of the fleet as the description says.
+
+use std::{fs, time::Duration};
+
+use onprem_description::{Operation, Shape};
+use reqwest::{
+    Certificate, ClientBuilder, Method, RequestBuilder, Response, StatusCode,
+    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    redirect,
+};
+use serde_json::Value;
+
+use crate::{
+    config::Target,
+    failure::{Code, Failure, chain},
+};
+
+/// How many items are asked for at once.
+const PAGE: usize = 1000;
+
+/// A fleet that can be called.
+#[derive(Debug, Clone)]
+pub(crate) struct Fleet {
+    pub(crate) http: reqwest::Client,
+    pub(crate) target: Target,
+}
+
+impl Fleet {
+    pub(crate) fn open(
+        target: Target,
+        timeout: Option<Duration>,
+    ) -> Result<Self, Failure> {
+        let http = build(client(&target, timeout)?)?;
+        Ok(Self { http, target })
+    }
+
+    /// The same, with our credentials in every request.
+    pub(crate) fn authenticated(self) -> Result<Self, Failure> {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &self.target.token {
+            let value = HeaderValue::from_str(&format!("Bearer {token}"));
+            let mut value = value.map_err(|_| {
+                Failure::new(Code::Denied, "the token is not well-formed")
+            })?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let timeout = Some(Duration::from_secs(60));
+        let builder = client(&self.target, timeout)?.default_headers(headers);
+        Ok(Self { http: build(builder)?, target: self.target })
+    }
+
+    /// A request with our credentials; `path` begins with a slash.
+    pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        let url = format!("{}{path}", self.target.url);
+        let request = self.http.request(method, url);
+        match &self.target.token {
+            Some(token) => request.bearer_auth(token),
+            None => request,
+        }
+    }
+
+    /// Sends a request; an answer that is no success is a failure.
+    pub(crate) async fn send(
+        &self,
+        request: RequestBuilder,
+    ) -> Result<Response, Failure> {
+        let answer =
+            request.send().await.map_err(|error| self.unreached(&error))?;
+        if answer.status().is_success() {
+            Ok(answer)
+        } else {
+            Err(self.refused(answer).await)
+        }
+    }
+
+    /// Calls `operation`; null where it answers nothing.
+    pub(crate) async fn call(
+        &self,
+        operation: &Operation,
+        variables: &[&str],
+        query: &[(String, String)],
+        body: Option<&Value>,
+    ) -> Result<Value, Failure> {
+        let method = Method::from_bytes(operation.method.as_bytes())
+            .map_err(|e| Failure::because("cannot call the fleet", &e))?;
+        let mut request = self.request(method, &operation.fill(variables));
+        if !query.is_empty() {
+            request = request.query(query);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let answer = self.send(request).await?;
+        let bytes =
+            answer.bytes().await.map_err(|error| self.unreached(&error))?;
+        if bytes.is_empty() || operation.answer.shape == Shape::Empty {
+            return Ok(Value::Null);
+        }
+        serde_json::from_slice(&bytes).map_err(|error| {
+            Failure::because("cannot understand the fleet's answer", &error)
+        })
+    }
+
+    /// At most `limit` items of a list, and whether there are more.
+    pub(crate) async fn list(
+        &self,
+        operation: &Operation,
+        variables: &[&str],
+        query: &[(String, String)],
+        limit: usize,
+    ) -> Result<(Vec<Value>, bool), Failure> {
+        let mut items: Vec<Value> = Vec::new();
+        let mut next: Option<String> = None;
+        loop {
+            let mut page = match &next {
+                // A page's token says what was asked for at first.
+                Some(token) => vec![("page_token".into(), token.clone())],
+                None => query.to_vec(),
+            };
+            if operation.paged {
+                let missing = limit.saturating_sub(items.len());
+                let size = missing.clamp(1, PAGE);
+                page.push(("limit".into(), size.to_string()));
+            }
+            let answer = self.call(operation, variables, &page, None).await?;
+            match answer {
+                Value::Array(all) => items.extend(all),
+                Value::Object(mut page) => {
+                    if let Some(Value::Array(all)) = page.remove("items") {
+                        items.extend(all);
+                    }
+                    next = page
+                        .get("next_page")
+                        .and_then(Value::as_str)
+                        .map(str::to_owned);
+                }
+                _ => {}
+            }
+            let full = items.len() >= limit;
+            if full || next.is_none() {
+                let more = items.len() > limit || (full && next.is_some());
+                items.truncate(limit);
+                return Ok((items, more));
+            }
+        }
+    }
+
+    /// No answer came.
+    pub(crate) fn unreached(&self, error: &reqwest::Error) -> Failure {
+        let url = &self.target.url;
+        if error.is_builder() {
+            return Failure::usage(format!("`{url}` is no address of a fleet"))
+                .hint("an address looks like http://127.0.0.1:8080");
+        }
+        let text = if error.is_timeout() {
+            format!("no answer from {url} in time")
+        } else {
+            let cause = std::error::Error::source(error);
+            let cause = cause.map_or_else(|| error.to_string(), chain);
+            format!("cannot reach the fleet at {url}: {cause}")
+        };
+        let failure = Failure::new(Code::Offline, text);
+        if error.is_connect() {
+            failure.hint("say where the fleet is: --url, ONPREM_URL or `onprem context use`")
+        } else {
+            failure
+        }
+    }
+
+    /// The answer says no.
+    pub(crate) async fn refused(&self, answer: Response) -> Failure {
+        let status = answer.status();
+        let headers = answer.headers().clone();
+        let body = answer.bytes().await.unwrap_or_default();
+        let body = serde_json::from_slice(&body).unwrap_or_default();
+        self.refusal(status, &headers, &body)
+    }
+
+    /// What an answer that says no means.
+    pub(crate) fn refusal(
+        &self,
+        status: StatusCode,
+        headers: &HeaderMap,
+        body: &Value,
+    ) -> Failure {
+        let header = |name: &str| {
+            let value = headers.get(name)?.to_str().ok()?;
+            Some(value.to_owned())
+        };
+        let text = |key: &str| body.get(key)?.as_str().map(str::to_owned);
+        let message = text("message").unwrap_or_else(|| {
+            format!("the fleet at {} answered {status}", self.target.url)
+        });
+        let message = match text("pointer") {
+            Some(pointer) if !pointer.is_empty() => {
+                format!("{message} (at {pointer})")
+            }
+            _ => message,
+        };
+        let code = match status.as_u16() {
+            400 | 413 | 415 | 422 => Code::Invalid,
+            401 | 403 => Code::Denied,
+            404 => Code::NotFound,
+            409 | 412 | 428 => Code::Conflict,
+            408 | 502..=504 => Code::Offline,
+            _ => Code::Other,
+        };
+        let hint = match (status.as_u16(), header("retry-after")) {
+            (401, _) => Some(match self.target.token {
+                None => "`onprem login`, or set ONPREM_TOKEN".to_owned(),
+                Some(_) => "the token may have ended: `onprem login`".into(),
+            }),
+            (_, Some(seconds)) => Some(format!("try again in {seconds} s")),
+            _ => None,
+        };
+        let id = text("request_id").filter(|id| !id.is_empty());
+        let request_id = id.or_else(|| header("x-request-id"));
+        Failure { code, message, hint, request_id }
+    }
+}
+
+/// How connections to `target` are made.
+fn client(
+    target: &Target,
+    timeout: Option<Duration>,
+) -> Result<ClientBuilder, Failure> {
+    let mut builder = reqwest::Client::builder()
+        .user_agent(concat!("onprem/", env!("CARGO_PKG_VERSION")))
+        .connect_timeout(Duration::from_secs(10))
+        .tcp_nodelay(true)
+        .redirect(redirect::Policy::none());
+    if let Some(timeout) = timeout {
+        builder = builder.timeout(timeout);
+    }
+    if target.url.starts_with("http://") {
+        // Reading the system's certificates takes longer than the call.
+        builder = builder.tls_certs_only([]);
+    } else if let Some(path) = &target.ca_file {
+        let what = format!("cannot read {}", path.display());
+        let pem = fs::read(path).map_err(|e| Failure::because(&what, &e))?;
+        let all = Certificate::from_pem_bundle(&pem)
+            .map_err(|e| Failure::because(&what, &e))?;
+        builder = builder.tls_certs_merge(all);
+    }
+    Ok(builder)
+}
+
+fn build(builder: ClientBuilder) -> Result<reqwest::Client, Failure> {
+    builder.build().map_err(|error| {
+        Failure::because("cannot set up the connection", &error)
+    })
+}

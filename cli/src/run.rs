@@ -1,0 +1,116 @@
+//! Runs one command line.
+
+use std::{ffi::OsString, future::Future, pin::Pin, time::Duration};
+
+use clap::{ArgMatches, Command, error::ErrorKind};
+use onprem_description::PageModel;
+
+use crate::{
+    build,
+    cmd::{self, COMMANDS},
+    config::Target,
+    failure::{Code, Failure},
+    fleet::Fleet,
+    screen::Screen,
+};
+
+/// A command made by hand.
+pub(crate) struct Entry {
+    pub(crate) name: &'static str,
+    /// Its place in the command tree.
+    pub(crate) build: fn(&'static PageModel) -> Command,
+    pub(crate) run: for<'a> fn(&'a mut Run<'_>, &'a ArgMatches) -> Work<'a>,
+}
+
+/// What a command does.
+pub(crate) type Work<'a> =
+    Pin<Box<dyn Future<Output = Result<(), Failure>> + 'a>>;
+
+/// What commands work with.
+pub(crate) struct Run<'s> {
+    pub(crate) model: &'static PageModel,
+    pub(crate) screen: &'s mut Screen,
+}
+
+impl Run<'_> {
+    /// The fleet that the flags name.
+    pub(crate) fn fleet(&self, matches: &ArgMatches) -> Result<Fleet, Failure> {
+        let seconds = matches.get_one::<u64>("timeout").copied();
+        let timeout = Duration::from_secs(seconds.unwrap_or(60));
+        Fleet::open(Target::find(matches)?, Some(timeout))
+    }
+
+    /// The fleet, for calls that may last for any time.
+    pub(crate) fn patient_fleet(
+        &self,
+        matches: &ArgMatches,
+    ) -> Result<Fleet, Failure> {
+        Fleet::open(Target::find(matches)?, None)
+    }
+}
+
+/// Runs a command line and answers the exit code.
+pub(crate) async fn run(
+    model: &'static PageModel,
+    words: impl IntoIterator<Item = OsString>,
+    screen: &mut Screen,
+) -> u8 {
+    let words: Vec<OsString> = words.into_iter().collect();
+    let with_api = words.iter().skip(1).any(|word| word == "api");
+    let command = build::tree(model, with_api);
+    let result = match command.try_get_matches_from(words) {
+        Ok(matches) => {
+            let mut run = Run { model, screen: &mut *screen };
+            dispatch(&mut run, &matches).await
+        }
+        Err(error) => explain(&error, screen),
+    };
+    let result = result.and_then(|()| screen.flush());
+    match result {
+        Ok(()) => 0,
+        Err(failure) => {
+            let _ = screen.flush();
+            if failure.code != Code::Quiet && !failure.message.is_empty() {
+                screen.failure(&failure);
+            }
+            failure.code as u8
+        }
+    }
+}
+
+async fn dispatch(
+    run: &mut Run<'_>,
+    matches: &ArgMatches,
+) -> Result<(), Failure> {
+    let Some((name, inner)) = matches.subcommand() else {
+        return Err(Failure::usage("say what to do: `onprem --help`"));
+    };
+    if let Some(entry) = COMMANDS.iter().find(|entry| entry.name == name) {
+        return (entry.run)(run, inner).await;
+    }
+    if name == "api" {
+        return crate::api::run(run, inner).await;
+    }
+    // A command of the description: one word or two.
+    let (verb, inner) = match inner.subcommand() {
+        Some((second, inner)) => (format!("{name} {second}"), inner),
+        None => (name.to_owned(), inner),
+    };
+    cmd::operation::run_verb(run, &verb, inner).await
+}
+
+/// Help goes to stdout, mistakes to stderr.
+fn explain(error: &clap::Error, screen: &mut Screen) -> Result<(), Failure> {
+    let text = error.render();
+    let text =
+        if screen.colour { text.ansi().to_string() } else { text.to_string() };
+    match error.kind() {
+        ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            screen.print(text.trim_end())
+        }
+        _ => {
+            screen.note(text.trim_end());
+            Err(Failure::usage(""))
+        }
+    }
+}

@@ -1,0 +1,142 @@
+//! Where output goes: data to stdout, everything else to stderr.
+
+use std::{
+    env,
+    io::{self, BufRead as _, IsTerminal as _, Write},
+};
+
+use rustix::termios::{
+    LocalModes, OptionalActions, tcgetattr, tcgetwinsize, tcsetattr,
+};
+
+use crate::failure::{Failure, chain};
+
+/// The two streams and what is known of the reader.
+pub(crate) struct Screen {
+    out: Box<dyn Write>,
+    err: Box<dyn Write>,
+    /// Columns of the terminal that data goes to; none when piped.
+    pub(crate) width: Option<usize>,
+    /// Data may be coloured.
+    pub(crate) colour: bool,
+    /// Notes may be overwritten as things go on.
+    pub(crate) progress: bool,
+    /// Somebody can answer questions.
+    pub(crate) interactive: bool,
+    /// A line of progress stands there.
+    pending: bool,
+}
+
+impl Screen {
+    pub(crate) fn of_process() -> Self {
+        let stdout = io::stdout();
+        let terminal = stdout.is_terminal();
+        let width = terminal
+            .then(|| tcgetwinsize(&stdout).ok())
+            .flatten()
+            .map(|size| usize::from(size.ws_col))
+            .filter(|width| *width > 0);
+        let plain = env::var_os("NO_COLOR").is_some_and(|v| !v.is_empty());
+        Self {
+            out: Box::new(io::BufWriter::new(stdout)),
+            err: Box::new(io::stderr()),
+            width,
+            colour: terminal && !plain,
+            progress: io::stderr().is_terminal(),
+            interactive: io::stdin().is_terminal()
+                && io::stderr().is_terminal(),
+            pending: false,
+        }
+    }
+
+    /// A screen that keeps what is written, for tests.
+    #[cfg(test)]
+    pub(crate) fn kept(out: Box<dyn Write>, err: Box<dyn Write>) -> Self {
+        Self {
+            out,
+            err,
+            width: None,
+            colour: false,
+            progress: false,
+            interactive: false,
+            pending: false,
+        }
+    }
+
+    /// Writes a line of data.
+    pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
+        Ok(writeln!(self.out, "{text}")?)
+    }
+
+    /// Writes data as it is.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        Ok(self.out.write_all(bytes)?)
+    }
+
+    /// Makes sure that the data is out.
+    pub(crate) fn flush(&mut self) -> Result<(), Failure> {
+        Ok(self.out.flush()?)
+    }
+
+    /// Tells the person something. That nobody reads it is no failure.
+    pub(crate) fn note(&mut self, text: &str) {
+        self.clear();
+        let _ = writeln!(self.err, "{text}");
+    }
+
+    /// Tells how far things are, in place of the last such line.
+    pub(crate) fn progress(&mut self, text: &str) {
+        if self.progress {
+            let _ = write!(self.err, "\r\x1b[K{text}");
+            let _ = self.err.flush();
+            self.pending = true;
+        }
+    }
+
+    fn clear(&mut self) {
+        if self.pending {
+            let _ = write!(self.err, "\r\x1b[K");
+            self.pending = false;
+        }
+    }
+
+    /// Asks for a line.
+    pub(crate) fn ask(&mut self, question: &str) -> Result<String, Failure> {
+        self.clear();
+        let _ = write!(self.err, "{question}");
+        let _ = self.err.flush();
+        let mut line = String::new();
+        io::stdin().lock().read_line(&mut line)?;
+        Ok(line.trim().to_owned())
+    }
+
+    /// Asks for a line that is not shown.
+    pub(crate) fn ask_secret(
+        &mut self,
+        question: &str,
+    ) -> Result<String, Failure> {
+        let stdin = io::stdin();
+        let told = |error: rustix::io::Errno| {
+            Failure::because("cannot ask for the secret", &error)
+        };
+        let before = tcgetattr(&stdin).map_err(told)?;
+        let mut quiet = before.clone();
+        quiet.local_modes.remove(LocalModes::ECHO);
+        tcsetattr(&stdin, OptionalActions::Flush, &quiet).map_err(told)?;
+        let answer = self.ask(question);
+        tcsetattr(&stdin, OptionalActions::Flush, &before).map_err(told)?;
+        let _ = writeln!(self.err);
+        answer
+    }
+
+    /// Tells what went wrong: one line, then what may help.
+    pub(crate) fn failure(&mut self, failure: &Failure) {
+        self.note(&format!("error: {}", chain(failure)));
+        if let Some(hint) = &failure.hint {
+            self.note(&format!("hint: {hint}"));
+        }
+        if let Some(id) = &failure.request_id {
+            self.note(&format!("request id: {id}"));
+        }
+    }
+}

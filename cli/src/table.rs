@@ -1,0 +1,197 @@
+//! The table that every list is printed as.
+
+use comfy_table::{Cell, Row, Table, presets};
+use onprem_description::{Column, Kind, Property};
+use serde_json::Value;
+
+/// The narrowest a column is cut to.
+const NARROW: usize = 4;
+
+/// Rows under a header of names and types. Cells are cut to `width`.
+pub(crate) fn render(
+    columns: &[&Column],
+    items: &[Value],
+    width: Option<usize>,
+) -> String {
+    let heads: Vec<[String; 2]> = columns
+        .iter()
+        .map(|column| {
+            let name = column.property.pointer.trim_start_matches('/');
+            [name.replace('/', "."), column.property.kind.dtype()]
+        })
+        .collect();
+    let rows: Vec<Vec<String>> = items
+        .iter()
+        .map(|item| {
+            let cell = |column: &&Column| cell(&column.property, item);
+            columns.iter().map(cell).collect()
+        })
+        .collect();
+
+    let mut widths: Vec<usize> = heads
+        .iter()
+        .map(|head| head.iter().map(|h| long(h)).max().unwrap_or(0).max(3))
+        .collect();
+    for row in &rows {
+        for (width, cell) in widths.iter_mut().zip(row) {
+            *width = (*width).max(long(cell));
+        }
+    }
+    if let Some(width) = width {
+        shrink(&mut widths, width);
+    }
+
+    let mut table = Table::new();
+    table.load_style(presets::UTF8_FULL_CONDENSED);
+    let header = heads.iter().zip(&widths).map(|([name, kind], width)| {
+        let (name, kind) = (cut(name, *width), cut(kind, *width));
+        Cell::new(format!("{name}\n---\n{kind}"))
+    });
+    table.set_header(Row::from(header.collect::<Vec<_>>()));
+    for row in &rows {
+        let cells = row.iter().zip(&widths);
+        let cells: Vec<_> =
+            cells.map(|(cell, width)| Cell::new(cut(cell, *width))).collect();
+        table.add_row(Row::from(cells));
+    }
+    table.to_string()
+}
+
+/// What stands in a cell: values as they are, on one line.
+fn cell(property: &Property, item: &Value) -> String {
+    let text = match property.value(item) {
+        None | Some(Value::Null) => "null".to_owned(),
+        Some(Value::String(text)) => text.clone(),
+        Some(value @ (Value::Array(_) | Value::Object(_))) => {
+            match &property.kind {
+                Kind::List(inner) if **inner == Kind::Struct => {
+                    value.to_string()
+                }
+                Kind::List(_) | Kind::Map(_) => property.show(value),
+                _ => value.to_string(),
+            }
+        }
+        Some(value) => value.to_string(),
+    };
+    // A value may come from a machine: nothing in it reaches the terminal
+    // that would steer it.
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+fn long(text: &str) -> usize {
+    text.chars().count()
+}
+
+fn cut(text: &str, width: usize) -> String {
+    if long(text) <= width {
+        return text.to_owned();
+    }
+    let mut short: String = text.chars().take(width.max(1) - 1).collect();
+    short.push('…');
+    short
+}
+
+/// Takes from the widest columns until the table fits.
+fn shrink(widths: &mut [usize], total: usize) {
+    // Each cell has a space on both sides and a line before it.
+    let frame = widths.len() * 3 + 1;
+    while widths.iter().sum::<usize>() + frame > total {
+        match widths.iter_mut().max() {
+            Some(widest) if *widest > NARROW => *widest -= 1,
+            _ => return,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use onprem_description::PageModel;
+    use serde_json::json;
+
+    use super::*;
+
+    fn model() -> PageModel {
+        PageModel::from_document(&json!({
+            "paths": {"/v1/parts": {"get": {
+                "operationId": "part_list",
+                "responses": {"200": {"content": {"application/json": {
+                    "schema": {"type": "array", "items": {
+                        "type": "object",
+                        "properties": {
+                            "id": {"type": "string"},
+                            "name": {"type": "string"},
+                            "watts": {"type": "number"},
+                            "fine": {"type": "boolean"},
+                            "tags": {"type": "object",
+                                "additionalProperties": {"type": "string"}},
+                        },
+                    }},
+                }}}},
+            }}},
+        }))
+    }
+
+    fn printed(items: &[Value], width: Option<usize>) -> String {
+        let model = model();
+        let part = model.resource("parts").unwrap();
+        let columns: Vec<_> = part.columns.iter().collect();
+        render(&columns, items, width)
+    }
+
+    #[test]
+    fn prints_names_types_and_values() {
+        let items = [json!({
+            "id": "cfv5v3h32ckl0mq6al70", "name": "c001-b8-n01",
+            "watts": 7.5, "fine": true, "tags": {"row": "a"},
+        })];
+        let expected = "\
+┌──────────────────────┬─────────────┬──────┬───────┬────────┐
+│ id                   ┆ name        ┆ fine ┆ watts ┆ tags   │
+│ ---                  ┆ ---         ┆ ---  ┆ ---   ┆ ---    │
+│ str                  ┆ str         ┆ bool ┆ f64   ┆ struct │
+╞══════════════════════╪═════════════╪══════╪═══════╪════════╡
+│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ true ┆ 7.5   ┆ row=a  │
+└──────────────────────┴─────────────┴──────┴───────┴────────┘";
+        let printed = printed(&items, None);
+        assert_eq!(sorted(&printed), sorted(expected));
+        assert!(printed.starts_with("┌──────────────────────┬──"));
+    }
+
+    /// The words of each line; the order of columns of which nothing is said
+    /// is the schema's.
+    fn sorted(table: &str) -> Vec<Vec<&str>> {
+        table
+            .lines()
+            .map(|line| {
+                let mut words: Vec<_> =
+                    line.split(['│', '┆', '┬', '╪', '┴']).collect();
+                words.sort_unstable();
+                words
+            })
+            .collect()
+    }
+
+    #[test]
+    fn prints_the_header_alone_when_there_is_nothing() {
+        let text = printed(&[], None);
+        assert_eq!(text.lines().count(), 6, "{text}");
+        assert!(text.contains("╞"), "{text}");
+    }
+
+    #[test]
+    fn cuts_the_widest_cells_to_the_terminal() {
+        let items = [json!({"id": "x".repeat(80), "name": "y".repeat(60)})];
+        let text = printed(&items, Some(70));
+        for line in text.lines() {
+            assert_eq!(line.chars().count(), 70, "{line}");
+        }
+        assert!(text.contains("x…") && text.contains("y…"));
+        assert!(!printed(&items, None).contains('…'));
+    }
+
+    #[test]
+    fn lets_nothing_steer_the_terminal() {
+        let text = printed(&[json!({"id": "a\u{1b}[2Jb\nc"})], None);
+        assert!(text.contains("a [2Jb c"), "{text}");
+    }
+}

@@ -1,0 +1,86 @@
+//! The command tree is a golden file.
+
+use clap::Command;
+use onprem_description::PageModel;
+
+use crate::build::tree;
+
+/// The commands under `command`, each on a line with what it takes.
+fn lines(command: &Command, path: &str, lines: &mut Vec<String>) {
+    for inner in command.get_subcommands() {
+        let path = format!("{path} {}", inner.get_name());
+        if inner.has_subcommands() {
+            self::lines(inner, &path, lines);
+            continue;
+        }
+        let mut words = vec![path];
+        for arg in inner.get_positionals() {
+            let name = arg.get_value_names().unwrap_or_default().join(" ");
+            let many = arg.get_num_args().is_some_and(|n| n.max_values() > 1);
+            let name = if many { format!("{name}…") } else { name };
+            words.push(if arg.is_required_set() {
+                name
+            } else {
+                format!("[{name}]")
+            });
+        }
+        let mut flags: Vec<String> = inner
+            .get_arguments()
+            .filter(|arg| !arg.is_global_set())
+            .filter_map(|arg| {
+                let flag = format!("--{}", arg.get_long()?);
+                Some(if arg.is_required_set() {
+                    flag
+                } else {
+                    format!("[{flag}]")
+                })
+            })
+            .collect();
+        flags.sort_by_key(|flag| flag.replace(['[', ']'], ""));
+        words.extend(flags);
+        lines.push(words.join(" "));
+    }
+}
+
+#[test]
+fn the_command_tree_is_what_was_agreed() {
+    let command = tree(PageModel::get(), true);
+    let mut all = Vec::new();
+    lines(&command, "onprem", &mut all);
+    all.push(String::new());
+    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/../openapi/cli.txt");
+    expectorate::assert_contents(file, &all.join("\n"));
+}
+
+#[test]
+fn the_tree_is_sound() {
+    tree(PageModel::get(), true).debug_assert();
+}
+
+#[test]
+fn each_flag_has_its_environment_variable() {
+    fn walk(command: &Command) {
+        for arg in command.get_arguments() {
+            let Some(long) = arg.get_long() else { continue };
+            if matches!(long, "help" | "version") {
+                continue;
+            }
+            let name = long.to_uppercase().replace('-', "_");
+            let name = format!("ONPREM_{name}");
+            let env = arg.get_env().map(|env| env.to_string_lossy());
+            assert_eq!(env.as_deref(), Some(name.as_str()), "{long}");
+        }
+        command.get_subcommands().for_each(walk);
+    }
+    walk(&tree(PageModel::get(), false));
+}
+
+#[test]
+fn every_operation_has_a_command() {
+    let command = tree(PageModel::get(), true);
+    let api = command.find_subcommand("api").expect("the generated part");
+    for operation in PageModel::get().operations() {
+        let name = onprem_description::kebab(&operation.id);
+        assert!(api.find_subcommand(&name).is_some(), "{name}");
+    }
+}

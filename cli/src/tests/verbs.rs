@@ -1,0 +1,359 @@
+//! What the verbs ask the fleet and print.
+
+use serde_json::{Value, json};
+
+use super::{changed, fake::FakeFleet, onprem, onprem_of};
+
+fn device(name: &str) -> Value {
+    json!({
+        "id": "cfv5v3h32ckl0mq6al70", "name": name,
+        "manufacturer": "Raspberry Pi", "model": "4B Rev 1.4",
+        "uuid": "8938301d-9e32-5470-8f2b-0dd379cb1f20",
+        "lastIpAddr": "192.168.241.57", "tainted": false,
+        "taintedReasons": [], "state": "online", "health": "OK",
+        "powerState": "On", "tags": {"row": "a"}, "serialNumber": null,
+        "createdAt": "2026-11-22T10:00:00Z",
+    })
+}
+
+fn error(code: &str, message: &str) -> Value {
+    json!({"error_code": code, "message": message, "request_id": "r-7"})
+}
+
+fn task(state: &str) -> Value {
+    json!({
+        "id": "d00000000000000000t0", "operation": "device_reset",
+        "state": state, "progress": 50, "steps": [], "description": "reset",
+        "createdBy": "admin", "createdAt": "2026-11-22T10:00:00Z",
+        "result": if state == "failed" { json!("no power") } else { json!(null) },
+    })
+}
+
+#[tokio::test]
+async fn devices_print_as_the_table_the_product_is_known_for() {
+    let fleet = FakeFleet::start().await;
+    let page = json!({"items": [device("c001-b8-n01")], "next_page": null});
+    fleet.on("GET /v1/devices", 200, &page);
+    let done = onprem(&["get", "devices", "--url", &fleet.url]).await;
+    let expected = "\
+┌──────────────────────┬─────────────┬──────────────┬────────────┬──────────────────────────────────────┬────────────────┬─────────┐
+│ id                   ┆ name        ┆ manufacturer ┆ model      ┆ uuid                                 ┆ lastIpAddr     ┆ tainted │
+│ ---                  ┆ ---         ┆ ---          ┆ ---        ┆ ---                                  ┆ ---            ┆ ---     │
+│ str                  ┆ str         ┆ str          ┆ str        ┆ str                                  ┆ str            ┆ bool    │
+╞══════════════════════╪═════════════╪══════════════╪════════════╪══════════════════════════════════════╪════════════════╪═════════╡
+│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ Raspberry Pi ┆ 4B Rev 1.4 ┆ 8938301d-9e32-5470-8f2b-0dd379cb1f20 ┆ 192.168.241.57 ┆ false   │
+└──────────────────────┴─────────────┴──────────────┴────────────┴──────────────────────────────────────┴────────────────┴─────────┘
+";
+    assert_eq!((done.code, done.err.as_str()), (0, ""));
+    assert_eq!(done.out, expected);
+}
+
+#[tokio::test]
+async fn an_empty_list_prints_its_header_and_an_empty_array() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("GET /v1/devices", 200, &json!({"items": []}));
+    let done = onprem(&["get", "devices", "--url", &fleet.url]).await;
+    assert_eq!(done.out.lines().count(), 6, "{}", done.out);
+    let words = ["get", "devices", "--url", &fleet.url, "-o", "json"];
+    assert_eq!(onprem(&words).await.out, "[]\n");
+}
+
+#[tokio::test]
+async fn a_list_is_read_to_its_end_with_what_was_asked() {
+    let fleet = FakeFleet::start().await;
+    let page = |name: &str, next: Value| json!({"items": [device(name)], "next_page": next});
+    fleet.on("GET /v1/devices", 200, &page("a", json!("token-2")));
+    fleet.on("GET /v1/devices", 200, &page("b", Value::Null));
+    let url = fleet.url.as_str();
+    let done = onprem(&[
+        "get",
+        "dev",
+        "--url",
+        url,
+        "-o",
+        "name",
+        "--state",
+        "online",
+        "--sort",
+        "-lastSeen",
+        "--all",
+    ])
+    .await;
+    assert_eq!(done.out, "a\nb\n", "{}", done.err);
+    let seen: Vec<_> = fleet.seen().into_iter().map(|s| s.line).collect();
+    assert_eq!(
+        seen,
+        [
+            "GET /v1/devices?state=online&sort=-lastSeen&limit=1000",
+            "GET /v1/devices?page_token=token-2&limit=1000",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn json_and_yaml_say_what_the_api_says() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("GET /v1/devices/a", 200, &device("a"));
+    let words = ["get", "device", "a", "--url", &fleet.url, "-o"];
+    let json = onprem(&[&words[..], &["json"]].concat()).await.out;
+    assert_eq!(serde_json::from_str::<Value>(&json).unwrap(), device("a"));
+    let yaml = onprem(&[&words[..], &["yaml"]].concat()).await.out;
+    assert_eq!(serde_norway::from_str::<Value>(&yaml).unwrap(), device("a"));
+}
+
+#[tokio::test]
+async fn exit_codes_say_what_went_wrong() {
+    let fleet = FakeFleet::start().await;
+    for (name, status, code) in [
+        ("a", 400, 3),
+        ("b", 401, 6),
+        ("c", 403, 6),
+        ("d", 404, 4),
+        ("e", 409, 5),
+        ("f", 503, 7),
+        ("g", 504, 7),
+        ("h", 500, 1),
+    ] {
+        let line = format!("GET /v1/devices/{name}");
+        fleet.on(&line, status, &error("x", "it is so"));
+        let words = ["get", "devices", name, "--url", &fleet.url];
+        let done = onprem(&words).await;
+        assert_eq!(done.code, code, "{status}");
+        assert_eq!(done.out, "");
+        assert!(done.err.starts_with("error: it is so\n"), "{}", done.err);
+        assert!(done.err.contains("request id: r-7"), "{}", done.err);
+    }
+    assert_eq!(onprem(&["get", "nothing"]).await.code, 2);
+    let closed = ["get", "devices", "--url", "http://127.0.0.1:1"];
+    let done = onprem(&closed).await;
+    assert_eq!(done.code, 7);
+    assert!(done.err.contains("hint:"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn what_is_found_is_printed_though_another_is_not() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("GET /v1/devices/a", 200, &device("a"));
+    let words = ["get", "devices", "a", "b", "--url", &fleet.url, "-o", "name"];
+    let done = onprem(&words).await;
+    assert_eq!((done.code, done.out.as_str()), (8, "a\n"));
+    assert!(done.err.contains("b: "), "{}", done.err);
+}
+
+#[tokio::test]
+async fn set_changes_fields_and_keeps_the_other_tags() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("GET /v1/devices/a", 200, &device("a"));
+    fleet.on("PATCH /v1/devices/a", 200, &device("a"));
+    let words = [
+        "set",
+        "device",
+        "a",
+        "assetTag=12",
+        "tags.lab=1",
+        "--url",
+        &fleet.url,
+    ];
+    let done = onprem(&words).await;
+    assert_eq!((done.code, done.out.as_str()), (0, ""), "{}", done.err);
+    let seen = fleet.seen();
+    let patch = seen.last().unwrap();
+    let expected = json!({"assetTag": "12", "tags": {"row": "a", "lab": "1"}});
+    assert_eq!(patch.json(), expected);
+    let words = ["set", "device", "a", "assettag=1", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 3);
+    assert!(done.err.contains("did you mean `assetTag`?"), "{}", done.err);
+}
+
+#[tokio::test(start_paused = true)]
+async fn power_waits_for_the_task_of_each_device() {
+    let fleet = FakeFleet::start().await;
+    for name in ["a", "b"] {
+        let line = format!("POST /v1/devices/{name}/reset");
+        fleet.on(&line, 202, &task("running"));
+    }
+    fleet.on("GET /v1/tasks/d00000000000000000t0", 200, &task("running"));
+    fleet.on("GET /v1/tasks/d00000000000000000t0", 200, &task("completed"));
+    let url = fleet.url.as_str();
+    let done = onprem(&["power", "off", "a", "b", "--yes", "--url", url]).await;
+    assert_eq!((done.code, done.out.as_str()), (0, ""), "{}", done.err);
+    assert!(done.err.contains("a: reset: completed"), "{}", done.err);
+    assert!(done.err.contains("b: reset: completed"), "{}", done.err);
+    let reset = fleet.seen().into_iter().find(|s| s.line.contains("/a/reset"));
+    assert_eq!(reset.unwrap().json(), json!({"resetType": "ForceOff"}));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_fails_fails_the_command_with_its_reason() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("POST /v1/devices/a/reset", 202, &task("failed"));
+    let words = ["power", "on", "a", "--yes", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 1);
+    assert!(done.err.contains("no power"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn nothing_harmful_happens_unasked_where_nobody_can_be_asked() {
+    let fleet = FakeFleet::start().await;
+    let url = fleet.url.as_str();
+    for words in [
+        &["delete", "device", "a", "--url", url][..],
+        &["power", "off", "a", "--url", url],
+    ] {
+        let done = onprem(words).await;
+        assert_eq!(done.code, 2, "{}", done.err);
+        assert!(done.err.contains("--yes"), "{}", done.err);
+    }
+    assert!(fleet.seen().is_empty());
+    fleet.on("DELETE /v1/devices/a", 204, &Value::Null);
+    let done = onprem(&["delete", "device", "a", "-y", "--url", url]).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+}
+
+#[tokio::test]
+async fn a_join_token_is_all_that_goes_to_stdout() {
+    let fleet = FakeFleet::start().await;
+    let made = json!({
+        "id": "x", "token": "opj_secret.0123", "usesLeft": 1,
+        "fleetUrl": "https://fleet:8444", "expiresAt": "2026-11-22T10:00:00Z",
+    });
+    fleet.on("POST /v1/join-tokens", 201, &made);
+    let words = ["token", "create", "--uses", "3", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.out, "opj_secret.0123\n", "{}", done.err);
+    let seen = fleet.seen();
+    assert_eq!(seen.last().unwrap().json(), json!({"uses": 3}));
+}
+
+#[tokio::test]
+async fn identify_takes_on_and_off() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("POST /v1/devices/a/identify", 204, &Value::Null);
+    let words = ["identify", "a", "off", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(fleet.seen().last().unwrap().json(), json!({"on": false}));
+}
+
+#[tokio::test]
+async fn login_keeps_the_token_for_that_fleet_alone() {
+    let fleet = FakeFleet::start().await;
+    let other = FakeFleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("config.toml");
+    let password = folder.path().join("password");
+    std::fs::write(&password, "secret word\n").unwrap();
+    let session = json!({
+        "token": "ops_1", "account": "admin", "role": "admin",
+        "expiresAt": "2026-11-23T10:00:00Z",
+    });
+    fleet.on("POST /v1/login", 200, &session);
+    let config = file.to_str().unwrap();
+    let url = fleet.url.as_str();
+    let done = onprem(&[
+        "login",
+        "admin",
+        "--url",
+        url,
+        "--config",
+        config,
+        "--password-file",
+        password.to_str().unwrap(),
+    ])
+    .await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(fleet.seen()[0].json()["password"], "secret word");
+    let mode = std::os::unix::fs::PermissionsExt::mode(
+        &std::fs::metadata(&file).unwrap().permissions(),
+    );
+    assert_eq!(mode & 0o777, 0o600);
+
+    for fleet in [&fleet, &other] {
+        fleet.on("GET /v1/devices", 200, &json!({"items": []}));
+    }
+    onprem(&["get", "devices", "--config", config]).await;
+    let headers = &fleet.seen()[0].headers;
+    assert_eq!(headers["authorization"], "Bearer ops_1");
+    let words = ["get", "devices", "--config", config, "--url", &other.url];
+    onprem(&words).await;
+    assert!(!other.seen()[0].headers.contains_key("authorization"));
+    let shown = onprem(&["context", "show", "--config", config]).await.out;
+    assert!(shown.contains(url) && !shown.contains("ops_1"), "{shown}");
+}
+
+#[tokio::test]
+async fn a_new_resource_appears_by_itself() {
+    let model = changed(|document| {
+        let lamp = json!({"type": "object", "properties": {
+            "name": {"type": "string"}, "lit": {"type": "boolean"},
+        }});
+        let answer = |schema: Value| {
+            json!({"200": {"description": "it",
+            "content": {"application/json": {"schema": schema}}}})
+        };
+        document["paths"]["/v1/lamps"] = json!({"get": {
+            "operationId": "lamp_list", "tags": ["lamps"],
+            "summary": "List lamps",
+            "responses": answer(json!({"type": "array", "items": lamp})),
+        }});
+        document["paths"]["/v1/lamps/{lamp}/light"] = json!({"post": {
+            "operationId": "lamp_light", "tags": ["lamps"],
+            "summary": "Light a lamp",
+            "x-onprem-cli": {"verb": "light", "positional": ["lamp..."]},
+            "parameters": [{"name": "lamp", "in": "path", "required": true,
+                "schema": {"type": "string"}}],
+            "responses": {"204": {"description": "lit"}},
+        }});
+    });
+    let fleet = FakeFleet::start().await;
+    fleet.on("GET /v1/lamps", 200, &json!([{"name": "red", "lit": true}]));
+    fleet.on("POST /v1/lamps/red/light", 204, &Value::Null);
+    let url = fleet.url.as_str();
+    let done = onprem_of(model, &["get", "lamps", "--url", url]).await;
+    assert!(done.out.contains("│ red  ┆ true │"), "{}{}", done.out, done.err);
+    let done = onprem_of(model, &["light", "red", "--url", url]).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    let words = ["action", "lamp", "light", "red", "--url", url];
+    assert_eq!(onprem_of(model, &words).await.code, 0);
+    let done = onprem_of(model, &["explain", "lamp"]).await;
+    assert!(done.out.contains("lit"), "{}", done.out);
+}
+
+#[tokio::test]
+async fn the_generated_commands_call_the_same_operations() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("GET /v1/version", 200, &json!({"version": "0.1.0"}));
+    let words = ["api", "version-view", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert_eq!(done.out, "{\n  \"version\": \"0.1.0\"\n}\n");
+    let words = ["api", "task-view", "--task", "x", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 4, "{}", done.err);
+    assert!(done.err.contains("no answer for"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn curl_prints_the_answer_as_it_came() {
+    let fleet = FakeFleet::start().await;
+    let path = "/v1/devices/a/redfish/v1/Systems";
+    fleet.on(&format!("GET {path}"), 200, &json!({"Name": "Systems"}));
+    fleet.on(&format!("POST {path}"), 405, &json!({"error": {}}));
+    let words = ["curl", "a", "/redfish/v1/Systems", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.out, "{\"Name\":\"Systems\"}\n", "{}", done.err);
+    let done = onprem(&[&words[..], &["-d", "{}", "-i"]].concat()).await;
+    assert_eq!(done.code, 1);
+    assert!(done.out.starts_with("HTTP/1.1 405"), "{}", done.out);
+    assert_eq!(fleet.seen().last().unwrap().json(), json!({}));
+}
+
+#[tokio::test]
+async fn explain_tells_what_the_description_says() {
+    let done = onprem(&["explain", "device.state"]).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    assert!(done.out.contains("online, offline, waiting"), "{}", done.out);
+    assert_eq!(onprem(&["explain", "devise"]).await.code, 4);
+}
