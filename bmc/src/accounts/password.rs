@@ -1,6 +1,6 @@
 //! Passwords: argon2 hashes, made and checked off the async threads.
 
-use std::{collections::HashMap, sync::Mutex, time::Duration};
+use std::{collections::HashSet, sync::Mutex, time::Duration};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -31,7 +31,7 @@ pub(super) struct Passwords {
     key: [u8; 32],
     /// Keyed hash of user, password and stored hash, so that a changed
     /// password is a miss.
-    verified: Mutex<HashMap<[u8; 32], ()>>,
+    verified: Mutex<HashSet<[u8; 32]>>,
     /// What an unknown user is checked against, so that it takes as long.
     decoy: String,
 }
@@ -80,7 +80,7 @@ impl Passwords {
             if verified.len() >= REMEMBERED {
                 verified.clear();
             }
-            verified.insert(digest, ());
+            verified.insert(digest);
         }
         Ok(right)
     }
@@ -107,7 +107,7 @@ impl Passwords {
     }
 
     fn remembers(&self, digest: &[u8; 32]) -> bool {
-        self.verified.lock().is_ok_and(|known| known.contains_key(digest))
+        self.verified.lock().is_ok_and(|known| known.contains(digest))
     }
 
     fn digest(&self, user: &str, password: &str, stored: &str) -> [u8; 32] {

@@ -8,7 +8,7 @@ use sha2::{Digest as _, Sha256};
 use tokio::time::Instant;
 
 /// How many sessions there may be at once.
-pub const LIMIT: usize = 64;
+pub(super) const LIMIT: usize = 64;
 
 /// What may be known of a session.
 #[derive(Debug, Clone)]
@@ -118,7 +118,7 @@ fn hex<const N: usize>() -> String {
 mod tests {
     use super::*;
 
-    const HALF_AN_HOUR: Duration = Duration::from_secs(1800);
+    const HALF_AN_HOUR: Duration = Duration::from_mins(30);
 
     #[tokio::test(start_paused = true)]
     async fn a_session_that_is_not_used_ends() {

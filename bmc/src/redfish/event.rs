@@ -51,8 +51,8 @@ impl Event {
             "Name": "Event",
             "Events": [self.record],
         });
-        if let Some(context) = context {
-            body["Context"] = context.into();
+        if let (Some(context), Some(body)) = (context, body.as_object_mut()) {
+            body.insert("Context".to_owned(), context.into());
         }
         body.to_string()
     }

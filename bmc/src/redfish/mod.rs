@@ -299,7 +299,7 @@ impl Exchange<'_> {
         let service = self.service;
         self.authorize(entry, ids, None)?;
         accepts(&self.parts.headers, "application/json")?;
-        let path = entry.path(path);
+        let path = canonical(path);
         let text = self.parts.uri.query().unwrap_or_default();
         let query = Query::parse(text)?;
         let rendered = service
@@ -337,7 +337,7 @@ impl Exchange<'_> {
         let Route::Resource(entry) = route else { return None };
         let needed = entry.needs(&Method::GET, None);
         self.holds(entry, &ids, needed).ok()?;
-        let path = entry.path(path);
+        let path = canonical(path);
         let found = self.service.object(entry.resource, path, &ids)?;
         Some(found.0)
     }
@@ -348,7 +348,7 @@ impl Exchange<'_> {
         path: &str,
         ids: &[&str],
     ) -> Result<(), Error> {
-        let found = self.service.render(entry.resource, entry.path(path), ids);
+        let found = self.service.render(entry.resource, canonical(path), ids);
         found.map(drop).ok_or_else(|| Error::not_found(path))
     }
 
@@ -414,11 +414,6 @@ impl Exchange<'_> {
 }
 
 impl Entry {
-    /// The path of the resource as it names itself.
-    fn path<'p>(&self, path: &'p str) -> &'p str {
-        if path == uri::ROOT { "/redfish/v1/" } else { path }
-    }
-
     /// Puts in what the answer to a GET says beside the body.
     fn describe(
         &self,
@@ -430,6 +425,11 @@ impl Entry {
         headers.insert(LINK, link.clone());
         headers.insert(ETAG, etag.clone());
     }
+}
+
+/// The path of a resource as it names itself.
+fn canonical(path: &str) -> &str {
+    if path == uri::ROOT { "/redfish/v1/" } else { path }
 }
 
 /// The methods that some resource knows, or that HTTP does.

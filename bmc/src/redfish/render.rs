@@ -100,9 +100,10 @@ fn render(answer: Answer, path: &str) -> Rendered {
     let Answer { mut body, volatile, actions } = answer;
     body.insert("@odata.id".to_owned(), path.into());
     if !actions.is_empty() {
-        let target = |(name, mut about): (&str, Value)| {
-            about["target"] = format!("{path}/Actions/{name}").into();
-            (format!("#{name}"), about)
+        let target = |(name, mut about): (&str, Map<String, Value>)| {
+            let target = format!("{path}/Actions/{name}");
+            about.insert("target".to_owned(), target.into());
+            (format!("#{name}"), Value::Object(about))
         };
         let actions: Map<_, _> = actions.into_iter().map(target).collect();
         body.insert("Actions".to_owned(), actions.into());

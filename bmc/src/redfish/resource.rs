@@ -152,20 +152,24 @@ pub(crate) struct Answer {
     /// Properties that change by themselves and do not count for the `ETag`.
     pub(crate) volatile: &'static [&'static str],
     /// Actions by name, with the values that a parameter can take.
-    pub(crate) actions: Vec<(&'static str, Value)>,
+    pub(crate) actions: Vec<(&'static str, Map<String, Value>)>,
 }
 
 impl Answer {
     /// Names an action, with annotations about its parameters.
-    pub(crate) fn action(mut self, name: &'static str, about: Value) -> Self {
+    pub(crate) fn action(
+        mut self,
+        name: &'static str,
+        about: Map<String, Value>,
+    ) -> Self {
         self.actions.push((name, about));
         self
     }
 
+    /// Leaves out of the `ETag` what changes by itself.
     pub(crate) fn volatile(self, names: &'static [&'static str]) -> Self {
         Self { volatile: names, ..self }
     }
-
 }
 
 /// The answer that `resource` is.

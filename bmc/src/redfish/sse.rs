@@ -44,8 +44,8 @@ impl Exchange<'_> {
         let last = last.and_then(|id| id.to_str().ok()?.trim().parse().ok());
 
         let (subscription, stop) = service.events.open_stream()?;
-        let (receiver, missed, lost) = service.events.listen(last);
-        if lost {
+        let (receiver, missed, gap) = service.events.listen(last);
+        if gap {
             let here = uri::of(uri::SUBSCRIPTION, &[&subscription.id]);
             service.events.send(&base::event_buffer_exceeded(), &here);
         }

@@ -17,7 +17,7 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    Body, Exchange,
+    Body, Exchange, canonical,
     error::Error,
     render::{self, Rendered},
     resource::{Action, Caller, Freshness, Values, Write},
@@ -73,7 +73,7 @@ impl Exchange<'_> {
             service.events.resource_changed(path);
         }
         let after = service
-            .render(entry.resource, entry.path(path), ids)
+            .render(entry.resource, canonical(path), ids)
             .ok_or_else(|| Error::not_found(path))?;
         let mut response = Response::new(Body::from(after.body.clone()));
         let headers = response.headers_mut();
@@ -230,7 +230,7 @@ impl Exchange<'_> {
         path: &str,
         ids: &[&str],
     ) -> Result<std::sync::Arc<Rendered>, Error> {
-        let path = entry.path(path);
+        let path = canonical(path);
         let now = self.service.render(entry.resource, path, ids);
         let now = now.ok_or_else(|| Error::not_found(path))?;
         let wanted = self.parts.headers.get(IF_MATCH);

@@ -44,7 +44,7 @@ const CONNECTIONS: usize = 256;
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long it may take for the head of a request, on a connection that may
 /// have been idle before.
-const HEADER: Duration = Duration::from_secs(60);
+const HEADER: Duration = Duration::from_mins(1);
 /// Streams on one HTTP/2 connection.
 const STREAMS: u32 = 64;
 /// How long to wait after the operating system refused a connection.

@@ -69,17 +69,16 @@ pub(super) fn load(
         move |source| TlsError::Io { path, source }
     };
     let read = |path: &Path| file::read_if_present(path).map_err(at(path));
-    let (certificate, key) = match (read(&certificate_file)?, read(&key_file)?)
-    {
-        (Some(certificate), Some(key)) => (certificate, key),
-        _ => {
-            let (certificate, key) = make(names, addresses)?;
-            // The key first: a certificate without its key is of no use.
-            file::replace(&key_file, key.as_bytes()).map_err(at(&key_file))?;
-            file::replace(&certificate_file, certificate.as_bytes())
-                .map_err(at(&certificate_file))?;
-            (certificate.into_bytes(), key.into_bytes())
-        }
+    let stored = read(&certificate_file)?.zip(read(&key_file)?);
+    let (certificate, key) = if let Some(stored) = stored {
+        stored
+    } else {
+        let (certificate, key) = make(names, addresses)?;
+        // The key first: a certificate without its key is of no use.
+        file::replace(&key_file, key.as_bytes()).map_err(at(&key_file))?;
+        file::replace(&certificate_file, certificate.as_bytes())
+            .map_err(at(&certificate_file))?;
+        (certificate.into_bytes(), key.into_bytes())
     };
     let path = folder.to_owned();
     let parse = |source| TlsError::Parse { path: path.clone(), source };

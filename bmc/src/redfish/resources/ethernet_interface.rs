@@ -70,7 +70,7 @@ fn interface(all: &[NetworkInterface], id: &str) -> Option<Answer> {
             LinkState::Down => LinkStatus::LinkDown,
             LinkState::NoLink => LinkStatus::NoLink,
         })
-        .ipv4addresses(it.ipv4.iter().map(|a| ipv4(a, gateway)))
+        .ipv4addresses(it.ipv4.iter().map(|a| ipv4(*a, gateway)))
         .ipv6addresses(it.ipv6.iter().map(ipv6))
         .with(
             it.ipv6_gateway.map(|gateway| gateway.to_string()),
@@ -87,7 +87,7 @@ fn interface(all: &[NetworkInterface], id: &str) -> Option<Answer> {
     Some(answer(&body))
 }
 
-fn ipv4(of: &IpAddress<Ipv4Addr>, gateway: Option<Ipv4Addr>) -> Ipv4address {
+fn ipv4(of: IpAddress<Ipv4Addr>, gateway: Option<Ipv4Addr>) -> Ipv4address {
     let bits = u32::MAX.checked_shl(32 - u32::from(of.prefix.min(32)));
     let mask = Ipv4Addr::from(bits.unwrap_or(0));
     Ipv4address::new()

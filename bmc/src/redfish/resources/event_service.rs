@@ -69,8 +69,7 @@ impl Resource for EventService {
                 .metric_report_definition(false),
         )
         .subscriptions(Reference::new(uri::SUBSCRIPTIONS));
-        let about = serde_json::json!({});
-        Some(answer(&body).action(TEST, about))
+        Some(answer(&body).action(TEST, serde_json::Map::new()))
     }
 
     fn actions(&self) -> &'static [Action] {

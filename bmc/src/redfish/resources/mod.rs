@@ -31,7 +31,7 @@ mod thermal_metrics;
 mod thermal_subsystem;
 
 use onprem_redfish::schema::{FiniteF64, resource as common};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::resource::Resource;
 use crate::model::{Health, PowerState};
@@ -136,15 +136,13 @@ fn enabled(of: Health) -> common::Status {
     common::Status::new().state(common::State::Enabled).health(health(of))
 }
 
-/// Nobody can say how much a part of a mebibyte is worth.
+/// Whole mebibytes.
 fn mebibytes(bytes: u64) -> i64 {
     i64::try_from(bytes >> 20).unwrap_or(i64::MAX)
 }
 
 /// The values that the parameter of an action can take.
-fn allowable(parameter: &str, values: &[&str]) -> Value {
-    let mut about = serde_json::Map::new();
+fn allowable(parameter: &str, values: &[&str]) -> Map<String, Value> {
     let name = format!("{parameter}@Redfish.AllowableValues");
-    about.insert(name, values.into());
-    Value::Object(about)
+    [(name, values.into())].into_iter().collect()
 }
