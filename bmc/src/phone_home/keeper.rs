@@ -215,7 +215,7 @@ impl<H: Handler> Keeper<H> {
                 }
             }
         };
-        self.state.send_replace(State::Connecting);
+        self.state.send_replace(State::Connecting { problem: None });
         match ended {
             Ok(()) => info!(%device, "the connection to the fleet ended"),
             Err(error) => info!(
@@ -230,6 +230,8 @@ impl<H: Handler> Keeper<H> {
     }
 
     fn failed(&mut self, failure: &Failure) -> Pause {
+        let connecting =
+            || State::Connecting { problem: Some(Chain(failure).to_string()) };
         let (state, pause) = match failure {
             Failure::NoToken => {
                 (State::NoToken, Pause::ForToken(Duration::MAX))
@@ -253,10 +255,10 @@ impl<H: Handler> Keeper<H> {
                 ..
             }) => {
                 let wait = self.backoff.next_wait_after(*wait);
-                (State::Connecting, Pause::For(wait))
+                (connecting(), Pause::For(wait))
             }
             Failure::Call(_) | Failure::Keep(_) => {
-                (State::Connecting, Pause::For(self.backoff.next_wait()))
+                (connecting(), Pause::For(self.backoff.next_wait()))
             }
         };
         self.say(failure, &state);

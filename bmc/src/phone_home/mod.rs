@@ -67,13 +67,15 @@ impl Options {
 }
 
 /// How things stand with the fleet.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
     /// There is neither a certificate nor a join token.
     NoToken,
     /// On the way: dialling, or waiting to.
-    #[default]
-    Connecting,
+    Connecting {
+        /// Why the last try failed.
+        problem: Option<String>,
+    },
     /// Somebody has to approve this device's key.
     Waiting {
         /// The fleet's id of the device.
@@ -97,7 +99,7 @@ impl State {
     pub fn name(&self) -> &'static str {
         match self {
             Self::NoToken => "no_token",
-            Self::Connecting => "connecting",
+            Self::Connecting { .. } => "connecting",
             Self::Waiting { .. } => "waiting",
             Self::Connected { .. } => "connected",
             Self::Refused { .. } => "refused",
@@ -149,7 +151,7 @@ pub fn start<H: Handler>(
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> watch::Receiver<State> {
-    let (state, watched) = watch::channel(State::default());
+    let (state, watched) = watch::channel(State::Connecting { problem: None });
     let keeper = keeper::Keeper::new(options, handler, state, tasks.clone());
     tasks.spawn(async move { keeper.run(stop).await });
     watched
