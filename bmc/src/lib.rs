@@ -1,9 +1,11 @@
 //! The on-prem agent: a Redfish service for the machine it runs on.
 
 pub mod accounts;
+pub mod agent;
 pub mod boards;
 pub mod collectors;
 pub mod commands;
+pub mod config;
 pub mod drivers;
 pub mod model;
 pub mod phone_home;

@@ -1,3 +1,141 @@
-//! Starts the process.
+//! Starts the agent, waits for a signal, and ends it.
 
-fn main() {}
+use std::{
+    io::{self, Write as _},
+    path::PathBuf,
+    process::ExitCode,
+    time::Duration,
+};
+
+use anyhow::Context as _;
+use clap::Parser;
+use onprem_bmc::{
+    agent::Agent,
+    config::{Config, PREFIX},
+};
+use onprem_link::{config, log};
+use tokio::{
+    runtime,
+    signal::unix::{SignalKind, signal},
+};
+use toml::{Table, Value};
+use tracing::info;
+
+/// How long the runtime waits for threads that hang in a driver.
+const THREADS: Duration = Duration::from_millis(100);
+
+/// The on-prem agent: a Redfish service for the machine it runs on
+#[derive(Debug, Parser)]
+#[command(name = "onprem-bmc", version)]
+struct Flags {
+    /// A configuration file in TOML
+    #[arg(long, value_name = "FILE")]
+    config: Option<PathBuf>,
+    /// Where keys, accounts and settings are kept
+    #[arg(long, value_name = "DIRECTORY")]
+    state_dir: Option<PathBuf>,
+    /// Where Redfish is served
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    listen: Option<String>,
+    /// Where /metrics is served without TLS
+    #[arg(long, value_name = "ADDRESS:PORT")]
+    metrics_listen: Option<String>,
+    /// A board file: look after that simulated board instead of this host
+    #[arg(long, value_name = "FILE")]
+    board: Option<PathBuf>,
+    /// What people call this machine
+    #[arg(long)]
+    name: Option<String>,
+    /// The serial number, instead of the machine's own
+    #[arg(long, value_name = "NUMBER")]
+    serial_number: Option<String>,
+    /// The fleet's listener for devices
+    #[arg(long, value_name = "URL")]
+    fleet_url: Option<String>,
+    /// A file with the join token that the fleet made for this device
+    #[arg(long, value_name = "FILE")]
+    join_token_file: Option<PathBuf>,
+    /// Print the configuration in force, and end
+    #[arg(long)]
+    print_config: bool,
+}
+
+impl Flags {
+    fn table(&self) -> Table {
+        let path = |path: &Option<PathBuf>| {
+            path.as_ref().map(|path| path.display().to_string())
+        };
+        let given = [
+            ("state_dir", path(&self.state_dir)),
+            ("listen", self.listen.clone()),
+            ("metrics_listen", self.metrics_listen.clone()),
+            ("board", path(&self.board)),
+            ("name", self.name.clone()),
+            ("serial_number", self.serial_number.clone()),
+            ("fleet_url", self.fleet_url.clone()),
+            ("join_token_file", path(&self.join_token_file)),
+        ];
+        let given = given.into_iter().filter_map(|(key, value)| {
+            Some((key.to_owned(), Value::String(value?)))
+        });
+        given.collect()
+    }
+}
+
+fn main() -> ExitCode {
+    // It fails where there is one already, and one is what is wanted.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    match run(&Flags::parse()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "onprem-bmc: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(flags: &Flags) -> anyhow::Result<()> {
+    let config: Config =
+        config::load(flags.config.as_deref(), PREFIX, flags.table())?;
+    if flags.print_config {
+        write!(io::stdout(), "{}", config::print(&config))?;
+        return Ok(());
+    }
+    log::start(&config.log, config.log_format)
+        .with_context(|| format!("`log` is `{}`", config.log))?;
+    let runtime = runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("cannot start threads")?;
+    let ended = runtime.block_on(serve(config));
+    runtime.shutdown_timeout(THREADS);
+    ended
+}
+
+async fn serve(config: Config) -> anyhow::Result<()> {
+    // Asked for first, so that a signal is not lost while the agent starts.
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let agent = Agent::start(config).await?;
+    if let Some(password) = agent.initial_password() {
+        let file = agent.initial_password_file();
+        writeln!(
+            io::stderr(),
+            "user `admin` with the password `{password}` was made; it is \
+             also in {} and not shown again",
+            file.display(),
+        )?;
+    }
+    let name = tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    };
+    info!(signal = name, "stopping");
+    tokio::select! {
+        _ = agent.stop() => {}
+        // Whoever asks twice does not want to wait.
+        _ = terminate.recv() => {}
+        _ = interrupt.recv() => {}
+    }
+    Ok(())
+}

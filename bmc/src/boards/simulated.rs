@@ -8,7 +8,6 @@ use std::{
 use onprem_link::id::device_uuid;
 use sha2::{Digest as _, Sha256};
 use toml::Spanned;
-use uuid::Uuid;
 
 use super::{
     Board, Naming, Power, Scan,
@@ -26,8 +25,8 @@ use crate::{
     model::{
         BitWidth, BoardIdentity, Chassis, Drive, Fan, Id, Inventory, IpAddress,
         LinkState, Manager, MemoryModule, NetworkInterface, OperatingSystem,
-        Origin, PhysicalContext, PowerSupply, Processor, Sensor, SensorKind,
-        Storage, System, Thresholds,
+        Origin, PowerSupply, Processor, Sensor, SensorKind, Storage, System,
+        Thresholds,
     },
     sim::{
         self, Measure, Node, Plant, Scheduled, SimulatedAttribute,

@@ -1,71 +1,43 @@
 //! The connection to the fleet.
 
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::OnceLock;
+
+use tokio::sync::watch;
 
 use super::{
     Scrape,
     text::{Kind, Text},
 };
+use crate::phone_home::State;
 
-/// Whether the agent is connected to the fleet, and how often it had to try.
+/// How things stand with the fleet, once the agent calls home.
 #[derive(Debug, Default)]
 pub struct Tunnel {
-    configured: AtomicBool,
-    connected: AtomicBool,
-    attempts: AtomicU64,
-    connects: AtomicU64,
+    state: OnceLock<watch::Receiver<State>>,
 }
 
 impl Tunnel {
-    /// There is a fleet to connect to.
-    pub fn configured(&self) {
-        self.configured.store(true, Ordering::Relaxed);
+    /// Follows the task that calls home; the first one counts.
+    pub fn follow(&self, state: watch::Receiver<State>) {
+        let _ = self.state.set(state);
     }
 
-    /// The agent dials.
-    pub fn dialling(&self) {
-        self.attempts.fetch_add(1, Ordering::Relaxed);
-    }
-
-    /// The connection stands.
-    pub fn connected(&self) {
-        self.connects.fetch_add(1, Ordering::Relaxed);
-        self.connected.store(true, Ordering::Relaxed);
-    }
-
-    /// The connection is gone.
-    pub fn lost(&self) {
-        self.connected.store(false, Ordering::Relaxed);
-    }
-
-    /// Whether the connection stands.
+    /// How things stand; nothing where there is no fleet.
     #[must_use]
-    pub fn is_connected(&self) -> bool {
-        self.connected.load(Ordering::Relaxed)
+    pub fn state(&self) -> Option<State> {
+        self.state.get().map(|state| state.borrow().clone())
     }
 }
 
 pub(super) fn collect(scrape: &Scrape<'_>, text: &mut Text) {
-    let tunnel = &scrape.metrics.tunnel;
-    if !tunnel.configured.load(Ordering::Relaxed) {
-        return;
-    }
+    let Some(state) = scrape.metrics.tunnel.state() else { return };
     text.single(
         "onprem_tunnel_connected",
         Kind::Gauge,
-        "Whether the agent is connected to the fleet: 1 or 0.",
-        u8::from(tunnel.is_connected()),
+        "Whether the fleet can reach the agent: 1 or 0.",
+        u8::from(matches!(state, State::Connected { .. })),
     );
-    text.single(
-        "onprem_tunnel_attempts_total",
-        Kind::Counter,
-        "How often the agent dialled the fleet.",
-        tunnel.attempts.load(Ordering::Relaxed),
-    );
-    text.single(
-        "onprem_tunnel_connects_total",
-        Kind::Counter,
-        "How often the connection to the fleet came up.",
-        tunnel.connects.load(Ordering::Relaxed),
-    );
+    let name = "onprem_tunnel_info";
+    text.begin(name, Kind::Gauge, "How things stand with the fleet; always 1.");
+    text.line(name, &[("state", state.name())], 1);
 }

@@ -1,0 +1,336 @@
+//! The agent: builds the parts, starts their tasks, and ends them.
+
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+
+use http::{Request, Response, header::CONTENT_TYPE};
+use onprem_link::{enrol::Facts, grant::Grant};
+use tokio::{
+    sync::mpsc,
+    task::{JoinError, spawn_blocking},
+    time::timeout,
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{info, warn};
+
+use crate::{
+    accounts::{self, Accounts},
+    boards::{
+        Board, Naming, Scan, file::BoardError, host::Host, simulated::Simulated,
+    },
+    collectors::{self, Exporter},
+    commands::{Commands, QUEUE},
+    config::{Config, Unusable},
+    drivers::tree::Tree,
+    model::{Inventory, Model},
+    phone_home,
+    redfish::{self, Body, Origin, Service},
+    server::{self, Bound, ServerConfig, ServerError},
+    sim::Simulation,
+    state::{StateDir, StateError},
+    tasks,
+};
+
+/// Why the agent does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The configuration has a value that cannot be.
+    #[error("the configuration cannot be used")]
+    Config(#[from] Unusable),
+    /// The state directory cannot be used.
+    #[error("the agent's state cannot be used")]
+    State(#[from] StateError),
+    /// The board file cannot be used.
+    #[error("the simulated board cannot be built")]
+    Board(#[from] BoardError),
+    /// The accounts cannot be used.
+    #[error("the accounts cannot be used")]
+    Accounts(#[from] accounts::OpenError),
+    /// The ports cannot be opened.
+    #[error("the service cannot be opened")]
+    Server(#[from] ServerError),
+    /// A reader of the host's parts broke.
+    #[error("the host cannot be looked at")]
+    Scan(#[from] JoinError),
+}
+
+/// A running agent.
+#[derive(Debug)]
+pub struct Agent {
+    state: StateDir,
+    model: Model,
+    commands: Commands,
+    exporter: Exporter,
+    simulation: Option<Simulation>,
+    initial_password: Option<String>,
+    bound: Bound,
+    grace: Duration,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// What is read before anything runs.
+struct Prepared {
+    state: StateDir,
+    board: Box<dyn Board>,
+    simulation: Option<Simulation>,
+    scan: Scan,
+    accounts: Accounts,
+    initial_password: Option<String>,
+}
+
+impl Agent {
+    /// Starts an agent, and returns when it listens.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start(config: Config) -> Result<Self, StartError> {
+        config.check()?;
+        let prepared = spawn_blocking({
+            let config = config.clone();
+            move || prepare(&config)
+        });
+        let Prepared {
+            state,
+            board,
+            simulation,
+            scan: Scan { inventory, drivers },
+            accounts,
+            initial_password,
+        } = prepared.await??;
+        let model = Model::new(inventory, state.settings()?);
+        let exporter = Exporter::new(model.clone());
+        let tasks = TaskTracker::new();
+        let stop = CancellationToken::new();
+        // What ends early takes along what was started before it.
+        let guard = stop.clone().drop_guard();
+
+        for driver in drivers {
+            let model = model.clone();
+            tasks.spawn(tasks::poll::poll(driver, model, stop.child_token()));
+        }
+        tasks.spawn(tasks::quality::watch(model.clone(), stop.child_token()));
+        let commands = own_parts(&*board, &state, &model, &tasks, &stop);
+        tasks.spawn(tasks::scan::scan(
+            board,
+            model.clone(),
+            tasks.clone(),
+            stop.child_token(),
+        ));
+        let service = Service::start(
+            redfish::Parts {
+                model: model.clone(),
+                commands: commands.clone(),
+                accounts: Arc::new(accounts),
+                exporter: exporter.clone(),
+                state_dir: state.path().to_owned(),
+            },
+            &tasks,
+            &stop,
+        );
+        let snapshot = model.snapshot();
+        let server = server_config(&config, &snapshot.inventory);
+        let serving = Arc::clone(&service);
+        let bound = server::start(server, serving, &tasks, &stop).await?;
+        state.write_addresses(bound.address, bound.metrics)?;
+        info!(address = %bound.address, "listening");
+        if let Some(address) = bound.metrics {
+            info!(%address, "listening for scrapes");
+        }
+        if let Some(options) = call_home(&config, &snapshot.inventory) {
+            let handler = tunnelled(service, exporter.clone());
+            let stop = stop.child_token();
+            let how = phone_home::start(options, handler, &tasks, stop);
+            exporter.metrics().tunnel.follow(how);
+        }
+        guard.disarm();
+        Ok(Self {
+            state,
+            model,
+            commands,
+            exporter,
+            simulation,
+            initial_password,
+            bound,
+            grace: Duration::from_secs(config.grace_seconds),
+            tasks,
+            stop,
+        })
+    }
+
+    /// Where Redfish is served.
+    #[must_use]
+    pub fn redfish_address(&self) -> SocketAddr {
+        self.bound.address
+    }
+
+    /// Where `/metrics` is served without TLS.
+    #[must_use]
+    pub fn metrics_address(&self) -> Option<SocketAddr> {
+        self.bound.metrics
+    }
+
+    /// The administrator's password, if this was the first start.
+    #[must_use]
+    pub fn initial_password(&self) -> Option<&str> {
+        self.initial_password.as_deref()
+    }
+
+    /// The file that keeps the password of the first start.
+    #[must_use]
+    pub fn initial_password_file(&self) -> PathBuf {
+        self.state.path().join("initial-password")
+    }
+
+    /// What the agent knows.
+    #[must_use]
+    pub fn model(&self) -> &Model {
+        &self.model
+    }
+
+    /// Where commands to the parts go.
+    #[must_use]
+    pub fn commands(&self) -> &Commands {
+        &self.commands
+    }
+
+    /// What answers scrapes.
+    #[must_use]
+    pub fn exporter(&self) -> &Exporter {
+        &self.exporter
+    }
+
+    /// The simulated board, where there is one.
+    #[must_use]
+    pub fn simulation(&self) -> Option<&Simulation> {
+        self.simulation.as_ref()
+    }
+
+    /// Ends all tasks; whether they ended within the grace period.
+    pub async fn stop(self) -> bool {
+        self.stop.cancel();
+        self.tasks.close();
+        if let Some(simulation) = &self.simulation {
+            simulation.close();
+        }
+        let ended = timeout(self.grace, self.tasks.wait()).await.is_ok();
+        if !ended {
+            warn!(left = self.tasks.len(), "stopped with work under way");
+        }
+        ended
+    }
+}
+
+impl Drop for Agent {
+    fn drop(&mut self) {
+        self.stop.cancel();
+        if let Some(simulation) = &self.simulation {
+            simulation.close();
+        }
+    }
+}
+
+fn prepare(config: &Config) -> Result<Prepared, StartError> {
+    let state = StateDir::open(&config.state_dir)?;
+    let naming = Naming {
+        name: config.name.clone(),
+        serial_number: config.serial_number.clone(),
+        fallback_identity: state.identity()?,
+    };
+    let mut simulation = None;
+    let mut board: Box<dyn Board> = match &config.board {
+        Some(file) => {
+            let board = Simulated::load(file, &naming)?;
+            simulation = Some(board.simulation().clone());
+            Box::new(board)
+        }
+        None => {
+            let tree = Tree::new(&config.root);
+            Box::new(Host::new(tree, naming, config.allow_host_power))
+        }
+    };
+    let scan = board.scan();
+    let (accounts, initial_password) = Accounts::open(state.path())?;
+    Ok(Prepared { state, board, simulation, scan, accounts, initial_password })
+}
+
+/// Starts the tasks that own power and settings.
+fn own_parts(
+    board: &dyn Board,
+    state: &StateDir,
+    model: &Model,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) -> Commands {
+    let (power, powers) = mpsc::channel(QUEUE);
+    let (settings, changes) = mpsc::channel(QUEUE);
+    tasks.spawn(tasks::power::own(
+        board.power(),
+        powers,
+        model.clone(),
+        stop.child_token(),
+    ));
+    tasks.spawn(tasks::settings::own(
+        state.settings_file(),
+        changes,
+        model.clone(),
+        stop.child_token(),
+    ));
+    Commands { power, settings }
+}
+
+fn server_config(config: &Config, inventory: &Inventory) -> ServerConfig {
+    let interfaces = &inventory.manager.interfaces;
+    let ipv4 = interfaces.iter().flat_map(|i| &i.ipv4);
+    let ipv6 = interfaces.iter().flat_map(|i| &i.ipv6);
+    let addresses = ipv4
+        .map(|address| address.address.into())
+        .chain(ipv6.map(|address| address.address.into()));
+    ServerConfig {
+        listen: config.listen,
+        metrics_listen: Some(config.metrics_listen),
+        tls_dir: config.state_dir.join("tls"),
+        names: inventory.manager.host_name.iter().cloned().collect(),
+        addresses: addresses.collect(),
+    }
+}
+
+/// How to reach the fleet, where there is one.
+fn call_home(
+    config: &Config,
+    inventory: &Inventory,
+) -> Option<phone_home::Options> {
+    let url = config.fleet_url.clone()?;
+    let system = inventory.systems.first()?;
+    let word = |word: &Option<String>| word.clone().unwrap_or_default();
+    let folder = config.state_dir.join("fleet");
+    let mut options = phone_home::Options::new(url, folder, system.uuid);
+    options.join_token_file.clone_from(&config.join_token_file);
+    options.facts = Facts {
+        hostname: system.name.clone(),
+        manufacturer: word(&system.board.manufacturer),
+        model: word(&system.board.model),
+        serial_number: word(&system.board.serial_number),
+        agent_version: inventory.manager.version.clone(),
+    };
+    Some(options)
+}
+
+/// What the fleet gets through the tunnel: Redfish and the metrics.
+fn tunnelled(
+    service: Arc<Service>,
+    exporter: Exporter,
+) -> impl phone_home::Handler<Body = Body> {
+    move |request: Request<hyper::body::Incoming>, grant: Grant| {
+        let (service, exporter) = (Arc::clone(&service), exporter.clone());
+        async move {
+            if request.uri().path() != "/metrics" {
+                let origin = Origin::Tunnel(Box::new(grant));
+                return service.handle(request, origin).await;
+            }
+            let mut response = Response::new(Body::from(exporter.render()));
+            let kind = http::HeaderValue::from_static(collectors::CONTENT_TYPE);
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+    }
+}

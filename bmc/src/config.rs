@@ -1,0 +1,149 @@
+//! The agent's configuration.
+
+use std::{
+    env,
+    net::{Ipv4Addr, SocketAddr},
+    path::PathBuf,
+};
+
+use onprem_link::log::Format;
+use serde::{Deserialize, Serialize};
+
+/// The start of environment variables that set a key.
+pub const PREFIX: &str = "ONPREM_BMC_";
+
+/// What can be configured; the default starts with nothing installed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What people call this machine; its host name where nothing is said.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The serial number, instead of the one the machine or the board file
+    /// gives.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub serial_number: Option<String>,
+    /// Where keys, accounts and settings are kept.
+    pub state_dir: PathBuf,
+    /// Where Redfish is served.
+    pub listen: SocketAddr,
+    /// Where `/metrics` is served without TLS; on the loopback only.
+    pub metrics_listen: SocketAddr,
+    /// A board file: the agent then looks after that simulated board instead
+    /// of this host.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub board: Option<PathBuf>,
+    /// Where `/proc`, `/sys` and `/etc` of the host are.
+    pub root: PathBuf,
+    /// Whether this host may be restarted and switched off by Redfish.
+    pub allow_host_power: bool,
+    /// The fleet's listener for devices, `https://host:8444`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub fleet_url: Option<String>,
+    /// A file with the join token that the fleet made for this device.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub join_token_file: Option<PathBuf>,
+    /// What is logged: `warn`, `info`, or as in `info,onprem_bmc=debug`.
+    pub log: String,
+    /// How log lines look: `text` or `json`.
+    pub log_format: Format,
+    /// How long running work may take to end when the agent stops, in
+    /// seconds.
+    pub grace_seconds: u64,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        let loopback = |port| SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        // systemd makes a directory for `StateDirectory=` and says where.
+        let state_dir = env::var_os("STATE_DIRECTORY").map(PathBuf::from);
+        Self {
+            name: None,
+            serial_number: None,
+            state_dir: state_dir
+                .unwrap_or_else(|| "/var/lib/onprem-bmc".into()),
+            listen: loopback(8443),
+            metrics_listen: loopback(9100),
+            board: None,
+            root: "/".into(),
+            allow_host_power: false,
+            fleet_url: None,
+            join_token_file: None,
+            log: "info".into(),
+            log_format: Format::Text,
+            grace_seconds: 5,
+        }
+    }
+}
+
+/// A value that cannot be.
+#[derive(Debug, PartialEq, Eq, thiserror::Error)]
+#[error("`{key}` is `{value}`: {reason}")]
+pub struct Unusable {
+    key: &'static str,
+    value: String,
+    reason: &'static str,
+}
+
+impl Config {
+    /// Checks what no type can.
+    ///
+    /// # Errors
+    /// The first value that cannot be.
+    pub fn check(&self) -> Result<(), Unusable> {
+        if !self.metrics_listen.ip().is_loopback() {
+            return Err(Unusable {
+                key: "metrics_listen",
+                value: self.metrics_listen.to_string(),
+                reason: "it has no TLS, so only the loopback is allowed",
+            });
+        }
+        if let Some(url) = &self.fleet_url
+            && !url.starts_with("https://")
+        {
+            return Err(Unusable {
+                key: "fleet_url",
+                value: url.clone(),
+                reason: "an address like `https://fleet.example:8444` is \
+                         expected",
+            });
+        }
+        let names =
+            [("name", &self.name), ("serial_number", &self.serial_number)];
+        for (key, value) in names {
+            let Some(value) = value else { continue };
+            let fits = (1..=100).contains(&value.chars().count());
+            if !fits || value.chars().any(char::is_control) {
+                return Err(Unusable {
+                    key,
+                    value: value.chars().take(100).collect(),
+                    reason: "1 to 100 characters on one line are expected",
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_printed_can_be_read_back() {
+        let config = Config { name: Some("n01".into()), ..Config::default() };
+        let text = onprem_link::config::print(&config);
+        assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+    }
+
+    #[test]
+    fn names_the_key_and_the_value_that_cannot_be() {
+        let metrics_listen = "0.0.0.0:9100".parse().unwrap();
+        let config = Config { metrics_listen, ..Config::default() };
+        let text = config.check().unwrap_err().to_string();
+        assert!(text.contains("`metrics_listen` is `0.0.0.0:9100`"), "{text}");
+        let config =
+            Config { fleet_url: Some("fleet:1".into()), ..Config::default() };
+        assert!(config.check().is_err());
+    }
+}
