@@ -187,12 +187,11 @@ pub struct Storage {
 }
 
 /// How a drive keeps data.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum MediaType {
     /// On spinning platters.
     Hdd,
     /// In flash.
-    #[default]
     Ssd,
 }
 
@@ -228,8 +227,8 @@ pub struct Drive {
     pub board: BoardIdentity,
     /// Version of its firmware.
     pub revision: Option<String>,
-    /// How it keeps data.
-    pub media: MediaType,
+    /// How it keeps data, where known.
+    pub media: Option<MediaType>,
     /// How it is spoken to.
     pub protocol: Option<Protocol>,
     /// Bytes a block.
