@@ -348,6 +348,7 @@ impl Agent {
 /// if it had got SIGSTOP, until it is told to resume.
 pub(crate) struct Stalling {
     pub(crate) device: Xid,
+    state: watch::Receiver<State>,
     resume: std::sync::mpsc::Sender<()>,
     stop: CancellationToken,
     thread: Option<thread::JoinHandle<()>>,
@@ -356,9 +357,19 @@ pub(crate) struct Stalling {
 
 impl Stalling {
     pub(crate) async fn join(fleet: &Fleet) -> Self {
+        Self::join_with(fleet, |_| {}, || {}).await
+    }
+
+    /// An agent with other options, whose thread does something `first`.
+    pub(crate) async fn join_with(
+        fleet: &Fleet,
+        adapt: impl FnOnce(&mut Options),
+        first: impl FnOnce() + Send + 'static,
+    ) -> Self {
         let folder = tempfile::tempdir().unwrap();
         put_token(folder.path(), &fleet.token());
-        let calls = options(fleet, folder.path(), Uuid::new_v4());
+        let mut calls = options(fleet, folder.path(), Uuid::new_v4());
+        adapt(&mut calls);
         let (resume, stalled) = std::sync::mpsc::channel::<()>();
         let stalled = Arc::new(Mutex::new(stalled));
         let handler = move |request: Request<Incoming>, grant| {
@@ -371,6 +382,7 @@ impl Stalling {
         let stop = CancellationToken::new();
         let stopped = stop.clone();
         let thread = thread::spawn(move || {
+            first();
             alone(async move {
                 let tasks = TaskTracker::new();
                 let watched =
@@ -379,15 +391,18 @@ impl Stalling {
                 stopped.cancelled().await;
             });
         });
-        let mut state = state.recv().await.unwrap();
-        let connected = |s: &State| matches!(s, State::Connected { .. });
-        let state = timeout(LONG, state.wait_for(connected)).await;
-        let State::Connected { device } = *state.unwrap().unwrap() else {
-            unreachable!()
-        };
+        let state = state.recv().await.unwrap();
+        let device = connected(&mut state.clone()).await;
         fleet.until_online(device, true).await;
         let (thread, _folder) = (Some(thread), folder);
-        Self { device, resume, stop, thread, _folder }
+        Self { device, state, resume, stop, thread, _folder }
+    }
+
+    /// Waits until the agent knows that its tunnel is gone.
+    pub(crate) async fn disconnected(&self) {
+        let mut state = self.state.clone();
+        let gone = |s: &State| !matches!(s, State::Connected { .. });
+        timeout(LONG, state.wait_for(gone)).await.unwrap().unwrap();
     }
 
     pub(crate) fn resume(&self) {
@@ -402,6 +417,15 @@ impl Drop for Stalling {
         let _ = self.resume.send(());
         let ended = self.thread.take().map(thread::JoinHandle::join);
         assert!(ended.is_none_or(|ended| ended.is_ok()));
+    }
+}
+
+async fn connected(state: &mut watch::Receiver<State>) -> Xid {
+    let connected = |s: &State| matches!(s, State::Connected { .. });
+    let state = timeout(LONG, state.wait_for(connected)).await;
+    match *state.expect("the agent should have connected").unwrap() {
+        State::Connected { device } => device,
+        _ => unreachable!(),
     }
 }
 
