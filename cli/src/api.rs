@@ -32,6 +32,8 @@ pub(crate) fn tree() -> Command {
             .name(onprem_description::kebab(operation.operation_id()))
             .disable_version_flag(true)
             .mut_args(|arg| match arg.get_id().as_str() {
+                // Arguments are seen by everybody on the machine.
+                "password" => arg.hide(true).required(false),
                 "json-body" => arg.help("A file with the whole body"),
                 "json-body-template" => arg.help("Print an example of a body"),
                 _ => arg,
@@ -55,7 +57,13 @@ pub(crate) async fn run(
         onprem_description::kebab(operation.operation_id()) == name
     });
     let Some(operation) = operation else { return Ok(()) };
-    let fleet = run.fleet(matches)?.authenticated()?;
+    if let Ok(true) = matches.try_contains_id("password")
+        && matches.contains_id("password")
+    {
+        return Err(Failure::usage("a password is never an argument")
+            .hint("write the body into a file: `--json-body FILE`"));
+    }
+    let fleet = Fleet::of(matches)?.authenticated()?;
     let client = Client::new_with_client(&fleet.target.url, fleet.http.clone());
     let printer = Printer { fleet, kept: Rc::default() };
     let kept = Rc::clone(&printer.kept);

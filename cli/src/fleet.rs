@@ -2,6 +2,7 @@
 
 use std::{fs, time::Duration};
 
+use clap::ArgMatches;
 use onprem_description::{Operation, Shape};
 use reqwest::{
     Certificate, ClientBuilder, Method, RequestBuilder, Response, StatusCode,
@@ -17,6 +18,9 @@ use crate::{
 
 /// How many items are asked for at once.
 const PAGE: usize = 1000;
+
+/// How long an answer may take unless said otherwise.
+pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A fleet that can be called.
 #[derive(Debug, Clone)]
@@ -34,6 +38,18 @@ impl Fleet {
         Ok(Self { http, target })
     }
 
+    /// The fleet that flags, environment and contexts name.
+    pub(crate) fn of(matches: &ArgMatches) -> Result<Self, Failure> {
+        let seconds = matches.get_one::<u64>("timeout");
+        let timeout = seconds.map_or(TIMEOUT, |s| Duration::from_secs(*s));
+        Self::open(Target::find(matches)?, Some(timeout))
+    }
+
+    /// The same, for calls that may last for any time.
+    pub(crate) fn patient(matches: &ArgMatches) -> Result<Self, Failure> {
+        Self::open(Target::find(matches)?, None)
+    }
+
     /// The same, with our credentials in every request.
     pub(crate) fn authenticated(self) -> Result<Self, Failure> {
         let mut headers = HeaderMap::new();
@@ -45,8 +61,8 @@ impl Fleet {
             value.set_sensitive(true);
             headers.insert(AUTHORIZATION, value);
         }
-        let timeout = Some(Duration::from_secs(60));
-        let builder = client(&self.target, timeout)?.default_headers(headers);
+        let builder =
+            client(&self.target, Some(TIMEOUT))?.default_headers(headers);
         Ok(Self { http: build(builder)?, target: self.target })
     }
 

@@ -92,7 +92,7 @@ fn names(
     items: &[Value],
 ) -> Result<(), Failure> {
     for item in items {
-        screen.print(resource.name_of(item).unwrap_or_default())?;
+        screen.print(&resource.label_of(item))?;
     }
     Ok(())
 }

@@ -1,6 +1,6 @@
 //! Runs one command line.
 
-use std::{ffi::OsString, future::Future, pin::Pin, time::Duration};
+use std::{ffi::OsString, pin::Pin};
 
 use clap::{ArgMatches, Command, error::ErrorKind};
 use onprem_description::PageModel;
@@ -8,9 +8,7 @@ use onprem_description::PageModel;
 use crate::{
     build,
     cmd::{self, COMMANDS},
-    config::Target,
     failure::{Code, Failure},
-    fleet::Fleet,
     screen::Screen,
 };
 
@@ -30,23 +28,6 @@ pub(crate) type Work<'a> =
 pub(crate) struct Run<'s> {
     pub(crate) model: &'static PageModel,
     pub(crate) screen: &'s mut Screen,
-}
-
-impl Run<'_> {
-    /// The fleet that the flags name.
-    pub(crate) fn fleet(&self, matches: &ArgMatches) -> Result<Fleet, Failure> {
-        let seconds = matches.get_one::<u64>("timeout").copied();
-        let timeout = Duration::from_secs(seconds.unwrap_or(60));
-        Fleet::open(Target::find(matches)?, Some(timeout))
-    }
-
-    /// The fleet, for calls that may last for any time.
-    pub(crate) fn patient_fleet(
-        &self,
-        matches: &ArgMatches,
-    ) -> Result<Fleet, Failure> {
-        Fleet::open(Target::find(matches)?, None)
-    }
 }
 
 /// Runs a command line and answers the exit code.
@@ -96,7 +77,7 @@ async fn dispatch(
         Some((second, inner)) => (format!("{name} {second}"), inner),
         None => (name.to_owned(), inner),
     };
-    cmd::operation::run_verb(run, &verb, inner).await
+    cmd::call::run_verb(run, &verb, inner).await
 }
 
 /// Help goes to stdout, mistakes to stderr.

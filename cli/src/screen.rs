@@ -12,6 +12,10 @@ use rustix::termios::{
 use crate::failure::{Failure, chain};
 
 /// The two streams and what is known of the reader.
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "what a terminal can do are facts of their own"
+)]
 pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,

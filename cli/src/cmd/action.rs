@@ -1,9 +1,9 @@
 //! `action`: runs any action of any kind.
 
 use clap::{ArgMatches, Command};
-use onprem_description::{PageModel, Resource};
+use onprem_description::{Operation, PageModel, Resource};
 
-use super::operation;
+use super::{call::call, operation};
 use crate::{
     build,
     failure::Failure,
@@ -17,7 +17,8 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn build(model: &'static PageModel) -> Command {
-    let kinds = model.resources.iter().filter(|r| !r.actions.is_empty());
+    let kinds = model.resources.iter();
+    let kinds = kinds.filter(|resource| actions(resource).next().is_some());
     Command::new("action")
         .about("Run an action of a thing")
         .subcommand_required(true)
@@ -27,8 +28,15 @@ fn build(model: &'static PageModel) -> Command {
         .subcommands(kinds.map(of_kind))
 }
 
+/// The actions of a kind that are offered.
+fn actions(
+    resource: &'static Resource,
+) -> impl Iterator<Item = &'static Operation> {
+    resource.actions.iter().filter(|operation| !operation.cli.hidden)
+}
+
 fn of_kind(resource: &'static Resource) -> Command {
-    let actions = resource.actions.iter().map(|operation| {
+    let actions = actions(resource).map(|operation| {
         let command = Command::new(operation.name.as_str());
         operation::arguments(command, operation, operation::Style::Kind)
     });
@@ -50,5 +58,5 @@ async fn action(
     let Some((name, matches)) = matches.subcommand() else { return Ok(()) };
     let Some(operation) = resource.action(name) else { return Ok(()) };
     let style = operation::Style::Kind;
-    operation::run(run, resource, operation, style, matches).await
+    call(run, resource, operation, style, matches).await
 }

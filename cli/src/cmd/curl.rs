@@ -13,6 +13,7 @@ use reqwest::{
 use crate::{
     build::switch,
     failure::{Code, Failure},
+    fleet::Fleet,
     run::{Entry, Run},
 };
 
@@ -88,7 +89,7 @@ async fn curl(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let path =
         device_path(device.unwrap_or_default(), path.unwrap_or_default());
 
-    let fleet = run.fleet(matches)?;
+    let fleet = Fleet::of(matches)?;
     let mut request = fleet.request(method, &path);
     if let Some(data) = data {
         request = request.header(CONTENT_TYPE, "application/json").body(data);

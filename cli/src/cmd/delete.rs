@@ -3,7 +3,7 @@
 use clap::{ArgMatches, Command};
 use onprem_description::{PageModel, Resource};
 
-use super::operation;
+use super::{call::call, operation};
 use crate::{
     build,
     failure::Failure,
@@ -40,5 +40,5 @@ async fn delete(
     let Some(resource) = run.model.resource(kind) else { return Ok(()) };
     let Some(operation) = &resource.delete else { return Ok(()) };
     let style = operation::Style::Kind;
-    operation::run(run, resource, operation, style, matches).await
+    call(run, resource, operation, style, matches).await
 }

@@ -7,6 +7,7 @@ use super::get::{by_names, conclude};
 use crate::{
     build::{self, scope_flags, scope_values},
     failure::Failure,
+    fleet::Fleet,
     output::{self, Form},
     run::{Entry, Run},
 };
@@ -54,7 +55,7 @@ async fn describe(
 ) -> Result<(), Failure> {
     let Some((kind, matches)) = matches.subcommand() else { return Ok(()) };
     let Some(resource) = run.model.resource(kind) else { return Ok(()) };
-    let fleet = run.fleet(matches)?;
+    let fleet = Fleet::of(matches)?;
     let form = output::form(matches);
     let found = if let (Some(view), None) = (&resource.view, &resource.list) {
         let variables = scope_values(view, false, matches);

@@ -1,8 +1,10 @@
 //! `get`: lists things, or shows some of them by name.
 
-use clap::{Arg, ArgMatches, Command, value_parser};
+use clap::{
+    Arg, ArgMatches, Command, builder::PossibleValuesParser, value_parser,
+};
 use futures_util::{StreamExt as _, stream};
-use onprem_description::{Operation, PageModel, Resource};
+use onprem_description::{Kind, Operation, PageModel, Resource};
 use serde_json::Value;
 
 use crate::{
@@ -60,12 +62,22 @@ pub(crate) fn list_arguments(
 ) -> Command {
     let sort = list.query.iter().find(|q| q.name == "sort");
     let sort = sort.map(|sort| {
-        Arg::new("sort")
+        let arg = Arg::new("sort")
             .long("sort")
             .value_name("KEY")
             .allow_hyphen_values(true)
-            .help("What to sort by; `-` before it: downwards")
-            .long_help(sort.description.clone().unwrap_or_default())
+            .help(build::help(sort));
+        match &sort.kind {
+            Kind::Enum(keys) => arg
+                .value_parser(PossibleValuesParser::new(keys))
+                .hide_possible_values(true)
+                .long_help(format!(
+                    "{}\n\n[keys: {}]",
+                    build::help(sort),
+                    up(keys)
+                )),
+            _ => arg,
+        }
     });
     let query = list.query.iter().filter(|query| query.name != "sort");
     command
@@ -93,6 +105,12 @@ pub(crate) fn list_arguments(
         .arg(switch("all", "All, however many").conflicts_with("limit"))
 }
 
+/// The keys without those that sort downwards.
+fn up(keys: &[String]) -> String {
+    let keys = keys.iter().map(String::as_str);
+    keys.filter(|key| !key.starts_with('-')).collect::<Vec<_>>().join(", ")
+}
+
 async fn get(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let Some((kind, matches)) = matches.subcommand() else { return Ok(()) };
     let Some(resource) = run.model.resource(kind) else { return Ok(()) };
@@ -101,7 +119,7 @@ async fn get(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
         return list_of(run, resource, list, matches).await;
     }
     let Some(view) = &resource.view else { return Ok(()) };
-    let fleet = run.fleet(matches)?;
+    let fleet = Fleet::of(matches)?;
     let variables = scope_values(view, false, matches);
     let item = fleet.call(view, &variables, &[], None).await?;
     output::item(run.screen, resource, &item, form)
@@ -115,7 +133,7 @@ pub(crate) async fn list_of(
     matches: &ArgMatches,
 ) -> Result<(), Failure> {
     let form = output::form(matches).unwrap_or(Form::Table);
-    let fleet = run.fleet(matches)?;
+    let fleet = Fleet::of(matches)?;
     let names: Vec<&str> = matches
         .get_many::<String>("names")
         .into_iter()

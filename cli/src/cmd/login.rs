@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::{
     config::{self, Context, Target},
     failure::{Code, Failure},
-    fleet::Fleet,
+    fleet::{Fleet, TIMEOUT},
     run::{Entry, Run},
 };
 
@@ -42,10 +42,7 @@ fn build_login(_: &'static PageModel) -> Command {
         )
 }
 
-fn operation<'a>(
-    run: &Run<'a>,
-    id: &str,
-) -> Result<&'static Operation, Failure> {
+fn operation(run: &Run<'_>, id: &str) -> Result<&'static Operation, Failure> {
     run.model.operation(id).ok_or_else(|| {
         Failure::other(format!("this fleet has no operation `{id}`"))
     })
@@ -96,8 +93,7 @@ async fn login(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
                 .hint("`--password-file FILE`; `-` is stdin"));
         }
     };
-    let fleet =
-        Fleet::open(target.clone(), Some(std::time::Duration::from_secs(60)))?;
+    let fleet = Fleet::open(target.clone(), Some(TIMEOUT))?;
     let body = json!({"name": account, "password": password});
     let answer = fleet.call(operation, &[], &[], Some(&body)).await?;
     let token = answer.get("token").and_then(Value::as_str);
@@ -140,8 +136,7 @@ async fn logout(
     if target.token.is_none() {
         return Ok(());
     }
-    let timeout = std::time::Duration::from_secs(60);
-    let fleet = Fleet::open(target, Some(timeout))?;
+    let fleet = Fleet::open(target, Some(TIMEOUT))?;
     match fleet.call(operation, &[], &[], None).await {
         // A session that is over already is what was asked for.
         Ok(_) => {}

@@ -2,6 +2,7 @@
 //! is comes from the description.
 
 mod action;
+pub(crate) mod call;
 mod completion;
 mod context;
 mod create;

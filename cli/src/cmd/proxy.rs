@@ -100,9 +100,9 @@ async fn proxy(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let port = matches.get_one::<u16>("port").copied().unwrap_or(0);
     // A device that is not there is told now, not to each tool.
     if let Some(view) = run.model.operation("device_view") {
-        run.fleet(matches)?.call(view, &[device], &[], None).await?;
+        Fleet::of(matches)?.call(view, &[device], &[], None).await?;
     }
-    let fleet = run.patient_fleet(matches)?;
+    let fleet = Fleet::patient(matches)?;
     let door = Arc::new(Door { fleet, device: device.to_owned() });
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
     let what = format!("cannot listen on {address}");

@@ -8,6 +8,7 @@ use crate::{
     build::{self, scope_flags, scope_values},
     failure::Failure,
     fields,
+    fleet::Fleet,
     output::{self, Form},
     run::{Entry, Run},
 };
@@ -65,7 +66,7 @@ async fn set(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let Some((kind, matches)) = matches.subcommand() else { return Ok(()) };
     let Some(resource) = run.model.resource(kind) else { return Ok(()) };
     let Some(update) = &resource.update else { return Ok(()) };
-    let fleet = run.fleet(matches)?;
+    let fleet = Fleet::of(matches)?;
     let mut variables = scope_values(update, true, matches);
     let name = matches.get_one::<String>("name");
     variables.extend(name.map(String::as_str));

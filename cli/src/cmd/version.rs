@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::{
     failure::Failure,
+    fleet::Fleet,
     run::{Entry, Run},
 };
 
@@ -29,7 +30,7 @@ async fn version(
     let Some(view) = run.model.operation("version_view") else {
         return Ok(());
     };
-    match run.fleet(matches)?.call(view, &[], &[], None).await {
+    match Fleet::of(matches)?.call(view, &[], &[], None).await {
         Ok(answer) => {
             let version = answer.get("version").and_then(Value::as_str);
             run.screen.print(&format!("fleet {}", version.unwrap_or("?")))

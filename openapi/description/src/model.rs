@@ -465,6 +465,17 @@ impl Resource {
             .or_else(|| self.id_of(item))
     }
 
+    /// What people call `item`, or what identifies it, even if that is a
+    /// number.
+    #[must_use]
+    pub fn label_of(&self, item: &Value) -> String {
+        let id = || match item.get(&self.id_field) {
+            Some(Value::Number(id)) => id.to_string(),
+            _ => String::new(),
+        };
+        self.name_of(item).map_or_else(id, str::to_owned)
+    }
+
     /// What identifies `item`.
     #[must_use]
     pub fn id_of<'a>(&self, item: &'a Value) -> Option<&'a str> {

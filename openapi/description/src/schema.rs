@@ -277,6 +277,10 @@ impl<'a> Schema<'a> {
                 Some("uri" | "url") => Format::Url,
                 Some("password") => Format::Secret,
                 _ if self.name == Some("Xid") => Format::Xid,
+                // Never shown by oversight.
+                _ if name == "password" || name.ends_with("Password") => {
+                    Format::Secret
+                }
                 _ => Format::Text,
             },
         }
