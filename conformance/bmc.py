@@ -7,7 +7,6 @@ import signal
 import ssl
 import subprocess
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -27,20 +26,31 @@ class Service:
     def host(self):
         return self.url.split("//", 1)[1]
 
-    def get(self, path):
+    def request(self, method, path, body=None):
+        """The answer to a request: its body and its headers."""
         login = base64.b64encode(f"{self.user}:{self.password}".encode())
         request = urllib.request.Request(
             self.url + path,
-            headers={"Authorization": f"Basic {login.decode()}"},
+            json.dumps(body).encode() if body else None,
+            {"Authorization": f"Basic {login.decode()}",
+             "Content-Type": "application/json"},
+            method=method,
         )
         trust = ssl.create_default_context()
         trust.check_hostname = False
         trust.verify_mode = ssl.CERT_NONE
         with urllib.request.urlopen(request, context=trust, timeout=10) as r:
-            return json.load(r)
+            text = r.read()
+            return json.loads(text) if text else None, r.headers
+
+    def get(self, path):
+        return self.request("GET", path)[0]
 
     def tree(self):
-        """Every resource that links lead to, by URI."""
+        """Every resource that links lead to, by URI; with a session open."""
+        body = {"UserName": self.user, "Password": self.password}
+        sessions = "/redfish/v1/SessionService/Sessions"
+        _, headers = self.request("POST", sessions, body)
         found, ahead = {}, ["/redfish/v1"]
         while ahead:
             uri = ahead.pop()
@@ -49,10 +59,14 @@ class Service:
             found[uri] = self.get(uri)
             ahead += [link for link in links(found[uri])
                       if link.startswith("/redfish/v1/")]
+        self.request("DELETE", headers["Location"])
         return found
 
     def system(self):
         return self.get("/redfish/v1/Systems")["Members"][0]["@odata.id"]
+
+    def chassis(self):
+        return self.get("/redfish/v1/Chassis")["Members"][0]["@odata.id"]
 
     def wait_power(self, state):
         """Waits until the first system is in this power state."""

@@ -61,13 +61,14 @@ class Commands:
         self.redfishtool("Systems", "-F", "Processors", "list", shows="Processors/")
         self.redfishtool("Systems", "-F", "EthernetInterfaces", shows="Members")
         self.redfishtool("Chassis", "-F", shows="ChassisType")
-        self.redfishtool("Chassis", "-F", "Sensors")
         self.redfishtool("Managers", "-F", shows="ManagerType")
         self.redfishtool("AccountService", "Accounts", "list", shows=self.bmc.user)
         self.redfishtool("AccountService", "Roles", "list", shows="Administrator")
         self.redfishtool("SessionService", shows="SessionTimeout")
         self.redfishtool("odata", shows="value")
-        self.redfishtool("raw", "GET", "/redfish/v1/Chassis", shows="Members")
+        # Its own `Chassis Sensors` wants the deprecated Thermal.
+        sensors = self.bmc.chassis() + "/Sensors"
+        self.redfishtool("raw", "GET", sensors, shows="Members")
         self.tacklebox("rf_sys_inventory.py")
         self.tacklebox("rf_sensor_list.py")
         self.tacklebox("rf_power_reset.py", "--info", shows="ForceRestart")
