@@ -94,7 +94,7 @@ pub enum Error {
     Busy(&'static str),
     /// The store failed.
     #[error("the store cannot be used")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// We failed.
     #[error("internal error")]
     Internal(#[source] anyhow::Error),
@@ -222,6 +222,20 @@ impl Error {
             request_id: rqctx.request_id.clone(),
             status: self.status(),
             header: self.header(),
+        }
+    }
+}
+
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::Conflict { .. } => {
+                Self::Conflict { pointer: None, message: error.to_string() }
+            }
+            StoreError::Taken { key, .. } => {
+                Self::conflict(&format!("/{key}"), error.to_string())
+            }
+            StoreError::Failed(_) => Self::Store(error),
         }
     }
 }

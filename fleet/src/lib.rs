@@ -1,4 +1,21 @@
 //! The on-prem fleet server: one API for every device.
 
+pub mod api;
+pub mod audit;
+pub mod auth;
+pub mod config;
 pub mod console;
+pub mod devices;
+pub mod error;
+pub mod events;
+pub mod fleet;
+pub mod join_tokens;
+pub mod live;
+pub mod log;
+pub mod name;
+pub mod server;
+pub mod store;
+pub mod tasks;
 pub mod tunnel;
+
+pub use fleet::Fleet;

@@ -43,6 +43,12 @@ impl Name {
         text.trim_matches(['-', '.']).parse().ok()
     }
 
+    /// A name that nothing else has.
+    #[must_use]
+    pub fn from_id(id: Xid) -> Self {
+        Self(format!("device-{id}"))
+    }
+
     /// This name with a number after it.
     #[must_use]
     pub fn numbered(&self, number: u32) -> Self {

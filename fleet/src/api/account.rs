@@ -14,7 +14,7 @@ use super::{
     call::{Answer, Json, answer},
     page::{Key, Listed, Listing, sorted, sorts},
 };
-use crate::{Fleet, auth::Role, name::Name};
+use crate::{Fleet, auth::{Password, Role}, name::Name};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -47,25 +47,25 @@ pub struct Account {
 }
 
 /// An account to make.
-#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct AccountCreate {
     /// The name to log in with.
     pub name: Name,
     /// The password to log in with, 12 characters at least.
     #[schemars(length(min = 12, max = 1024))]
-    pub password: String,
+    pub password: Password,
     /// What it may do.
     pub role: Role,
 }
 
 /// What to change. What is left out stays.
-#[derive(Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct AccountUpdate {
     /// A new password, 12 characters at least.
     #[schemars(length(min = 12, max = 1024))]
-    pub password: Option<String>,
+    pub password: Option<Password>,
     /// What it may do.
     pub role: Option<Role>,
     /// Whether it may come in at all.

@@ -209,7 +209,7 @@ pub(super) fn device_of(rqctx: &RequestContext<Fleet>) -> Option<Xid> {
 
 /// A JSON body. It is read at once and understood when it is asked for, so
 /// that a caller who may not do a thing hears that first.
-pub struct Json<T>(Result<T, Error>);
+pub(super) struct Json<T>(Result<T, Error>);
 
 impl<T> Json<T> {
     /// The value of the body.

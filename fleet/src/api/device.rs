@@ -18,7 +18,7 @@ use super::{
     page::{Key, Listed, Listing, sorted, sorts},
     task::Task,
 };
-use crate::{Fleet, auth::Role, name::Name};
+use crate::{Fleet, auth::Role, error::Error, name::Name};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -31,6 +31,9 @@ pub(super) fn register(
     api.register(device_reset)?;
     api.register(device_identify)
 }
+
+/// Tags that a device may have.
+const MAX_TAGS: usize = 64;
 
 /// A machine that an agent runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -237,6 +240,43 @@ pub struct DeviceUpdate {
     pub tags: Option<BTreeMap<String, String>>,
 }
 
+impl DeviceUpdate {
+    /// Refuses what no device may have.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        if let Some(tag) = &self.asset_tag
+            && (tag.chars().count() > 63 || tag.chars().any(char::is_control))
+        {
+            let message = "an asset tag is one line of 63 characters at most";
+            return Err(Error::invalid("/assetTag", message));
+        }
+        let Some(tags) = &self.tags else { return Ok(()) };
+        if tags.len() > MAX_TAGS {
+            let message = format!("a device has {MAX_TAGS} tags at most");
+            return Err(Error::invalid("/tags", message));
+        }
+        for (name, value) in tags {
+            let good = |text: &str| {
+                text.chars().count() <= 63 && !text.chars().any(char::is_control)
+            };
+            let pointer = || {
+                let name: String = name.chars().take(63).collect();
+                format!("/tags/{}", name.replace('~', "~0").replace('/', "~1"))
+            };
+            if name.is_empty() || name.contains('=') || !good(name) {
+                let message =
+                    "the name of a tag is 1 to 63 characters without `=`";
+                return Err(Error::invalid(pointer(), message));
+            }
+            if !good(value) {
+                let message =
+                    "the value of a tag is one line of 63 characters at most";
+                return Err(Error::invalid(pointer(), message));
+            }
+        }
+        Ok(())
+    }
+}
+
 /// How to reset.
 #[derive(
     Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
@@ -261,7 +301,7 @@ pub enum ResetType {
 /// A reset to make.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DeviceReset {
+pub(super) struct DeviceReset {
     /// How to reset.
     pub reset_type: ResetType,
 }
@@ -269,7 +309,7 @@ pub struct DeviceReset {
 /// Whether the locator light shines.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct DeviceIdentify {
+pub(super) struct DeviceIdentify {
     /// Whether the locator light shines.
     pub on: bool,
 }

@@ -127,7 +127,7 @@ async fn join_token_list(
     listing: Listing<JoinTokenFilter>,
 ) -> Answer<HttpResponseOk<ResultsPage<JoinToken>>> {
     answer(rqctx, Role::Operator, |call| async move {
-        Ok(HttpResponseOk(call.fleet.join_tokens_list(listing.get()?)?))
+        Ok(HttpResponseOk(call.fleet.join_tokens_list(&listing.get()?)?))
     })
     .await
 }
@@ -161,7 +161,8 @@ async fn join_token_delete(
     path: Path<JoinTokenPath>,
 ) -> Answer<HttpResponseDeleted> {
     answer(rqctx, Role::Operator, |call| async move {
-        call.fleet.join_token_delete(&path.into_inner().join_token).await?;
+        let token = path.into_inner().join_token;
+        call.fleet.join_tokens().delete(&token).await?;
         Ok(HttpResponseDeleted())
     })
     .await

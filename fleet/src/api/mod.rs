@@ -9,14 +9,18 @@ mod event;
 mod join_token;
 mod live;
 mod page;
+mod redfish;
 mod session;
+mod stream;
 mod system;
 mod task;
 
 use dropshot::{
-    ApiDescription, ApiDescriptionRegisterError, EndpointTagPolicy, TagConfig,
-    TagDetails, semver::Version,
+    ApiDescription, ApiDescriptionRegisterError, Body, EndpointTagPolicy,
+    HttpError, RequestContext, TagConfig, TagDetails, endpoint,
+    semver::Version,
 };
+use http::{HeaderValue, Response, header};
 
 pub use self::{
     account::{Account, AccountCreate, AccountFilter, AccountUpdate},
@@ -84,6 +88,31 @@ pub fn description()
         register(&mut api)?;
     }
     Ok(api)
+}
+
+/// Every operation with those that are not in the document: the devices' own
+/// Redfish services, the stream of events, and the document itself.
+///
+/// # Errors
+/// Two operations contradict each other.
+pub fn served() -> Result<ApiDescription<Fleet>, ApiDescriptionRegisterError> {
+    let mut api = description()?;
+    redfish::register(&mut api)?;
+    stream::register(&mut api)?;
+    api.register(openapi)?;
+    Ok(api)
+}
+
+/// View the document of this API
+#[endpoint { method = GET, path = "/openapi.json", unpublished = true }]
+async fn openapi(
+    _: RequestContext<Fleet>,
+) -> Result<Response<Body>, HttpError> {
+    let text = onprem_description::document_text();
+    let mut response = Response::new(Body::from(text));
+    let kind = HeaderValue::from_static("application/json");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    Ok(response)
 }
 
 type Register =

@@ -191,7 +191,7 @@ impl<T: Clone + Serialize> Page<T> {
 
 /// The query of a list: its filter, `limit` and `page_token`.
 #[derive(Debug)]
-pub struct Listing<T>(Result<Page<T>, Error>);
+pub(super) struct Listing<T>(Result<Page<T>, Error>);
 
 impl<T> Listing<T> {
     /// The page that is asked for.

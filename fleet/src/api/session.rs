@@ -10,7 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Answer, Json, answer, answer_anyone};
-use crate::{Fleet, auth::Role};
+use crate::{Fleet, auth::{Password, Role}};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -21,7 +21,7 @@ pub(super) fn register(
 }
 
 /// A name and its password.
-#[derive(Clone, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Login {
     /// The name of the account.
@@ -29,7 +29,7 @@ pub struct Login {
     pub name: String,
     /// Its password.
     #[schemars(length(max = 1024))]
-    pub password: String,
+    pub password: Password,
 }
 
 /// A session that was made.

@@ -135,7 +135,7 @@ async fn task_list(
     listing: Listing<TaskFilter>,
 ) -> Answer<HttpResponseOk<ResultsPage<Task>>> {
     answer(rqctx, Role::Readonly, |call| async move {
-        Ok(HttpResponseOk(call.fleet.tasks_list(listing.get()?)?))
+        Ok(HttpResponseOk(call.fleet.tasks_list(&listing.get()?)?))
     })
     .await
 }
@@ -147,7 +147,7 @@ async fn task_view(
     path: Path<TaskPath>,
 ) -> Answer<HttpResponseOk<Task>> {
     answer(rqctx, Role::Readonly, |call| async move {
-        Ok(HttpResponseOk(call.fleet.task(&path.into_inner().task)?))
+        Ok(HttpResponseOk(call.fleet.tasks().get(&path.into_inner().task)?))
     })
     .await
 }

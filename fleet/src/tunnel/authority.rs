@@ -131,7 +131,7 @@ impl Authority {
     }
 
     /// A key and a certificate for the listener that devices call by `names`.
-    pub(super) fn sign_server(
+    pub(crate) fn sign_server(
         &self,
         names: &[String],
         now_s: u64,

@@ -1,0 +1,188 @@
+//! The audit log: who did what. Records are only ever added, and each carries
+//! the hash of the one before, so that none can be taken out or changed
+//! without a trace.
+
+use std::{net::IpAddr, sync::Arc};
+
+use chrono::Utc;
+use onprem_link::{id::Xid, log::Chain};
+use sha2::{Digest as _, Sha256};
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::task::TaskTracker;
+use tracing::error;
+
+use crate::{
+    api::AuditRecord,
+    error::Error,
+    store::{
+        Change, Collection, Document, Expect, Range, Store, StoreError, Write,
+    },
+};
+
+/// Records that wait to be written; who comes then waits as well.
+const QUEUE: usize = 256;
+
+/// Something that was asked for, and what came of it.
+#[derive(Clone, Debug)]
+pub struct Entry {
+    /// The account that asked.
+    pub account: Option<String>,
+    /// Where from.
+    pub source: IpAddr,
+    /// The operation.
+    pub operation: String,
+    /// The method of the request.
+    pub method: String,
+    /// The path of the request.
+    pub path: String,
+    /// The device it was about.
+    pub device: Option<Xid>,
+    /// The status of the answer.
+    pub status: u16,
+    /// The code of the error.
+    pub error_code: Option<String>,
+    /// The id of the request.
+    pub request_id: String,
+}
+
+/// The audit log.
+#[derive(Debug)]
+pub struct Audit {
+    store: Arc<dyn Store>,
+    queue: mpsc::Sender<Waiting>,
+}
+
+type Waiting = (Entry, oneshot::Sender<Result<(), Arc<StoreError>>>);
+
+impl Audit {
+    /// Continues the log where it ends.
+    ///
+    /// # Errors
+    /// The store does not work.
+    pub async fn open(
+        store: Arc<dyn Store>,
+        tasks: &TaskTracker,
+    ) -> Result<Self, StoreError> {
+        let last = Range { after: None, down: true, limit: 1 };
+        let last = store.range(Collection::Audit, last).await?;
+        let last = last.first().map(record).transpose()?;
+        let (queue, waiting) = mpsc::channel(QUEUE);
+        let writer = Writer {
+            store: Arc::clone(&store),
+            sequence: last.as_ref().map_or(0, |record| record.sequence),
+            hash: last.map_or_else(String::new, |record| record.hash),
+        };
+        tasks.spawn(writer.run(waiting));
+        Ok(Self { store, queue })
+    }
+
+    /// Adds a record; it survives a power loss once this returns.
+    ///
+    /// # Errors
+    /// The store does not work.
+    pub async fn append(&self, entry: Entry) -> Result<(), Error> {
+        let (answer, answered) = oneshot::channel();
+        let closed = || {
+            Error::Store(StoreError::Failed("the audit log is closed".into()))
+        };
+        self.queue.send((entry, answer)).await.map_err(|_| closed())?;
+        answered
+            .await
+            .map_err(|_| closed())?
+            .map_err(|error| Error::Store(StoreError::Failed(error.into())))
+    }
+
+    /// Records before number `before`, the newest first.
+    ///
+    /// # Errors
+    /// The store does not work.
+    pub async fn before(
+        &self,
+        before: Option<u64>,
+        limit: usize,
+    ) -> Result<Vec<AuditRecord>, Error> {
+        let after = before.map(key);
+        let range = Range { after, down: true, limit };
+        let found = self.store.range(Collection::Audit, range).await?;
+        Ok(found.iter().map(record).collect::<Result<_, _>>()?)
+    }
+}
+
+fn key(sequence: u64) -> String {
+    format!("{sequence:020}")
+}
+
+fn record(document: &Document) -> Result<AuditRecord, StoreError> {
+    serde::Deserialize::deserialize(&document.body)
+        .map_err(|error: serde_json::Error| StoreError::Failed(error.into()))
+}
+
+/// The hash of a record: SHA-256 of it as compact JSON, its `hash` empty.
+#[must_use]
+pub fn hash(record: &AuditRecord) -> String {
+    let bare = AuditRecord { hash: String::new(), ..record.clone() };
+    // A struct of texts and numbers can always be written.
+    let text = serde_json::to_vec(&bare).unwrap_or_default();
+    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+struct Writer {
+    store: Arc<dyn Store>,
+    sequence: u64,
+    hash: String,
+}
+
+impl Writer {
+    async fn run(mut self, mut waiting: mpsc::Receiver<Waiting>) {
+        let mut group = Vec::with_capacity(QUEUE);
+        while waiting.recv_many(&mut group, QUEUE).await > 0 {
+            let (entries, answers): (Vec<_>, Vec<_>) = group.drain(..).unzip();
+            let result = self.write(entries).await.map_err(Arc::new);
+            if let Err(error) = &result {
+                error!(error = %Chain(error), "audit records not written");
+            }
+            for answer in answers {
+                // Who asked may have gone away; the record stays.
+                let _ = answer.send(result.clone());
+            }
+        }
+    }
+
+    async fn write(&mut self, entries: Vec<Entry>) -> Result<(), StoreError> {
+        let (mut sequence, mut last) = (self.sequence, self.hash.clone());
+        let mut writes = Vec::with_capacity(entries.len());
+        for entry in entries {
+            sequence += 1;
+            let mut record = AuditRecord {
+                sequence,
+                time: Utc::now(),
+                account: entry.account,
+                source: entry.source,
+                operation: entry.operation,
+                method: entry.method,
+                path: entry.path,
+                device: entry.device,
+                status: entry.status,
+                error_code: entry.error_code,
+                request_id: entry.request_id,
+                previous_hash: last,
+                hash: String::new(),
+            };
+            record.hash = hash(&record);
+            last = record.hash.clone();
+            writes.push(Write {
+                collection: Collection::Audit,
+                id: key(sequence),
+                expect: Expect::Absent,
+                change: Change::Put {
+                    body: serde_json::to_value(record)
+                        .map_err(|e| StoreError::Failed(e.into()))?,
+                    unique: Vec::new(),
+                },
+            });
+        }
+        self.store.apply(writes).await?;
+        (self.sequence, self.hash) = (sequence, last);
+        Ok(())
+    }
+}

@@ -1,0 +1,243 @@
+//! The devices that the fleet knows.
+
+use std::sync::Arc;
+
+use chrono::Utc;
+use dropshot::ResultsPage;
+use onprem_link::id::Xid;
+
+use crate::{
+    api::{Device, DeviceFilter, DeviceState, Health, Page, PowerState},
+    error::Error,
+    store::{Collection, Record, Store, StoreError, Table},
+    tunnel::Tunnels,
+};
+
+impl Record for Device {
+    const COLLECTION: Collection = Collection::Devices;
+
+    fn id(&self) -> String {
+        self.id.to_string()
+    }
+
+    fn unique(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("name", self.name.to_string()),
+            ("uuid", self.uuid.to_string()),
+        ]
+    }
+}
+
+/// What a device said of itself; what is absent stays as it was.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Heard {
+    /// Who made the machine.
+    pub manufacturer: Option<String>,
+    /// Which machine it is.
+    pub model: Option<String>,
+    /// Its serial number.
+    pub serial_number: Option<String>,
+    /// The name of its operating system.
+    pub host_name: Option<String>,
+    /// What is written on its label.
+    pub asset_tag: Option<String>,
+    /// The version of its agent.
+    pub agent_version: Option<String>,
+    /// How well it is.
+    pub health: Option<Health>,
+    /// Whether it is powered.
+    pub power_state: Option<PowerState>,
+}
+
+impl Heard {
+    fn put_into(&self, device: &mut Device) {
+        fn take<T: Clone>(from: Option<&T>, into: &mut Option<T>) {
+            if let Some(value) = from {
+                *into = Some(value.clone());
+            }
+        }
+        let text = |text: &Option<String>| {
+            text.clone().filter(|text| !text.trim().is_empty())
+        };
+        take(text(&self.manufacturer).as_ref(), &mut device.manufacturer);
+        take(text(&self.model).as_ref(), &mut device.model);
+        take(text(&self.serial_number).as_ref(), &mut device.serial_number);
+        take(text(&self.host_name).as_ref(), &mut device.host_name);
+        take(text(&self.agent_version).as_ref(), &mut device.agent_version);
+        take(self.health.as_ref(), &mut device.health);
+        take(self.power_state.as_ref(), &mut device.power_state);
+        // An empty label is a label that was taken off.
+        if let Some(tag) = &self.asset_tag {
+            device.asset_tag = Some(tag.clone()).filter(|t| !t.is_empty());
+        }
+    }
+}
+
+/// The devices that the fleet knows.
+#[derive(Debug)]
+pub struct Devices {
+    pub(crate) table: Table<Device>,
+    tunnels: Tunnels,
+}
+
+impl Devices {
+    pub(crate) async fn open(
+        store: Arc<dyn Store>,
+        tunnels: Tunnels,
+    ) -> Result<Self, StoreError> {
+        Ok(Self { table: Table::open(store).await?, tunnels })
+    }
+
+    /// The device with this id or name, as it is kept.
+    #[must_use]
+    pub fn find(&self, name: &str) -> Option<Arc<Device>> {
+        self.table.get(name).or_else(|| self.table.find("name", name))
+    }
+
+    /// The device with this id or name, as it is kept.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn get(&self, name: &str) -> Result<Arc<Device>, Error> {
+        self.find(name).ok_or_else(|| Error::not_found("device", name))
+    }
+
+    /// The device with this id or name, as it is now.
+    ///
+    /// # Errors
+    /// There is none.
+    pub fn view(&self, name: &str) -> Result<Device, Error> {
+        self.get(name).map(|device| self.now(&device))
+    }
+
+    /// All devices, as they are now.
+    #[must_use]
+    pub fn all(&self) -> Vec<Device> {
+        self.table.all().iter().map(|device| self.now(device)).collect()
+    }
+
+    /// A page of devices, as they are now.
+    ///
+    /// # Errors
+    /// They cannot be sorted in the way that is asked for.
+    pub fn list(
+        &self,
+        page: Page<DeviceFilter>,
+    ) -> Result<ResultsPage<Device>, Error> {
+        let filter = Filter::new(&page.filter);
+        let found = self
+            .table
+            .all()
+            .iter()
+            .filter(|device| filter.takes(device))
+            .map(|device| self.now(device))
+            .filter(|device| filter.takes_now(device))
+            .collect();
+        page.page(found)
+    }
+
+    /// A device with what is known of its connection.
+    pub(crate) fn now(&self, device: &Device) -> Device {
+        let mut device = device.clone();
+        let peer = self.tunnels.peer(device.id);
+        device.state = match peer {
+            Some(_) => DeviceState::Online,
+            None if device.pending_key.is_some() => DeviceState::Waiting,
+            None => DeviceState::Offline,
+        };
+        if let Some(peer) = peer {
+            device.last_ip_addr = Some(peer.ip().to_canonical());
+            device.last_seen = Some(Utc::now());
+        }
+        device.tainted = !device.tainted_reasons.is_empty();
+        device
+    }
+
+    /// Keeps what a device said of itself, where it is news.
+    ///
+    /// # Errors
+    /// The store does not work.
+    pub async fn heard(&self, device: Xid, heard: Heard) -> Result<(), Error> {
+        let id = device.to_string();
+        let Some(known) = self.table.get(&id) else { return Ok(()) };
+        let mut news = Device::clone(&known);
+        heard.put_into(&mut news);
+        if news != *known {
+            self.table
+                .update(&id, |device| {
+                    heard.put_into(device);
+                    Ok::<_, StoreError>(())
+                })
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// A filter with its texts prepared.
+struct Filter<'a> {
+    filter: &'a DeviceFilter,
+    words: Vec<String>,
+    tag: Option<(&'a str, Option<&'a str>)>,
+}
+
+impl<'a> Filter<'a> {
+    fn new(filter: &'a DeviceFilter) -> Self {
+        let words = filter.q.as_deref().unwrap_or_default().to_lowercase();
+        Self {
+            filter,
+            words: words.split_whitespace().map(str::to_owned).collect(),
+            tag: filter.tag.as_deref().map(|tag| match tag.split_once('=') {
+                Some((name, value)) => (name, Some(value)),
+                None => (tag, None),
+            }),
+        }
+    }
+
+    fn takes(&self, device: &Device) -> bool {
+        let same = |wanted: &Option<String>, value: &Option<String>| {
+            wanted.as_ref().is_none_or(|wanted| {
+                value.as_ref().is_some_and(|v| v.eq_ignore_ascii_case(wanted))
+            })
+        };
+        let tagged = self.tag.is_none_or(|(name, wanted)| {
+            let value = device.tags.get(name);
+            value.is_some_and(|value| wanted.is_none_or(|w| w == value))
+        });
+        tagged
+            && same(&self.filter.manufacturer, &device.manufacturer)
+            && same(&self.filter.model, &device.model)
+            && self.filter.health.is_none_or(|h| device.health == Some(h))
+    }
+
+    /// What depends on the connection.
+    fn takes_now(&self, device: &Device) -> bool {
+        self.filter.state.is_none_or(|state| device.state == state)
+            && self.filter.tainted.is_none_or(|t| device.tainted == t)
+            && (self.words.is_empty() || self.says_all(device))
+    }
+
+    fn says_all(&self, device: &Device) -> bool {
+        let mut text = format!("{} {} {}", device.id, device.name, device.uuid);
+        let texts = [
+            &device.manufacturer,
+            &device.model,
+            &device.serial_number,
+            &device.host_name,
+            &device.asset_tag,
+        ];
+        for part in texts.into_iter().flatten() {
+            text.push(' ');
+            text.push_str(part);
+        }
+        if let Some(ip) = device.last_ip_addr {
+            text.push(' ');
+            text.push_str(&ip.to_string());
+        }
+        for (name, value) in &device.tags {
+            text.push_str(&format!(" {name}={value}"));
+        }
+        let text = text.to_lowercase();
+        self.words.iter().all(|word| text.contains(word))
+    }
+}
