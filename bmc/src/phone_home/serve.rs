@@ -13,7 +13,10 @@ use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use http_body::{Body, Frame, SizeHint};
 use http_body_util::Full;
 use hyper::{
-    body::Incoming, server::conn::http2, service::service_fn, upgrade::Upgraded,
+    body::Incoming,
+    rt::{Read, Write},
+    server::conn::http2,
+    service::service_fn,
 };
 use hyper_util::rt::TokioTimer;
 use onprem_link::{
@@ -35,14 +38,18 @@ use super::Handler;
 const DRAIN: Duration = Duration::from_secs(1);
 
 /// Serves the fleet on `io` until one of both ends it.
-pub(super) async fn serve<H: Handler>(
-    io: Upgraded,
+pub(super) async fn serve<I, H>(
+    io: I,
     handler: H,
     checker: GrantChecker,
     keep_alive: KeepAlive,
     tracked: Tracked,
     stop: &CancellationToken,
-) -> Result<(), hyper::Error> {
+) -> Result<(), hyper::Error>
+where
+    I: Read + Write + Unpin,
+    H: Handler,
+{
     let checker = Arc::new(checker);
     let service = service_fn(move |request| {
         let (handler, checker) = (handler.clone(), Arc::clone(&checker));
@@ -146,6 +153,140 @@ impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
         match self {
             Self::Handler(body) => body.size_hint(),
             Self::Refusal(body) => body.size_hint(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use http::Method;
+    use http_body_util::{BodyExt as _, Empty};
+    use hyper_util::rt::TokioIo;
+    use onprem_link::{
+        clock::FleetClock,
+        grant::{Grant, GrantSigner, MethodClass, Role},
+        id::Xid,
+    };
+    use rustls_pki_types::PrivatePkcs8KeyDer;
+    use tokio_util::task::TaskTracker;
+    use uuid::Uuid;
+
+    use super::*;
+
+    const NOW_S: u64 = 1_767_225_600;
+
+    fn signer() -> GrantSigner {
+        let key = rcgen::KeyPair::generate().unwrap().serialize_der();
+        let key = PrivatePkcs8KeyDer::from(key);
+        GrantSigner::new(key.into(), &super::super::provider()).unwrap()
+    }
+
+    fn grant(device: Uuid) -> Grant {
+        Grant {
+            subject: "ada".to_owned(),
+            role: Role::ReadOnly,
+            class: MethodClass::Read,
+            device,
+            issued: NOW_S,
+            expires: NOW_S + 60,
+            request: "r".to_owned(),
+            id: Xid::new(),
+        }
+    }
+
+    /// What the agent answers to a request that carries this.
+    async fn ask(
+        signer: &GrantSigner,
+        device: Uuid,
+        method: Method,
+        header: Option<String>,
+    ) -> (StatusCode, String) {
+        let (ours, theirs) = tokio::io::duplex(1 << 16);
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let tracked = Tracked { tasks: tasks.clone(), stop: stop.clone() };
+        let checker = GrantChecker::new(
+            device,
+            signer.public().clone(),
+            super::super::provider(),
+            FleetClock::new(NOW_S * 1000),
+        );
+        let handler = |request: Request<Incoming>, grant: Grant| async move {
+            assert!(!request.headers().contains_key(GRANT_HEADER));
+            let who = format!("{} {}", grant.subject, grant.role);
+            Response::new(Full::<Bytes>::from(who))
+        };
+        let keep_alive = KeepAlive::default();
+        let serving = serve(
+            TokioIo::new(theirs),
+            handler,
+            checker,
+            keep_alive,
+            tracked.clone(),
+            &stop,
+        );
+        let asking = async {
+            let (mut sender, connection) =
+                hyper::client::conn::http2::Builder::new(tracked)
+                    .handshake(TokioIo::new(ours))
+                    .await
+                    .unwrap();
+            tasks.spawn(async move { connection.await.is_ok() });
+            let mut request =
+                Request::builder().method(method).uri("https://device/");
+            if let Some(header) = header {
+                request = request.header(GRANT_HEADER, header);
+            }
+            let request = request.body(Empty::<Bytes>::new()).unwrap();
+            let answer = sender.send_request(request).await.unwrap();
+            let status = answer.status();
+            let body = answer.into_body().collect().await.unwrap();
+            let body = String::from_utf8(body.to_bytes().to_vec()).unwrap();
+            (status, body)
+        };
+        tokio::select! {
+            answer = asking => answer,
+            ended = serving => panic!("the agent ended: {ended:?}"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_good_grant_says_who_asks() {
+        let (signer, device) = (signer(), Uuid::new_v4());
+        let text = signer.sign(&grant(device)).unwrap();
+        let answer = ask(&signer, device, Method::GET, Some(text)).await;
+        assert_eq!(answer, (StatusCode::OK, "ada ReadOnly".to_owned()));
+    }
+
+    #[tokio::test]
+    async fn a_request_without_a_good_grant_does_not_reach_the_handler() {
+        let (signer, device) = (signer(), Uuid::new_v4());
+        let sign = |change: fn(&mut Grant)| {
+            let mut grant = grant(device);
+            change(&mut grant);
+            Some(signer.sign(&grant).unwrap())
+        };
+        let another = self::signer();
+        let forged = another.sign(&grant(device)).unwrap();
+        let refused = [
+            (None, Method::GET, 401, "carries no grant"),
+            (Some("a.b".to_owned()), Method::GET, 401, "cannot be read"),
+            (Some(forged), Method::GET, 401, "signature"),
+            (sign(|g| g.device = Uuid::nil()), Method::GET, 401, "another"),
+            (
+                sign(|g| {
+                    g.issued = NOW_S - 61;
+                    g.expires = NOW_S - 1;
+                }),
+                Method::GET,
+                401,
+                "expired",
+            ),
+            (sign(|_| {}), Method::POST, 403, "does not cover the method"),
+        ];
+        for (header, method, status, text) in refused {
+            let answer = ask(&signer, device, method, header).await;
+            assert_eq!(answer.0.as_u16(), status, "{text}");
+            assert!(answer.1.contains(text), "{answer:?}");
         }
     }
 }

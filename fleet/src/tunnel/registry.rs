@@ -37,7 +37,7 @@ use tokio::{
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::info;
+use tracing::debug;
 use uuid::Uuid;
 
 use super::{Body, Incoming, body};
@@ -424,7 +424,7 @@ impl Tunnels {
         });
         let older = self.by_device().insert(device, tunnel);
         if let Some(older) = older {
-            info!(%device, %peer, older = %older.peer, "device is back");
+            debug!(%device, %peer, older = %older.peer, "replaced");
             older.stop.cancel();
         }
         self.announce(device, peer, true);
@@ -461,7 +461,7 @@ impl Tunnels {
     }
 
     fn announce(&self, device: Xid, peer: SocketAddr, online: bool) {
-        info!(%device, %peer, online, "device");
+        debug!(%device, %peer, online, "device");
         let change = Change { device, online, peer, at: Utc::now() };
         // Nobody may be listening.
         let _ = self.0.changes.send(change);

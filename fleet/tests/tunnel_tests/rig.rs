@@ -40,7 +40,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
 /// Longer than anything here takes.
-pub(crate) const LONG: Duration = Duration::from_secs(60);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 /// A keep-alive for tests that wait for it.
 pub(crate) const QUICK: KeepAlive = KeepAlive {
@@ -394,8 +394,8 @@ impl Stalling {
         let state = state.recv().await.unwrap();
         let device = connected(&mut state.clone()).await;
         fleet.until_online(device, true).await;
-        let (thread, _folder) = (Some(thread), folder);
-        Self { device, state, resume, stop, thread, _folder }
+        let thread = Some(thread);
+        Self { device, state, resume, stop, thread, _folder: folder }
     }
 
     /// Waits until the agent knows that its tunnel is gone.
