@@ -1,6 +1,6 @@
 //! The command tree.
 
-use std::path::PathBuf;
+use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
     Arg, ArgAction, Command,
@@ -31,8 +31,38 @@ const TAKEN: &[&str] = &[
     "yes",
 ];
 
-/// The whole tree; the generated part under `api` is made only when needed.
-pub(crate) fn tree(model: &'static PageModel, with_api: bool) -> Command {
+/// The whole tree.
+pub(crate) fn tree(model: &'static PageModel) -> Command {
+    part(model, None)
+}
+
+/// The part of the tree that a command line needs: making all of it takes
+/// longer than calling the fleet.
+pub(crate) fn tree_for(
+    model: &'static PageModel,
+    words: &[OsString],
+) -> Command {
+    let first = words.get(1).and_then(|word| word.to_str());
+    let known = |first: &&str| {
+        *first == "api" || COMMANDS.iter().any(|entry| entry.name == *first)
+    };
+    match first.filter(known) {
+        Some(first) => part(model, Some(first)),
+        // A mistake is explained, and help given, with all that there is.
+        None => root(model, None).subcommand(crate::api::stub()),
+    }
+}
+
+fn part(model: &'static PageModel, only: Option<&str>) -> Command {
+    let root = root(model, only);
+    if only.is_none_or(|only| only == "api") {
+        root.subcommand(crate::api::tree())
+    } else {
+        root
+    }
+}
+
+fn root(model: &'static PageModel, only: Option<&str>) -> Command {
     let mut root = Command::new("onprem")
         .about("Manage an on-prem fleet")
         .version(env!("CARGO_PKG_VERSION"))
@@ -41,16 +71,14 @@ pub(crate) fn tree(model: &'static PageModel, with_api: bool) -> Command {
         .disable_help_subcommand(true)
         .infer_long_args(true)
         .args(globals());
-    for entry in COMMANDS {
+    let wanted = |name: &str| only.is_none_or(|only| only == name);
+    for entry in COMMANDS.iter().filter(|entry| wanted(entry.name)) {
         root = root.subcommand((entry.build)(model));
     }
-    root = cmd::operation::verbs(model, root);
-    root = with_environment(root);
-    root.subcommand(if with_api {
-        crate::api::tree()
-    } else {
-        crate::api::stub()
-    })
+    if only.is_none() {
+        root = cmd::operation::verbs(model, root);
+    }
+    with_environment(root)
 }
 
 fn globals() -> Vec<Arg> {

@@ -37,8 +37,7 @@ pub(crate) async fn run(
     screen: &mut Screen,
 ) -> u8 {
     let words: Vec<OsString> = words.into_iter().collect();
-    let with_api = words.iter().skip(1).any(|word| word == "api");
-    let command = build::tree(model, with_api);
+    let command = build::tree_for(model, &words);
     let result = match command.try_get_matches_from(words) {
         Ok(matches) => {
             let mut run = Run { model, screen: &mut *screen };

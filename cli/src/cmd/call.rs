@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ArgMatches;
 use futures_util::{StreamExt as _, stream};
 use onprem_description::{
-    Confirm, Danger, Operation, Positional, Property, Resource,
+    Confirm, Danger, Operation, Positional, Property, Resource, Shape,
 };
 use serde_json::{Map, Value};
 
@@ -41,7 +41,7 @@ pub(crate) async fn run_verb(
     let Some((resource, operation)) = found else {
         return Err(Failure::usage(format!("there is no command `{verb}`")));
     };
-    if operation.reads() {
+    if operation.reads() && operation.answer.shape == Shape::List {
         return get::list_of(run, resource, operation, matches).await;
     }
     call(run, resource, operation, Style::Verb, matches).await
@@ -276,7 +276,7 @@ fn report(
             let known = known.unwrap_or(resource);
             output::items(run.screen, known, &items, form)
         }
-        None if operation.name == "create" => {
+        None if operation.reads() || operation.name == "create" => {
             for item in &items {
                 let fields = &operation.answer.properties;
                 output::describe(run.screen, fields, &[], item)?;

@@ -30,7 +30,7 @@ fn build(_: &'static PageModel) -> Command {
 fn completion(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let Some(shell) = matches.get_one::<Shell>("shell") else { return Ok(()) };
     let mut script = Vec::new();
-    let mut command = tree(run.model, true);
+    let mut command = tree(run.model);
     clap_complete::generate(*shell, &mut command, "onprem", &mut script);
     run.screen.write(&script)
 }

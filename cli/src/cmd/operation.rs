@@ -98,10 +98,8 @@ pub(crate) fn arguments(
             |more| format!("{}\n\n{more}", operation.summary),
         ))
         .disable_version_flag(true);
-    if operation.reads() {
-        return get::list_arguments(command, operation)
-            .arg(output::argument())
-            .about(operation.summary.as_str());
+    if operation.reads() && operation.answer.shape == Shape::List {
+        return get::list_arguments(command, operation).arg(output::argument());
     }
     let places = positional(operation, style);
     let given = |name: &str| places.iter().any(|p| p.name == name);

@@ -1,11 +1,15 @@
 //! `set`: changes fields of a thing.
 
+use std::{borrow::Cow, path::Path};
+
 use clap::{Arg, ArgMatches, Command};
-use onprem_description::{PageModel, Resource};
+use onprem_description::{PageModel, Property, Resource};
 use serde_json::{Map, Value};
 
+use super::operation::is_secret;
 use crate::{
     build::{self, scope_flags, scope_values},
+    config,
     failure::Failure,
     fields,
     fleet::Fleet,
@@ -62,6 +66,25 @@ fn of_kind(resource: &'static Resource) -> Option<Command> {
     )
 }
 
+/// An assignment with the secret in place of the file that it is in.
+fn revealed<'a>(
+    fields: &[Property],
+    assignment: &'a str,
+) -> Result<Cow<'a, str>, Failure> {
+    let (name, text) = assignment.split_once('=').unwrap_or((assignment, ""));
+    let field = fields.iter().find(|field| field.name == name);
+    if !field.is_some_and(is_secret) {
+        return Ok(assignment.into());
+    }
+    let path = text.strip_prefix('@').ok_or_else(|| {
+        // Arguments are seen by everybody on the machine.
+        Failure::usage(format!("{name} is never an argument"))
+            .hint(format!("`{name}=@FILE`; `@-` is stdin"))
+    })?;
+    let secret = config::secret_of(Path::new(path))?;
+    Ok(format!("{name}={secret}").into())
+}
+
 async fn set(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let Some((kind, matches)) = matches.subcommand() else { return Ok(()) };
     let Some(resource) = run.model.resource(kind) else { return Ok(()) };
@@ -84,7 +107,8 @@ async fn set(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let mut body = Map::new();
     for assignment in assignments() {
         let known = known.unwrap_or_default();
-        fields::assign(&mut body, known, assignment, &current)?;
+        let assignment = revealed(known, assignment)?;
+        fields::assign(&mut body, known, &assignment, &current)?;
     }
     let body = Value::Object(body);
     let item = fleet.call(update, &variables, &[], Some(&body)).await?;
