@@ -13,7 +13,7 @@ use super::input::{Fields, Input, body};
 use super::made::{Made, Outcome};
 use super::page::Frame;
 use super::place::Place;
-use super::table::columns;
+use super::table::{Setting, columns};
 use super::view::refused;
 use super::visit::Visit;
 
@@ -60,10 +60,8 @@ pub(crate) async fn run(
         let said = Refusal::new(StatusCode::BAD_REQUEST, "");
         refusal = Some(said);
     } else if visit.post {
-        let sent = operation
-            .body
-            .is_some()
-            .then(|| body(fields, &visit.form, None));
+        let sent =
+            operation.body.is_some().then(|| body(fields, &visit.form, None));
         let reply = send(visit, place, operation, sent.as_ref()).await?;
         if reply.status.is_success() {
             let answer = reply.json();
@@ -153,7 +151,7 @@ fn impact(
 ) -> Vec<(String, Cell)> {
     let Some(item) = item else { return Vec::new() };
     let cells = visit.cells();
-    columns(place.resource, false)
+    columns(place.resource, &Setting::default())
         .into_iter()
         .map(|column| (column.title.clone(), cells.of(&column.property, item)))
         .filter(|(_, cell)| !cell.is_nothing())
@@ -174,9 +172,10 @@ fn next(
     let schema = operation.answer.schema.as_deref();
     let task = visit.model.resource("task").filter(|task| {
         schema.is_some()
-            && task.view.as_ref().is_some_and(|view| {
-                view.answer.schema.as_deref() == schema
-            })
+            && task
+                .view
+                .as_ref()
+                .is_some_and(|view| view.answer.schema.as_deref() == schema)
     });
     if let Some(task) = task
         && let Some(id) = task.id_of(answer)

@@ -5,7 +5,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::time::Duration;
 
 use bytes::Bytes;
-use http::{HeaderMap, Method, Request, StatusCode, header};
+use http::{Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1;
 use hyper_util::rt::TokioIo;
@@ -25,7 +25,6 @@ const LARGEST: usize = 32 * 1024 * 1024;
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
     pub(crate) status: StatusCode,
-    pub(crate) headers: HeaderMap,
     pub(crate) body: Bytes,
 }
 
@@ -124,10 +123,9 @@ impl Api {
             .await
             .map_err(Unreachable::Connect)?;
         stream.set_nodelay(true).map_err(Unreachable::Connect)?;
-        let (mut sender, connection) =
-            http1::handshake(TokioIo::new(stream))
-                .await
-                .map_err(Unreachable::Broken)?;
+        let (mut sender, connection) = http1::handshake(TokioIo::new(stream))
+            .await
+            .map_err(Unreachable::Broken)?;
         let request = self.request(method, path, body)?;
         let answer = async {
             let answer = sender
@@ -140,7 +138,7 @@ impl Api {
                 .await
                 .map_err(Unreachable::Body)?
                 .to_bytes();
-            Ok(Reply { status: parts.status, headers: parts.headers, body })
+            Ok(Reply { status: parts.status, body })
         };
         tokio::pin!(answer);
         tokio::select! {

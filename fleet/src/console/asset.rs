@@ -27,9 +27,8 @@ pub(crate) fn serve(
     name: &str,
     gzip: bool,
 ) -> Option<Response<Bytes>> {
-    let asset = ASSETS
-        .iter()
-        .find(|asset| asset.name == name && asset.hash == hash)?;
+    let asset =
+        ASSETS.iter().find(|asset| asset.name == name && asset.hash == hash)?;
     let mut answer = Response::builder()
         .status(StatusCode::OK)
         .header(header::CONTENT_TYPE, asset.kind)

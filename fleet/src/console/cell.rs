@@ -17,6 +17,18 @@ pub(crate) fn escape(text: &str) -> String {
     utf8_percent_encode(text, PLAIN).to_string()
 }
 
+/// The reading whose unit its item says beside it, and where.
+pub(crate) const UNIT: (&str, &str) = ("reading", "readingUnits");
+
+/// Units of UCUM as people write them.
+const UNITS: &[(&str, &str)] = &[
+    ("Cel", "°C"),
+    ("{rev}/min", "rpm"),
+    ("RPM", "rpm"),
+    ("[cft_i]/min", "cfm"),
+    ("By", "B"),
+];
+
 /// A value as it is shown.
 #[derive(Debug, Clone, Template)]
 #[template(path = "cell.html")]
@@ -29,6 +41,7 @@ pub(crate) struct Cell {
 pub(crate) enum Shown {
     Nothing,
     Text(String),
+    Quiet(String),
     Code(String),
     Link { href: String, text: String },
     Outside(String),
@@ -106,9 +119,18 @@ impl Cells<'_> {
             Value::String(text) => Self::text(property, text, self.now),
             Value::Bool(_) => Self::word(property, value),
             Value::Number(number) => {
-                self.number(property, number.as_f64().unwrap_or(0.0), value)
+                let number = number.as_f64().unwrap_or(0.0);
+                let mut cell = self.number(property, number, value);
+                if let Shown::Number { unit, .. } = &mut cell.shown
+                    && property.name == UNIT.0
+                    && let Some(own) = item.get(UNIT.1).and_then(Value::as_str)
+                {
+                    let known = UNITS.iter().find(|(code, _)| *code == own);
+                    known.map_or(own, |(_, word)| word).clone_into(unit);
+                }
+                cell
             }
-            Value::Array(items) => self.list(property, items, item),
+            Value::Array(items) => self.list(property, items),
             Value::Object(map) if property.properties.is_empty() => {
                 if property.format == Format::Json {
                     return Shown::Block(pretty(value)).into();
@@ -158,6 +180,9 @@ impl Cells<'_> {
             };
             return Shown::Time { at: at.to_rfc3339(), text }.into();
         }
+        if matches!(property.kind, Kind::Enum(_)) {
+            return Shown::Text(super::input::label(property, text)).into();
+        }
         let text = text.to_owned();
         match property.format {
             Format::State => Shown::State { tone: "off", label: text },
@@ -176,6 +201,10 @@ impl Cells<'_> {
     fn word(property: &Property, value: &Value) -> Cell {
         let word = if *value == Value::Bool(true) { "true" } else { "false" };
         match property.state(word) {
+            // That something is not so needs no dot.
+            Some(state) if state.tone == Tone::Off => {
+                Shown::Quiet(state.label.clone())
+            }
             Some(state) => Shown::State {
                 tone: tone(state.tone),
                 label: state.label.clone(),
@@ -205,16 +234,15 @@ impl Cells<'_> {
                 .into();
         }
         match text.split_once(' ') {
-            Some((number, unit)) => Shown::Number {
-                text: number.to_owned(),
-                unit: unit.to_owned(),
-            },
+            Some((number, unit)) => {
+                Shown::Number { text: number.to_owned(), unit: unit.to_owned() }
+            }
             None => Shown::Number { text, unit: String::new() },
         }
         .into()
     }
 
-    fn list(&self, property: &Property, items: &[Value], _: &Value) -> Cell {
+    fn list(&self, property: &Property, items: &[Value]) -> Cell {
         let structured = items.iter().any(Value::is_object);
         if !structured {
             let words: Vec<_> =

@@ -6,6 +6,9 @@ use std::fmt::Write as _;
 /// How many points a chart has at most: two minutes of one a second.
 pub(crate) const POINTS: usize = 120;
 
+/// So many points fill the width; fewer begin further right.
+const FEW: usize = 30;
+
 /// A line without axes, as the points of an SVG of 120 × 26.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Spark {
@@ -25,12 +28,13 @@ impl Spark {
         // A quiet sensor draws a quiet line, not its noise blown up.
         let span = (high - low).max(high.abs() * 0.02).max(0.1);
         let floor = f64::midpoint(low, high) - span / 2.0;
+        let width = values.len().max(FEW) - 1;
         let mut line = String::new();
         let mut start = 0.0;
         for (index, value) in values.iter().enumerate() {
             let behind = values.len() - 1 - index;
             #[expect(clippy::cast_precision_loss, reason = "at most 120")]
-            let x = 120.0 - behind as f64 * (120.0 / (POINTS - 1) as f64);
+            let x = 120.0 - 120.0 * behind as f64 / width as f64;
             let y = 24.0 - (value - floor) / span * 22.0;
             if index == 0 {
                 start = x;

@@ -59,7 +59,10 @@ async fn card(
         let (path, query) = path.split_once('?').unwrap_or((path, ""));
         let more = with_query("", &[limit]);
         let more = more.trim_start_matches('?');
-        format!("{path}?{query}{}{more}", if query.is_empty() { "" } else { "&" })
+        format!(
+            "{path}?{query}{}{more}",
+            if query.is_empty() { "" } else { "&" }
+        )
     } else {
         path.to_owned()
     };
@@ -76,8 +79,11 @@ async fn card(
     }
     seen.extend(readings(resource, items));
     let history = visit.console.history(&visit.here());
-    let setting =
-        Setting { history: history.as_ref(), ..Setting::default() };
+    let setting = Setting {
+        without: vec!["device".to_owned(), "deviceName".to_owned()],
+        history: history.as_ref(),
+        ..Setting::default()
+    };
     let table = Table::new(visit.cells(), resource, items, &setting);
     Ok(Some(Card {
         title: resource.title.clone(),

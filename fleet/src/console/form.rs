@@ -93,8 +93,8 @@ pub(crate) async fn send(
     operation: &Operation,
     body: Option<&Value>,
 ) -> Result<Reply, Refusal> {
-    let method = Method::from_bytes(operation.method.as_bytes())
-        .unwrap_or(Method::POST);
+    let method =
+        Method::from_bytes(operation.method.as_bytes()).unwrap_or(Method::POST);
     let path = place.fill(operation);
     Ok(visit.api.call(&method, &path, body).await?)
 }

@@ -68,12 +68,7 @@ const LISTS: &[Shown] = &[
     ("Critical", "device", &[("health", "Critical")], None),
     ("Warning", "device", &[("health", "Warning")], None),
     ("Running tasks", "task", &[("state", "running")], None),
-    (
-        "Recent events",
-        "event",
-        &[],
-        Some("Nothing has happened yet."),
-    ),
+    ("Recent events", "event", &[], Some("Nothing has happened yet.")),
 ];
 
 /// How many rows of a list the page shows.
@@ -114,10 +109,7 @@ pub(crate) async fn page(visit: &Visit<'_>) -> Result<Made, Refusal> {
     let frame = Frame {
         live: Some(list::live(visit)),
         commands: vec![
-            Command {
-                title: "onprem",
-                text: "onprem get devices".to_owned(),
-            },
+            Command { title: "onprem", text: "onprem get devices".to_owned() },
             Command {
                 title: "curl",
                 text: "curl -H \"Authorization: Bearer $ONPREM_TOKEN\" \

@@ -254,9 +254,8 @@ fn insert(out: &mut Map<String, Value>, path: &str, value: Value) {
             out.insert(path.to_owned(), value);
         }
         Some((first, rest)) => {
-            let inner = out
-                .entry(first)
-                .or_insert_with(|| Value::Object(Map::new()));
+            let inner =
+                out.entry(first).or_insert_with(|| Value::Object(Map::new()));
             if let Value::Object(inner) = inner {
                 insert(inner, rest, value);
             }
@@ -295,9 +294,9 @@ fn read(
             });
             number.map_or_else(|| Value::String(text.into()), Value::Number)
         }
-        Kind::List(_) => lines(text)
-            .map(|line| Value::String(line.to_owned()))
-            .collect(),
+        Kind::List(_) => {
+            lines(text).map(|line| Value::String(line.to_owned())).collect()
+        }
         Kind::Map(_) => lines(text)
             .map(|line| {
                 let (name, value) = line.split_once('=').unwrap_or((line, ""));

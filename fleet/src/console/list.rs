@@ -171,6 +171,10 @@ pub(crate) async fn list(
             sort: visit.asked("sort"),
             sorted_by: sorts.then_some(&sorted_by),
             base: own,
+            without: fixed
+                .iter()
+                .flat_map(|(own, _)| [own.clone(), format!("{own}Name")])
+                .collect(),
             history: history.as_ref(),
         },
     );
@@ -204,11 +208,7 @@ pub(crate) async fn list(
 
 /// The items of a list's answer, bare or in a page.
 pub(crate) fn items(answer: &Value) -> &[Value] {
-    answer
-        .get("items")
-        .unwrap_or(answer)
-        .as_array()
-        .map_or(&[], Vec::as_slice)
+    answer.get("items").unwrap_or(answer).as_array().map_or(&[], Vec::as_slice)
 }
 
 /// The numbers that have a history.
@@ -217,7 +217,8 @@ pub(crate) fn readings(
     items: &[Value],
 ) -> Vec<((String, String), f64)> {
     let mut out = Vec::new();
-    for column in resource.columns.iter().filter(|c| c.property.series.is_some())
+    for column in
+        resource.columns.iter().filter(|c| c.property.series.is_some())
     {
         for item in items {
             let value = column.property.value(item).and_then(Value::as_f64);
@@ -237,7 +238,7 @@ fn filters(
     fixed: &[(String, String)],
 ) -> Vec<Filter> {
     let searches = operation.query.iter().any(|query| query.name == "q");
-    operation
+    let mut filters: Vec<Filter> = operation
         .query
         .iter()
         .filter(|query| query.name != "sort")
@@ -248,8 +249,9 @@ fn filters(
                 Kind::Enum(values) => {
                     let pointer = format!("/{}", query.name);
                     let property = resource.property(&pointer).unwrap_or(query);
-                    let option =
-                        |value: &String| (value.clone(), label(property, value));
+                    let option = |value: &String| {
+                        (value.clone(), label(property, value))
+                    };
                     values.iter().map(option).collect()
                 }
                 Kind::Boolean => vec![
@@ -268,7 +270,9 @@ fn filters(
             };
             Some(Filter { name: query.name.clone(), title, value, options })
         })
-        .collect()
+        .collect();
+    filters.sort_by_key(|filter| !filter.options.is_empty());
+    filters
 }
 
 fn empty(resource: &Resource) -> Empty {

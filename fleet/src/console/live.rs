@@ -147,10 +147,11 @@ pub(crate) async fn stream(
             () = stop.cancelled() => {}
         }
     });
-    let frames =
-        ReceiverStream::new(receiver).map(|text: String| -> Result<_, hyper::Error> {
+    let frames = ReceiverStream::new(receiver).map(
+        |text: String| -> Result<_, hyper::Error> {
             Ok(Frame::data(Bytes::from(text)))
-        });
+        },
+    );
     let mut answer = Response::new(Body::wrap(StreamBody::new(frames)));
     *answer.status_mut() = StatusCode::OK;
     let headers = answer.headers_mut();
@@ -350,9 +351,7 @@ mod tests {
         let pushing = push(&watcher, last, &sender);
         let reading = async {
             assert_eq!(receiver.recv().await.unwrap(), ": here\n\n");
-            topic
-                .parts
-                .send_replace(Arc::new(vec![("count", "2".to_owned())]));
+            topic.parts.send_replace(Arc::new(vec![("count", "2".to_owned())]));
             let text = receiver.recv().await.unwrap();
             assert!(text.contains(">2<"), "{text}");
             drop(receiver);

@@ -26,10 +26,13 @@ mod place;
 mod redfish;
 mod table;
 mod task;
+#[cfg(test)]
+mod tests;
 mod view;
 mod visit;
 
-use std::sync::Arc;
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
 
 use dropshot::{
     ApiDescription, ApiDescriptionRegisterError, ApiEndpoint,
@@ -68,6 +71,7 @@ struct Inner {
     hub: live::Hub,
     tasks: TaskTracker,
     stop: CancellationToken,
+    api: OnceLock<SocketAddr>,
 }
 
 impl Default for Console {
@@ -89,8 +93,16 @@ impl Console {
             hub: live::Hub::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
+            api: OnceLock::new(),
         };
         Self { inner: Arc::new(inner) }
+    }
+
+    /// Tells where the API is served without TLS on loopback. Until then pages
+    /// ask the server that they are served by.
+    pub fn bound_at(&self, api: SocketAddr) {
+        // A server is bound once.
+        let _ = self.inner.api.set(api);
     }
 
     /// Ends all streams; a server that stops would wait for them.
@@ -209,9 +221,10 @@ async fn exact_page<C: Host>(
 ) -> Result<Response<Body>, HttpError> {
     let request = &rqctx.request;
     let headers = request.headers();
+    let console = rqctx.context().console();
     let visit = Visit::new(
-        rqctx.context().console(),
-        rqctx.server.local_addr,
+        console,
+        console.inner.api.get().copied().unwrap_or(rqctx.server.local_addr),
         request.method(),
         request.uri(),
         headers,
@@ -285,13 +298,12 @@ async fn refuse(visit: &Visit<'_>, refusal: &Refusal) -> Response<Body> {
             visit.gzip,
         );
     }
-    let mut frame = visit.frame("Not available").await.unwrap_or_else(|_| {
-        Frame {
+    let mut frame =
+        visit.frame("Not available").await.unwrap_or_else(|_| Frame {
             theme: visit.theme.clone(),
             here: visit.here(),
             ..Frame::default()
-        }
-    });
+        });
     if let Some(place) = Place::find(visit.model, &visit.segments) {
         frame.crumbs = place.crumbs();
     }
@@ -354,7 +366,7 @@ async fn open(visit: &Visit<'_>) -> Result<Outcome, Refusal> {
         Target::Action(operation) => {
             action::run(visit, &place, operation).await
         }
-        Target::Slot(_, rest) => {
+        Target::Redfish(rest) => {
             redfish::page(visit, &place, rest).await.map(Outcome::Page)
         }
     }
@@ -377,7 +389,7 @@ async fn json(
         Target::List => (resource.list.as_ref(), place.values()),
         Target::Related(_) => (resource.list.as_ref(), Vec::new()),
         Target::View => (resource.view.as_ref(), place.values()),
-        Target::Slot(_, rest) => {
+        Target::Redfish(rest) => {
             return redfish::json(visit, place, rest).await;
         }
         _ => (None, Vec::new()),

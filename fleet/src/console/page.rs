@@ -129,10 +129,7 @@ pub(crate) fn nav(model: &PageModel, path: &str) -> Vec<Group> {
         href: "/api".into(),
         current: first == "api",
     };
-    match groups.last_mut() {
-        Some(group) => group.items.push(api),
-        None => groups.push(Group { title: String::new(), items: vec![api] }),
-    }
+    groups.push(Group { title: "Reference".into(), items: vec![api] });
     groups
 }
 
@@ -157,9 +154,7 @@ pub(crate) fn html(
     gzip: bool,
 ) -> Response<Body> {
     match template.render() {
-        Ok(text) => {
-            send(status, "text/html; charset=utf-8", text.into(), gzip)
-        }
+        Ok(text) => send(status, "text/html; charset=utf-8", text.into(), gzip),
         Err(error) => {
             tracing::error!(%error, "a page could not be rendered");
             send(
@@ -181,16 +176,13 @@ pub(crate) fn send(
 ) -> Response<Body> {
     let packed = (gzip && bytes.len() > 1024).then(|| pack(&bytes)).flatten();
     let is_packed = packed.is_some();
-    let mut answer =
-        Response::new(Body::from(packed.unwrap_or(bytes)));
+    let mut answer = Response::new(Body::from(packed.unwrap_or(bytes)));
     *answer.status_mut() = status;
     let headers = answer.headers_mut();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static(kind));
     if is_packed {
-        headers.insert(
-            header::CONTENT_ENCODING,
-            HeaderValue::from_static("gzip"),
-        );
+        headers
+            .insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
     }
     secure(headers);
     answer
@@ -203,10 +195,7 @@ fn secure(headers: &mut HeaderMap) {
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
         (header::CONTENT_SECURITY_POLICY, POLICY),
-        (
-            HeaderName::from_static("cross-origin-opener-policy"),
-            "same-origin",
-        ),
+        (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     ];
     for (name, value) in all {
         headers.insert(name, HeaderValue::from_static(value));
@@ -242,7 +231,10 @@ pub(crate) fn local(next: &str) -> &str {
 }
 
 /// The value of a cookie.
-pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a str> {
+pub(crate) fn cookie<'a>(
+    headers: &'a HeaderMap,
+    name: &str,
+) -> Option<&'a str> {
     headers
         .get_all(header::COOKIE)
         .iter()

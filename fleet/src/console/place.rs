@@ -5,9 +5,8 @@ use onprem_description::{Operation, PageModel, Resource};
 use super::cell::escape;
 use super::page::Link;
 
-/// Pages of a resource that are made by hand, as tabs of its items.
-pub(crate) const SLOTS: &[(&str, &str, &str)] =
-    &[("device", "redfish", "Redfish")];
+/// The segment of a device's own Redfish service.
+pub(crate) const REDFISH: &str = "redfish";
 
 /// A resource, and what of it.
 #[derive(Debug, Clone)]
@@ -30,8 +29,8 @@ pub(crate) enum Target<'m> {
     Action(&'m Operation),
     /// Another resource's list, of what concerns the item.
     Related(&'m Resource),
-    /// A page made by hand, and the rest of the path.
-    Slot(&'static str, Vec<String>),
+    /// The device's own Redfish service, and the path in it.
+    Redfish(Vec<String>),
 }
 
 impl<'m> Place<'m> {
@@ -48,10 +47,16 @@ impl<'m> Place<'m> {
             let (resource, is_new) = collection(model, parent, word)?;
             let here = |items, target| Some(Self { items, resource, target });
             if is_new {
-                return rest.next().is_none().then(|| here(items, Target::New))?;
+                return rest
+                    .next()
+                    .is_none()
+                    .then(|| here(items, Target::New))?;
             }
             if resource.is_single() {
-                return rest.next().is_none().then(|| here(items, Target::View))?;
+                return rest
+                    .next()
+                    .is_none()
+                    .then(|| here(items, Target::View))?;
             }
             let Some(id) = rest.next() else {
                 return here(items, Target::List);
@@ -77,12 +82,9 @@ impl<'m> Place<'m> {
         word: &str,
         rest: &[&str],
     ) -> Option<Target<'m>> {
-        let slot = SLOTS
-            .iter()
-            .find(|(owner, slot, _)| *owner == resource.name && *slot == word);
-        if let Some((_, slot, _)) = slot {
+        if word == REDFISH && resource.name == "device" {
             let rest = rest.iter().map(|&word| word.to_owned()).collect();
-            return Some(Target::Slot(slot, rest));
+            return Some(Target::Redfish(rest));
         }
         match (word, rest) {
             ("edit", []) if resource.update.is_some() => Some(Target::Edit),
@@ -132,9 +134,9 @@ impl<'m> Place<'m> {
             let collection = format!("{}/{}", page_of(above), resource.segment);
             let is_last = index + 1 == self.items.len();
             crumbs.push(Link::new(&resource.title, &collection));
-            let is_here =
-                is_last && matches!(self.target, Target::View)
-                    && resource.name == self.resource.name;
+            let is_here = is_last
+                && matches!(self.target, Target::View)
+                && resource.name == self.resource.name;
             if !is_here && resource.view.is_some() {
                 let page = format!("{collection}/{}", escape(id));
                 crumbs.push(Link::new(id, page));

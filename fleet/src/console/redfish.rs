@@ -102,8 +102,12 @@ fn pieces(answer: &Value, base: &str) -> Vec<Piece> {
         match link(line, base) {
             Some((before, target, after, href)) => {
                 text.push_str(before);
-                pieces.push(Piece { text: std::mem::take(&mut text), href: None });
-                pieces.push(Piece { text: target.to_owned(), href: Some(href) });
+                pieces.push(Piece {
+                    text: std::mem::take(&mut text),
+                    href: None,
+                });
+                pieces
+                    .push(Piece { text: target.to_owned(), href: Some(href) });
                 text.push_str(after);
             }
             None => text.push_str(line),

@@ -3,10 +3,10 @@
 use std::collections::{HashMap, VecDeque};
 
 use askama::Template;
-use onprem_description::{Column, Format, Property, Resource};
+use onprem_description::{Column, Format, Kind, Property, Resource};
 use serde_json::Value;
 
-use super::cell::{Cell, Cells, Shown, escape, is_number};
+use super::cell::{Cell, Cells, Shown, UNIT, escape, is_number};
 use super::chart::Spark;
 use super::page::Link;
 
@@ -51,40 +51,52 @@ pub(crate) struct Setting<'a> {
     pub(crate) sorted_by: Option<&'a dyn Fn(&str) -> String>,
     /// The page that items are under.
     pub(crate) base: String,
+    /// Columns that would say the same in each row.
+    pub(crate) without: Vec<String>,
     /// The last readings, where somebody watches.
     pub(crate) history: Option<&'a History>,
 }
 
-/// The columns of a page: the name first, then states, then the rest; what
-/// only machines read stands on the item's own page.
-pub(crate) fn columns(resource: &Resource, all: bool) -> Vec<&Column> {
+/// The columns of a page: the name first, then states, then the rest. What is
+/// only in a wide table of a terminal is here as well if it is a state or a
+/// time; what only machines read stands on the item's own page.
+pub(crate) fn columns<'r>(
+    resource: &'r Resource,
+    setting: &Setting<'_>,
+) -> Vec<&'r Column> {
     let name = resource.name_field.as_deref();
-    let rank = |column: &Column| {
+    let is_name = |property: &Property| name == Some(property.name.as_str());
+    let rank = |column: &&Column| {
         let property = &column.property;
-        if name == Some(property.name.as_str()) {
-            0
-        } else if property.format == Format::State
-            || !property.states.is_empty()
-        {
-            1
-        } else {
-            2
+        match property.states.is_empty() {
+            _ if is_name(property) => 0,
+            false if property.name == "state" => 1,
+            false if property.kind != Kind::Boolean => 2,
+            false => 3,
+            true => 4,
         }
     };
     let for_machines = |property: &Property| {
         name.is_some()
-            && name != Some(property.name.as_str())
+            && !is_name(property)
             && (property.name == resource.id_field
                 || property.format == Format::Uuid)
     };
-    let mut columns: Vec<&Column> = resource
-        .columns
-        .iter()
-        .filter(|column| !column.property.is_hidden())
-        .filter(|column| all || !column.wide && !for_machines(&column.property))
-        .collect();
+    let is_shown = |column: &&Column| {
+        let property = &column.property;
+        let is_wide = column.wide
+            && property.states.is_empty()
+            && property.format != Format::Ago;
+        let is_known = setting.without.iter().any(|own| *own == property.name);
+        let is_unit = property.name == UNIT.1;
+        !property.is_hidden()
+            && !is_known
+            && (setting.all || !is_wide && !for_machines(property) && !is_unit)
+    };
+    let mut columns: Vec<_> =
+        resource.columns.iter().filter(is_shown).collect();
     if name.is_some() {
-        columns.sort_by_key(|column| rank(column));
+        columns.sort_by_key(rank);
     }
     columns
 }
@@ -96,12 +108,12 @@ impl Table {
         items: &[Value],
         setting: &Setting<'_>,
     ) -> Self {
-        let columns = columns(resource, setting.all);
+        let columns = columns(resource, setting);
         let mut heads = Vec::new();
         for column in &columns {
             heads.push(Head::new(column, setting));
             if column.property.series.is_some() && setting.history.is_some() {
-                heads.push(Head::plain("Last two minutes"));
+                heads.push(Head::plain("Trend"));
             }
         }
         let rows: Vec<_> = items

@@ -1,15 +1,15 @@
 //! The page of any item, with its tabs.
 
 use askama::Template;
-use onprem_description::{Operation, Property, Resource};
+use onprem_description::{Danger, Format, Kind, Operation, Property, Resource};
 use serde_json::Value;
 
-use super::cell::{Cell, Cells};
+use super::cell::{Cell, Cells, Shown};
 use super::error::Refusal;
 use super::list::{self, Listing};
 use super::made::{Made, rendered};
 use super::page::{Frame, Link, Notice};
-use super::place::{Place, SLOTS, related};
+use super::place::{Place, REDFISH, related};
 use super::table::{Setting, Table};
 use super::visit::Visit;
 
@@ -31,6 +31,18 @@ pub(crate) struct Heading {
     pub(crate) facts: String,
     pub(crate) buttons: Vec<Button>,
     pub(crate) tabs: Vec<Link>,
+}
+
+/// Something that is said under a name.
+#[derive(Debug, Template)]
+#[template(
+    source = "<span>{% if let Some(title) = title %}{{ title }} {% endif %}\
+              {{ cell|safe }}</span> ",
+    ext = "html"
+)]
+struct Fact {
+    title: Option<String>,
+    cell: Cell,
 }
 
 /// An action that can be taken, or why not.
@@ -85,7 +97,7 @@ pub(crate) async fn page(
     let mut readings = Vec::new();
     for (_, name) in WITHIN.iter().filter(|(of, _)| *of == resource.name) {
         if let Some(part) = visit.model.resource(name) {
-            cards.extend(within(visit, place, part).await?);
+            cards.extend(within(visit, place, part, &item).await?);
         }
     }
     if resource.name == "device" {
@@ -131,12 +143,8 @@ fn build(
 ) -> Result<Made, Refusal> {
     let heading = heading(visit, place, item)?;
     let cards = Cards { cards: body.cards };
-    let commands = visit.commands(
-        place.resource,
-        body.operation,
-        &place.values(),
-        &[],
-    );
+    let commands =
+        visit.commands(place.resource, body.operation, &place.values(), &[]);
     let frame = Frame {
         title: heading.title.clone(),
         crumbs: place.crumbs(),
@@ -239,10 +247,21 @@ async fn within(
     visit: &Visit<'_>,
     place: &Place<'_>,
     part: &Resource,
+    owner: &Value,
 ) -> Result<Vec<Card>, Refusal> {
     let Some(operation) = &part.view else { return Ok(Vec::new()) };
     match visit.api.get(&place.fill(operation)).await {
-        Ok(item) => Ok(cards(visit.cells(), part, &item, Some(&part.title))),
+        Ok(item) => {
+            // What the owner's own cards say is not said again.
+            let mut part = part.clone();
+            part.properties.retain(|own| {
+                let (one, other) = (own.value(&item), own.value(owner));
+                own.name != part.id_field
+                    && Some(&own.name) != part.name_field.as_ref()
+                    && (one != other || other.is_none())
+            });
+            Ok(cards(visit.cells(), &part, &item, Some(&part.title)))
+        }
         Err(refusal) if refusal.is_passing() => Ok(vec![Card {
             title: part.title.clone(),
             note: Some(refusal.sentence()),
@@ -270,34 +289,40 @@ pub(crate) fn heading(
         name.clone_into(&mut heading.title);
     }
     let cells = visit.cells();
-    let mut states = resource
+    let mut states: Vec<&Property> = resource
         .columns
         .iter()
         .map(|column| &column.property)
-        .filter(|property| !property.states.is_empty());
+        .filter(|property| !property.states.is_empty())
+        .collect();
+    states.sort_by_key(|own| (own.name != "state", own.kind == Kind::Boolean));
+    let mut states = states.into_iter();
     if let Some(first) = states.next() {
         heading.state = rendered(&cells.of(first, item))?;
     }
-    let facts: Vec<_> = states
-        .map(|property| cells.of(property, item))
-        .chain(
-            super::device::FACTS
-                .iter()
-                .filter(|(owner, _)| *owner == resource.name)
-                .filter_map(|(_, pointer)| resource.property(pointer))
-                .map(|property| cells.of(property, item)),
-        )
-        .filter(|cell| !cell.is_nothing())
-        .map(|cell| rendered(&cell).map(|html| format!("<span>{html}</span>")))
-        .collect::<Result<_, _>>()?;
-    heading.facts = facts.join(" ");
+    let facts = super::device::FACTS
+        .iter()
+        .filter(|(owner, _)| *owner == resource.name)
+        .filter_map(|(_, pointer)| resource.property(pointer));
+    for property in states.chain(facts) {
+        let cell = cells.of(property, item);
+        if cell.is_nothing() || matches!(cell.shown, Shown::Quiet(_)) {
+            continue;
+        }
+        heading.facts.push_str(&rendered(&Fact {
+            title: (!property.states.is_empty()
+                && property.kind != Kind::Boolean
+                || property.format == Format::Ago)
+                .then(|| property.title.clone()),
+            cell,
+        })?);
+    }
     heading.buttons = buttons(resource, item, &page);
     Ok(heading)
 }
 
 fn tabs(visit: &Visit<'_>, resource: &Resource, page: &str) -> Vec<Link> {
-    let within =
-        |name: &str| WITHIN.iter().any(|(_, inner)| *inner == name);
+    let within = |name: &str| WITHIN.iter().any(|(_, inner)| *inner == name);
     let mut tabs = vec![Link::new("Overview", page)];
     for child in visit.model.children(Some(&resource.name)) {
         if !child.hidden && !within(&child.name) {
@@ -309,10 +334,8 @@ fn tabs(visit: &Visit<'_>, resource: &Resource, page: &str) -> Vec<Link> {
         let href = format!("{page}/{}", other.segment);
         tabs.push(Link::new(&other.title, href));
     }
-    for (_, slot, title) in
-        SLOTS.iter().filter(|(owner, ..)| *owner == resource.name)
-    {
-        tabs.push(Link::new(*title, format!("{page}/{slot}")));
+    if resource.name == "device" {
+        tabs.push(Link::new("Redfish", format!("{page}/{REDFISH}")));
     }
     if tabs.len() == 1 {
         return Vec::new();
@@ -324,7 +347,8 @@ fn tabs(visit: &Visit<'_>, resource: &Resource, page: &str) -> Vec<Link> {
         .zip(tabs.iter())
         .filter(|(_, tab)| {
             decoded(current) == decoded(&tab.href)
-                || decoded(current).starts_with(&format!("{}/", decoded(&tab.href)))
+                || decoded(current)
+                    .starts_with(&format!("{}/", decoded(&tab.href)))
         })
         .map(|(length, _)| length)
         .max();
@@ -360,7 +384,7 @@ fn buttons(resource: &Resource, item: &Value, page: &str) -> Vec<Button> {
         buttons.push(Button {
             title: shown.label.clone(),
             href: format!("{page}/actions/{}", action.name),
-            danger: shown.danger != onprem_description::Danger::None,
+            danger: shown.danger == Danger::Destructive,
             refused: refused(resource, action, pointed),
         });
     }
@@ -432,17 +456,17 @@ pub(crate) fn cards(
             blocks.push(Card { title, rows, full: true, ..Card::default() });
             continue;
         }
-        if cell.is_nothing() && (!property.required || only.is_some()) {
+        if cell.is_nothing() {
             continue;
         }
-        let title = only
-            .or(property.group.as_deref())
-            .unwrap_or("Details")
-            .to_owned();
+        let title =
+            only.or(property.group.as_deref()).unwrap_or("Details").to_owned();
         let row = (property.title.clone(), cell);
         match cards.iter_mut().find(|card| card.title == title) {
             Some(card) => card.rows.push(row),
-            None => cards.push(Card { title, rows: vec![row], ..Card::default() }),
+            None => {
+                cards.push(Card { title, rows: vec![row], ..Card::default() })
+            }
         }
     }
     let rank = |card: &Card| {
