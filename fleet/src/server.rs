@@ -30,7 +30,7 @@ use crate::{
     events, log,
     name::Name,
     store::{Embedded, Store, StoreError},
-    tasks::{presence, tidy},
+    tasks::{inventory, presence, tidy},
     tunnel::{
         Authority, AuthorityError, DeviceListener, ListenError, ListenOptions,
         OpenError, TunnelOptions, Tunnels,
@@ -173,6 +173,7 @@ impl Server {
         let work = fleet.work();
         let token = || stop.child_token();
         work.spawn(presence::run(fleet.clone(), changes, token()));
+        work.spawn(inventory::run(fleet.clone(), token()));
         work.spawn(tidy::run(fleet.clone(), token()));
         fleet.events().tell(events::started()).await;
         let drain = Duration::from_secs(u64::from(config.drain_seconds));

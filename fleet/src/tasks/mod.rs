@@ -1,5 +1,6 @@
 //! Work that takes its time, and the work that never ends.
 
+pub mod inventory;
 pub mod presence;
 mod reset;
 pub mod tidy;
