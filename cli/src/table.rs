@@ -61,7 +61,14 @@ pub(crate) fn render(
 fn cell(property: &Property, item: &Value) -> String {
     let text = match property.value(item) {
         None | Some(Value::Null) => "null".to_owned(),
+        Some(Value::String(text)) if property.kind == Kind::DateTime => {
+            to_the_second(text)
+        }
         Some(Value::String(text)) => text.clone(),
+        Some(Value::Number(number)) => match number.as_f64() {
+            Some(float) if number.is_f64() => short(float),
+            _ => number.to_string(),
+        },
         Some(value @ (Value::Array(_) | Value::Object(_))) => {
             match &property.kind {
                 Kind::List(inner) if **inner == Kind::Struct => {
@@ -76,6 +83,25 @@ fn cell(property: &Property, item: &Value) -> String {
     // A value may come from a machine: nothing in it reaches the terminal
     // that would steer it.
     text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// A time without fractions of a second, still one that programs read.
+fn to_the_second(text: &str) -> String {
+    match text.split_once('.') {
+        Some((seconds, fraction)) => {
+            let zone =
+                fraction.trim_start_matches(|c: char| c.is_ascii_digit());
+            format!("{seconds}{zone}")
+        }
+        None => text.to_owned(),
+    }
+}
+
+/// At most six digits after the point, and at least one.
+fn short(number: f64) -> String {
+    let text = format!("{number:.6}");
+    let text = text.trim_end_matches('0');
+    if text.ends_with('.') { format!("{text}0") } else { text.to_owned() }
 }
 
 fn long(text: &str) -> usize {
@@ -187,6 +213,21 @@ mod tests {
         }
         assert!(text.contains("x…") && text.contains("y…"));
         assert!(!printed(&items, None).contains('…'));
+    }
+
+    #[test]
+    fn shortens_times_and_fractions() {
+        assert_eq!(
+            to_the_second("2026-11-22T15:53:47.021239608Z"),
+            "2026-11-22T15:53:47Z"
+        );
+        assert_eq!(
+            to_the_second("2026-11-22T15:53:47.5+01:00"),
+            "2026-11-22T15:53:47+01:00"
+        );
+        assert_eq!(short(20.784_313_725), "20.784314");
+        assert_eq!(short(600_000_000.0), "600000000.0");
+        assert_eq!(short(-0.5), "-0.5");
     }
 
     #[test]

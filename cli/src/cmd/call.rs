@@ -65,7 +65,8 @@ pub(crate) async fn call(
             own.unwrap_or_else(|| resource.singular.clone())
         })
         .collect();
-    confirm(run, operation, &names, matches)?;
+    let what = said(operation, &places, matches);
+    confirm(run, operation, &what, &names, matches)?;
     let fleet = Fleet::of(matches)?;
     let (shared, all) = (&fleet, targets.len());
     let answers: Vec<_> = stream::iter(targets)
@@ -97,8 +98,25 @@ pub(crate) async fn call(
             }
         }
     }
-    report(run, resource, operation, &done, matches)?;
+    report(run, resource, operation, &what, &done, matches)?;
     conclude(run, failed, all)
+}
+
+/// What is done, as it was said: `power off`.
+fn said(
+    operation: &Operation,
+    places: &[Positional],
+    matches: &ArgMatches,
+) -> String {
+    let verb = operation.cli.verb.as_ref();
+    let verb = verb.unwrap_or(&operation.action.label).to_lowercase();
+    let words = places.iter().filter(|place| !place.in_path);
+    words
+        .filter_map(|place| {
+            let id = format!("place.{}", place.name);
+            matches.try_get_one::<String>(&id).ok().flatten()
+        })
+        .fold(verb, |said, word| format!("{said} {word}"))
 }
 
 /// The values of the path's variables, for each thing that was named.
@@ -199,6 +217,7 @@ fn secret(
 fn confirm(
     run: &mut Run<'_>,
     operation: &Operation,
+    what: &str,
     names: &[String],
     matches: &ArgMatches,
 ) -> Result<(), Failure> {
@@ -207,18 +226,14 @@ fn confirm(
         return Ok(());
     }
     if !run.screen.interactive {
-        return Err(Failure::usage(format!(
-            "{} needs a confirmation",
-            operation.action.label.to_lowercase()
-        ))
-        .hint("say `--yes` where nobody can be asked"));
+        return Err(Failure::usage(format!("{what} needs a confirmation"))
+            .hint("say `--yes` where nobody can be asked"));
     }
-    let label = &operation.action.label;
     let harm = match operation.action.danger {
         Danger::Destructive => " This cannot be undone.",
         Danger::None | Danger::Disruptive => "",
     };
-    let what = match names {
+    let whom = match names {
         [name] => name.clone(),
         names => format!("{} ({})", names.len(), names.join(", ")),
     };
@@ -227,10 +242,10 @@ fn confirm(
         && by_name
     {
         let question =
-            format!("{label}: {what}.{harm} Type the name to go on: ");
+            format!("{what}: {whom}.{harm} Type the name to go on: ");
         run.screen.ask(&question)? == *name
     } else {
-        let question = format!("{label}: {what}.{harm} Go on? [y/N] ");
+        let question = format!("{what}: {whom}.{harm} Go on? [y/N] ");
         let answer = run.screen.ask(&question)?.to_lowercase();
         answer == "y" || answer == "yes"
     };
@@ -246,6 +261,7 @@ fn report(
     run: &mut Run<'_>,
     resource: &'static Resource,
     operation: &Operation,
+    what: &str,
     done: &[(String, Value)],
     matches: &ArgMatches,
 ) -> Result<(), Failure> {
@@ -289,8 +305,7 @@ fn report(
                 let is_task =
                     operation.answer.schema.as_deref() == Some(task::SCHEMA);
                 let end = state.filter(|_| is_task).unwrap_or("done");
-                let label = operation.action.label.to_lowercase();
-                run.screen.note(&format!("{name}: {label}: {end}"));
+                run.screen.note(&format!("{name}: {what}: {end}"));
             }
             Ok(())
         }

@@ -178,8 +178,8 @@ async fn power_waits_for_the_task_of_each_device() {
     let url = fleet.url.as_str();
     let done = onprem(&["power", "off", "a", "b", "--yes", "--url", url]).await;
     assert_eq!((done.code, done.out.as_str()), (0, ""), "{}", done.err);
-    assert!(done.err.contains("a: reset: completed"), "{}", done.err);
-    assert!(done.err.contains("b: reset: completed"), "{}", done.err);
+    assert!(done.err.contains("a: power off: completed"), "{}", done.err);
+    assert!(done.err.contains("b: power off: completed"), "{}", done.err);
     let reset = fleet.seen().into_iter().find(|s| s.line.contains("/a/reset"));
     assert_eq!(reset.unwrap().json(), json!({"resetType": "ForceOff"}));
 }

@@ -117,6 +117,7 @@ impl Format {
             (_, Value::Null) | (Self::Hidden, _) => String::new(),
             (Self::Led, Value::Bool(on)) => word(*on, "on", "off"),
             (_, Value::Bool(yes)) => word(*yes, "yes", "no"),
+            (Self::Time | Self::Ago, Value::String(text)) => time(text),
             (_, Value::String(text)) => text.clone(),
             (_, Value::Number(number)) => {
                 number.as_f64().map_or_else(String::new, |n| self.number(n))
@@ -160,6 +161,15 @@ const BINARY: &[&str] = &["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 const SPANS: &[(&str, f64)] =
     &[("d", 86400.0), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
 const DECIMAL: &[&str] = &["Hz", "kHz", "MHz", "GHz", "THz"];
+
+/// A time to the second: `2026-11-22 15:53:47 UTC`.
+fn time(text: &str) -> String {
+    let plain = text.get(..19).filter(|_| text.ends_with('Z'));
+    plain.map_or_else(
+        || text.to_owned(),
+        |plain| format!("{} UTC", plain.replace('T', " ")),
+    )
+}
 
 fn word(yes: bool, then: &str, otherwise: &str) -> String {
     if yes { then } else { otherwise }.to_owned()
@@ -218,6 +228,19 @@ mod tests {
         assert_eq!(show(Format::Duration, 273_600.0), "3d 4h");
         assert_eq!(show(Format::Duration, 12.5), "12.5s");
         assert_eq!(show(Format::Number, 100.0), "100");
+    }
+
+    #[test]
+    fn shows_times_to_the_second() {
+        let show = |text| Format::Time.show(&json!(text));
+        assert_eq!(
+            show("2026-11-22T15:53:47.021239608Z"),
+            "2026-11-22 15:53:47 UTC"
+        );
+        assert_eq!(
+            show("2026-11-22T15:53:47+01:00"),
+            "2026-11-22T15:53:47+01:00"
+        );
     }
 
     #[test]
