@@ -38,7 +38,9 @@ pub(crate) fn render(
         }
     }
     if let Some(width) = width {
-        shrink(&mut widths, width);
+        let whole: Vec<bool> =
+            columns.iter().map(|column| is_name(column)).collect();
+        shrink(&mut widths, &whole, width);
     }
 
     let mut table = Table::new();
@@ -117,13 +119,27 @@ fn cut(text: &str, width: usize) -> String {
     short
 }
 
-/// Takes from the widest columns until the table fits.
-fn shrink(widths: &mut [usize], total: usize) {
+/// Half an id is worth nothing.
+fn is_name(column: &Column) -> bool {
+    matches!(column.property.name.as_str(), "id" | "name")
+}
+
+/// Takes from the widest columns until the table fits; from those that are to
+/// stay `whole` at the very last.
+fn shrink(widths: &mut [usize], whole: &[bool], total: usize) {
     // Each cell has a space on both sides and a line before it.
     let frame = widths.len() * 3 + 1;
+    let mut spare = true;
     while widths.iter().sum::<usize>() + frame > total {
-        match widths.iter_mut().max() {
+        let widest = widths
+            .iter_mut()
+            .zip(whole)
+            .filter(|(_, whole)| !(spare && **whole))
+            .map(|(width, _)| width)
+            .max();
+        match widest {
             Some(widest) if *widest > NARROW => *widest -= 1,
+            _ if spare => spare = false,
             _ => return,
         }
     }
@@ -213,6 +229,11 @@ mod tests {
         }
         assert!(text.contains("x…") && text.contains("y…"));
         assert!(!printed(&items, None).contains('…'));
+        let items = [json!({
+            "id": "x".repeat(20), "tags": {"note": "y".repeat(30)},
+        })];
+        let text = printed(&items, Some(70));
+        assert!(text.contains(&"x".repeat(20)), "{text}");
     }
 
     #[test]

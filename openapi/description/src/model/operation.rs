@@ -1,0 +1,210 @@
+//! What can be called.
+
+use serde_json::Value;
+
+use super::Property;
+
+/// One operation of the API.
+#[derive(Debug, Clone, Default)]
+pub struct Operation {
+    /// `device_list`.
+    pub id: String,
+    /// What it does to its resource: `list`, `create`, `reset`.
+    pub name: String,
+    /// `GET`, `POST`…
+    pub method: String,
+    /// `/v1/devices/{device}`.
+    pub path: String,
+    /// One line for people: `List devices`.
+    pub summary: String,
+    /// What a caller needs to know.
+    pub description: Option<String>,
+    /// Its tags.
+    pub tags: Vec<String>,
+    /// The variables of its path, in their order.
+    pub path_parameters: Vec<Property>,
+    /// What its query may say, without the paging (`limit`, `page_token`).
+    pub query: Vec<Property>,
+    /// It answers `{items, next_page}` and takes `limit` and `page_token`.
+    pub paged: bool,
+    /// What is sent.
+    pub body: Option<Body>,
+    /// What comes back.
+    pub answer: Answer,
+    /// The topic that tells of changes.
+    pub live: Option<String>,
+    /// How it is offered.
+    pub action: Action,
+    /// How the command line calls it.
+    pub cli: Cli,
+}
+
+/// The body of a request.
+#[derive(Debug, Clone, Default)]
+pub struct Body {
+    /// `application/json`, if it can be made from fields.
+    pub content_type: String,
+    /// Name of its schema.
+    pub schema: Option<String>,
+    /// It must be sent.
+    pub required: bool,
+    /// Its fields.
+    pub fields: Vec<Property>,
+}
+
+/// What an operation answers when it succeeds.
+#[derive(Debug, Clone, Default)]
+pub struct Answer {
+    /// The status: 200, 201, 204.
+    pub status: u16,
+    /// What is in it.
+    pub shape: Shape,
+    /// Name of the schema of the item.
+    pub schema: Option<String>,
+    /// The properties of the item.
+    pub properties: Vec<Property>,
+}
+
+/// The form of an answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Shape {
+    /// No body.
+    #[default]
+    Empty,
+    /// One item.
+    Item,
+    /// Many items, bare or as `{items, next_page}`.
+    List,
+    /// Bytes whose form the document does not say.
+    Raw,
+}
+
+/// How an operation is offered to a person.
+#[derive(Debug, Clone, Default)]
+pub struct Action {
+    /// On its button: `Reset`.
+    pub label: String,
+    /// What can go wrong.
+    pub danger: Danger,
+    /// What the person must do first.
+    pub confirm: Confirm,
+    /// It may be run on many at once.
+    pub bulk: bool,
+    /// The property that says whether it may run, as a pointer: `/state`.
+    pub field: Option<String>,
+    /// Values of `field` in which it may run; none: in all.
+    pub states: Vec<String>,
+    /// Name of an icon.
+    pub icon: Option<String>,
+    /// Its place among the actions; lower comes first.
+    pub order: i64,
+    /// Not shown as a button.
+    pub hidden: bool,
+}
+
+/// How much harm an action can do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Danger {
+    /// None.
+    #[default]
+    None,
+    /// It interrupts something.
+    Disruptive,
+    /// It destroys something.
+    Destructive,
+}
+
+/// What a person must do before an action runs.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Confirm {
+    /// Nothing.
+    #[default]
+    None,
+    /// Say yes.
+    Click,
+    /// Type the name of the thing.
+    Name,
+    /// Ask a second person.
+    SecondPerson,
+}
+
+/// How the command line calls an operation.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Cli {
+    /// Its own command, of one word or two: `power`, `token create`.
+    pub verb: Option<String>,
+    /// Other words for the verb.
+    pub aliases: Vec<String>,
+    /// What is given without a flag, in order: path variables and body fields;
+    /// one of them may take many (`device...`).
+    pub positional: Vec<String>,
+    /// Words for the values of the positional field: `off` for `ForceOff`.
+    pub words: Vec<(String, Value)>,
+    /// The one property to print: a secret that was made.
+    pub print: Option<String>,
+    /// Not offered.
+    pub hidden: bool,
+}
+
+/// Something given to a command without a flag.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Positional {
+    /// Of the path's variable or the body's field.
+    pub name: String,
+    /// It is a variable of the path.
+    pub in_path: bool,
+    /// It may be given more than once.
+    pub many: bool,
+}
+
+impl Operation {
+    /// It only reads.
+    #[must_use]
+    pub fn reads(&self) -> bool {
+        self.method == "GET" || self.method == "HEAD"
+    }
+
+    /// What is given without a flag: the path's variables, unless the
+    /// overlay says it.
+    #[must_use]
+    pub fn positional(&self) -> Vec<Positional> {
+        let declared = &self.cli.positional;
+        let mut names: Vec<(String, bool)> = declared
+            .iter()
+            .map(|name| match name.strip_suffix("...") {
+                Some(name) => (name.to_owned(), true),
+                None => (name.clone(), false),
+            })
+            .collect();
+        let variables = self.path_parameters.iter().map(|p| &p.name);
+        for name in variables {
+            if !names.iter().any(|(known, _)| known == name) {
+                names.push((name.clone(), false));
+            }
+        }
+        let path =
+            |name: &str| self.path_parameters.iter().any(|p| p.name == name);
+        names
+            .into_iter()
+            .map(|(name, many)| Positional { in_path: path(&name), name, many })
+            .collect()
+    }
+
+    /// Its path with the variables replaced, in their order, and each escaped.
+    #[must_use]
+    pub fn fill(&self, values: &[&str]) -> String {
+        let mut values = values.iter();
+        let mut out = String::new();
+        for segment in self.path.split('/').skip(1) {
+            out.push('/');
+            if segment.starts_with('{') {
+                out.push_str(&crate::words::escape(
+                    values.next().copied().unwrap_or_default(),
+                ));
+            } else {
+                out.push_str(segment);
+            }
+        }
+        out
+    }
+}
