@@ -10,7 +10,7 @@ use std::sync::Arc;
 use crate::{
     commands::{CommandError, ResetType},
     drivers::Driver,
-    model::{Id, Inventory},
+    model::{Id, Inventory, PowerState},
 };
 
 /// What one look at a board found.
@@ -44,11 +44,16 @@ pub trait Board: Send + 'static {
 
 /// What switches power.
 pub trait Power: Send + Sync + 'static {
-    /// Begins the change of power. May block for a moment.
+    /// Begins the change of power, and says the power state then, where it
+    /// is known. May block for a moment.
     ///
     /// # Errors
     /// See [`CommandError`].
-    fn reset(&self, system: &Id, kind: ResetType) -> Result<(), CommandError>;
+    fn reset(
+        &self,
+        system: &Id,
+        kind: ResetType,
+    ) -> Result<Option<PowerState>, CommandError>;
 }
 
 /// What the configuration says about the machine as a whole.

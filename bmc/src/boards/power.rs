@@ -6,7 +6,7 @@ use super::Power;
 use crate::{
     commands::{CommandError, ResetType},
     drivers::tree::Tree,
-    model::{Id, Part},
+    model::{Id, Part, PowerState},
 };
 
 /// The configuration key that allows all this.
@@ -54,7 +54,11 @@ impl HostPower {
 }
 
 impl Power for HostPower {
-    fn reset(&self, system: &Id, kind: ResetType) -> Result<(), CommandError> {
+    fn reset(
+        &self,
+        system: &Id,
+        kind: ResetType,
+    ) -> Result<Option<PowerState>, CommandError> {
         let part = Part::System(system.clone());
         let what = kind.as_str();
         if !RESET_TYPES.contains(&kind) {
@@ -73,7 +77,7 @@ impl Power for HostPower {
             part,
             reason: error.to_string(),
         };
-        done.map_err(failed)
+        done.map(|()| None).map_err(failed)
     }
 }
 

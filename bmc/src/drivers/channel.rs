@@ -97,10 +97,12 @@ impl Source {
     }
 
     fn read(&mut self) -> io::Result<f64> {
-        match self {
-            Self::One(attribute, factor) => Ok(attribute.read()? * *factor),
-            Self::Product(a, b, factor) => Ok(a.read()? * b.read()? * *factor),
-        }
+        let value = match self {
+            Self::One(attribute, factor) => attribute.read()? * *factor,
+            Self::Product(a, b, factor) => a.read()? * b.read()? * *factor,
+        };
+        // No part here is better than a thousandth of its unit.
+        Ok((value * 1000.0).round() / 1000.0)
     }
 }
 

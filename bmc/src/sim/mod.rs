@@ -33,7 +33,7 @@ pub use self::{
 use crate::{
     boards::Power,
     commands::{CommandError, ResetType},
-    model::{Id, Part as ModelPart},
+    model::{Id, Part as ModelPart, PowerState},
 };
 
 /// The largest step of the simulation; what happens in between is smooth.
@@ -153,15 +153,19 @@ impl World {
 }
 
 impl Power for Simulation {
-    fn reset(&self, system: &Id, kind: ResetType) -> Result<(), CommandError> {
+    fn reset(
+        &self,
+        system: &Id,
+        kind: ResetType,
+    ) -> Result<Option<PowerState>, CommandError> {
         let part = ModelPart::System(system.clone());
         let asked = self.ask(system, |world| {
             let node = world.nodes.get_mut(system)?;
-            Some(node.reset(kind))
+            Some(node.reset(kind).then(|| node.state()))
         });
         match asked {
-            Ok(Some(true)) => Ok(()),
-            Ok(Some(false)) => Err(CommandError::Busy { part }),
+            Ok(Some(Some(state))) => Ok(Some(state)),
+            Ok(Some(None)) => Err(CommandError::Busy { part }),
             Ok(None) => Err(CommandError::Unknown { part }),
             Err(error) => {
                 let reason = error.to_string();

@@ -60,9 +60,15 @@ async fn reset(
         return Err(CommandError::Unsupported { part: part.clone(), what });
     }
     let (power, id) = (Arc::clone(power), id.clone());
-    let done = spawn_blocking(move || power.reset(&id, kind)).await;
-    done.unwrap_or_else(|error| {
+    let asked = id.clone();
+    let done = spawn_blocking(move || power.reset(&asked, kind)).await;
+    let state = done.unwrap_or_else(|error| {
         let reason = error.to_string();
         Err(CommandError::Failed { part: part.clone(), reason })
-    })
+    })?;
+    // Whoever asked sees the change in the next answer.
+    if let Some(state) = state {
+        model.post_power(&id, state);
+    }
+    Ok(())
 }

@@ -1,0 +1,161 @@
+//! How the agent starts, refuses to start, ends, and what it keeps.
+
+mod support;
+
+use std::{fs, os::unix::fs::PermissionsExt as _};
+
+use reqwest::StatusCode;
+use serde_json::json;
+
+use self::support::{
+    process::{Process, agent, refusal},
+    rig::{Rig, board, client, config},
+};
+
+#[tokio::test]
+async fn serves_redfish_and_metrics_on_ports_it_found_itself() {
+    let rig = Rig::start().await;
+    let root = rig.get("/").await;
+    assert_eq!(root["@odata.id"], "/redfish/v1");
+    let system = rig.get("/Systems/node").await;
+    assert_eq!(system["Manufacturer"], "Raspberry Pi");
+    assert_eq!(system["Model"], "4B Rev 1.4");
+    let metrics = rig.agent.metrics_address().unwrap();
+    let scrape = rig.client.get(format!("http://{metrics}/metrics"));
+    let scrape = scrape.send().await.unwrap().text().await.unwrap();
+    assert!(scrape.contains("onprem_system_power_on{system=\"node\"} 1"));
+    assert!(rig.agent.stop().await, "all tasks end");
+}
+
+#[tokio::test]
+async fn two_blades_from_one_file_are_two_machines() {
+    let mut facts = Vec::new();
+    for number in ["1", "2"] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("board.toml");
+        fs::write(&file, board()).unwrap();
+        let mut config = config(folder.path());
+        config.board = Some(file);
+        config.name = Some(format!("c001-b8-n0{number}"));
+        config.serial_number = Some(format!("1000000{number}"));
+        let rig = Rig::with(folder, config).await;
+        let system = rig.get("/Systems/node").await;
+        let interface = rig.get("/Systems/node/EthernetInterfaces/eth0").await;
+        assert_eq!(system["HostName"], format!("c001-b8-n0{number}"));
+        facts.extend([
+            system["SerialNumber"].clone(),
+            system["UUID"].clone(),
+            interface["MACAddress"].clone(),
+            interface["IPv4Addresses"][0]["Address"].clone(),
+        ]);
+    }
+    let (first, second) = facts.split_at(4);
+    for (one, other) in first.iter().zip(second) {
+        assert_ne!(one, other);
+    }
+}
+
+#[tokio::test]
+async fn what_was_set_survives_the_loss_of_power() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let state = folder.path().join("state");
+    let password = fs::read_to_string(state.join("initial-password")).unwrap();
+    let url = |p: &Process| format!("{}/redfish/v1/Systems/host", p.redfish);
+    let body = json!({"AssetTag": "rack 7", "LocationIndicatorActive": true});
+    let answer = client()
+        .patch(url(&process))
+        .basic_auth("admin", Some(password.trim()))
+        .header("content-type", "application/json")
+        .body(body.to_string())
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
+    let certificate = fs::read(state.join("tls/cert.pem")).unwrap();
+    process.kill();
+
+    let process = Process::start(folder.path());
+    let answer = client()
+        .get(url(&process))
+        .basic_auth("admin", Some(password.trim()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    let system = support::rig::body(answer).await;
+    assert_eq!(system["AssetTag"], "rack 7");
+    assert_eq!(system["LocationIndicatorActive"], true);
+    let again = fs::read(state.join("tls/cert.pem")).unwrap();
+    assert_eq!(certificate, again);
+    assert_eq!(process.terminate(), Some(0));
+    for name in ["initial-password", "settings.json", "accounts.json"] {
+        let mode = fs::metadata(state.join(name)).unwrap().permissions();
+        assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
+    }
+}
+
+#[test]
+fn a_second_agent_on_the_same_state_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let first = Process::start(folder.path());
+    let text = refusal(&mut agent(folder.path()));
+    assert!(text.contains("another agent runs with the state"), "{text}");
+    first.kill();
+}
+
+#[test]
+fn a_configuration_that_cannot_be_is_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("agent.toml");
+    fs::write(&file, "log = \"info\"\nlisten_on = \"x\"\n").unwrap();
+    let text = refusal(agent(folder.path()).arg("--config").arg(&file));
+    assert!(text.contains("line 2") && text.contains("listen_on"), "{text}");
+
+    let text = refusal(agent(folder.path()).args(["--fleet-url", "fleet"]));
+    assert!(text.contains("`fleet_url` is `fleet`"), "{text}");
+
+    let text = refusal(agent(folder.path()).args(["--listen", "nowhere"]));
+    assert!(text.contains("socket address"), "{text}");
+}
+
+#[test]
+fn a_board_that_cannot_be_is_named_with_its_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("board.toml");
+    for (old, new, expected) in [
+        ("idle_watts", "idle_wats", "unknown field `idle_wats`"),
+        ("of = \"node\"", "of = \"nod\"", "no system `nod`"),
+        ("capacity = 9.0", "capacity = 0.0", "more than 0 is expected"),
+        ("[\"node\"]", "[\"a\"]", "no system `a`"),
+        ("Input_Power\"\nboard", "X\"\nboard", "no sensor `X`"),
+    ] {
+        let before = board().split(old).next().unwrap().to_owned();
+        let line = before.matches('\n').count() + 1;
+        fs::write(&file, board().replacen(old, new, 1)).unwrap();
+        let text = refusal(agent(folder.path()).arg("--board").arg(&file));
+        assert!(text.contains(expected), "{text}");
+        assert!(text.contains(&format!("line {line}")), "{line}: {text}");
+    }
+    fs::write(
+        &file,
+        format!(
+            "{}{}",
+            board(),
+            "[[fault]]\npart = \"?\"\n\
+        kind = \"stall\"\nafter_seconds = 1\n"
+        ),
+    )
+    .unwrap();
+    let text = refusal(agent(folder.path()).arg("--board").arg(&file));
+    assert!(text.contains("no part `?`"), "{text}");
+}
+
+#[test]
+fn the_configuration_in_force_is_printed() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = agent(folder.path()).arg("--print-config").output().unwrap();
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("listen = \"127.0.0.1:0\""), "{text}");
+    assert!(output.status.success() && output.stderr.is_empty());
+}

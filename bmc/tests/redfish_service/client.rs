@@ -1,0 +1,233 @@
+//! An agent on port 0, and a client that trusts its certificate only.
+
+use std::{path::PathBuf, sync::Arc};
+
+use base64::{Engine as _, prelude::BASE64_STANDARD};
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper::{
+    body::Incoming,
+    client::conn::http1::{self, SendRequest},
+};
+use hyper_util::rt::TokioIo;
+use onprem_bmc::{agent::Agent, config::Config};
+use rustls::{ClientConfig, RootCertStore};
+use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_util::task::TaskTracker;
+
+/// Where the root is.
+pub(crate) const ROOT: &str = "/redfish/v1/";
+/// Where accounts are.
+pub(crate) const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
+/// Where sessions are.
+pub(crate) const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+
+/// A running agent with its own state.
+pub(crate) struct Blade {
+    pub(crate) agent: Agent,
+    pub(crate) state: Arc<TempDir>,
+    pub(crate) password: String,
+}
+
+impl Blade {
+    /// An agent on the simulated blade.
+    pub(crate) async fn simulated() -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        Self::with_state(state, Some(board())).await
+    }
+
+    /// An agent on the machine that runs the test.
+    pub(crate) async fn host() -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        Self::with_state(state, None).await
+    }
+
+    /// The same agent after a restart.
+    pub(crate) async fn restarted(self) -> Self {
+        let Self { agent, state, .. } = self;
+        assert!(agent.stop().await);
+        Self::with_state(state, Some(board())).await
+    }
+
+    async fn with_state(state: Arc<TempDir>, board: Option<PathBuf>) -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let config = Config {
+            state_dir: state.path().to_owned(),
+            listen: any,
+            metrics_listen: any,
+            board,
+            ..Config::default()
+        };
+        let agent = Agent::start(config).await.unwrap();
+        let noted = state.path().join("initial-password");
+        let password = std::fs::read_to_string(noted).unwrap();
+        Self { agent, state, password: password.trim().to_owned() }
+    }
+
+    /// A client with no credentials.
+    pub(crate) fn stranger(&self) -> Client {
+        let port = self.agent.redfish_address().port();
+        let pem = std::fs::read(self.state.path().join("tls/cert.pem"));
+        let certificate = CertificateDer::from_pem_slice(&pem.unwrap());
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.unwrap()).unwrap();
+        let tls = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Client { port, tls: Arc::new(tls), headers: HeaderMap::new() }
+    }
+
+    /// A client with name and password.
+    pub(crate) fn user(&self, name: &str, password: &str) -> Client {
+        let credential = BASE64_STANDARD.encode(format!("{name}:{password}"));
+        let value = format!("Basic {credential}");
+        self.stranger().with(header::AUTHORIZATION.as_str(), &value)
+    }
+
+    /// The first account.
+    pub(crate) fn admin(&self) -> Client {
+        self.user("admin", &self.password)
+    }
+
+    /// A new account, and a client for it.
+    pub(crate) async fn account(&self, name: &str, role: &str) -> Client {
+        let body =
+            json!({"UserName": name, "Password": PASSWORD, "RoleId": role});
+        let made = self.admin().post(ACCOUNTS, &body).await;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
+        self.user(name, PASSWORD)
+    }
+}
+
+/// The password of the accounts that tests make.
+pub(crate) const PASSWORD: &str = "correct horse 7";
+
+fn board() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("boards/sim-blade.toml")
+}
+
+/// A client of one agent; a connection a request.
+#[derive(Clone)]
+pub(crate) struct Client {
+    port: u16,
+    tls: Arc<ClientConfig>,
+    headers: HeaderMap,
+}
+
+/// What came back.
+#[derive(Debug)]
+pub(crate) struct Reply {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+impl Reply {
+    /// The value of a header.
+    pub(crate) fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    /// The short ids of the messages, in their order.
+    pub(crate) fn messages(&self) -> Vec<String> {
+        let of_error = &self.body["error"]["@Message.ExtendedInfo"];
+        let info = of_error.as_array();
+        let info = info.or(self.body["@Message.ExtendedInfo"].as_array());
+        let short = |message: &Value| {
+            let id = message["MessageId"].as_str().unwrap();
+            id.rsplit('.').next().unwrap().to_owned()
+        };
+        info.map_or(Vec::new(), |info| info.iter().map(short).collect())
+    }
+}
+
+impl Client {
+    /// The same client with one more header.
+    pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
+        let name: http::HeaderName = name.parse().unwrap();
+        self.headers.insert(name, value.parse().unwrap());
+        self
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Reply {
+        self.send(Method::GET, path, "").await
+    }
+
+    pub(crate) async fn patch(&self, path: &str, body: &Value) -> Reply {
+        self.send(Method::PATCH, path, &body.to_string()).await
+    }
+
+    pub(crate) async fn post(&self, path: &str, body: &Value) -> Reply {
+        self.send(Method::POST, path, &body.to_string()).await
+    }
+
+    pub(crate) async fn delete(&self, path: &str) -> Reply {
+        self.send(Method::DELETE, path, "").await
+    }
+
+    pub(crate) async fn send(
+        &self,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Reply {
+        let (parts, body) = self.open(method, path, body).await.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+            Value::String(String::from_utf8(bytes.to_vec()).unwrap())
+        });
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    /// The answer as it begins.
+    pub(crate) async fn open(
+        &self,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Response<Incoming> {
+        let mut sender = self.connect().await;
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, format!("localhost:{}", self.port));
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in &self.headers {
+            if let Some(headers) = request.headers_mut() {
+                headers.insert(name, value.clone());
+            }
+        }
+        let body = Full::from(Bytes::copy_from_slice(body.as_bytes()));
+        sender.send_request(request.body(body).unwrap()).await.unwrap()
+    }
+
+    async fn connect(&self) -> SendRequest<Full<Bytes>> {
+        let stream = self.secure(&[b"http/1.1"]).await;
+        let connection = http1::handshake(TokioIo::new(stream)).await;
+        let (sender, connection) = connection.unwrap();
+        // It ends with the sender.
+        TaskTracker::new().spawn(connection);
+        sender
+    }
+
+    /// A TLS connection that offers these protocols.
+    pub(crate) async fn secure(
+        &self,
+        protocols: &[&[u8]],
+    ) -> TlsStream<TcpStream> {
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
+        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let connector = TlsConnector::from(Arc::new(tls));
+        connector.connect(name, tcp).await.unwrap()
+    }
+}

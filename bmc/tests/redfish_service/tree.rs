@@ -1,0 +1,175 @@
+//! The whole tree: every resource fits its schema and keeps to the protocol.
+
+use std::collections::BTreeMap;
+
+use http::{Method, StatusCode};
+use onprem_redfish::{check, csdl};
+use serde_json::Value;
+
+use crate::client::{Blade, Client, ROOT, Reply};
+
+/// Everything that links lead to, by URI.
+async fn walk(client: &Client) -> BTreeMap<String, Reply> {
+    let mut found = BTreeMap::new();
+    let mut ahead = vec![ROOT.to_owned()];
+    while let Some(uri) = ahead.pop() {
+        if found.contains_key(&uri) {
+            continue;
+        }
+        let reply = client.get(&uri).await;
+        assert_eq!(reply.status, StatusCode::OK, "{uri}: {}", reply.body);
+        links(&reply.body, &mut ahead);
+        found.insert(uri, reply);
+    }
+    found
+}
+
+fn links(value: &Value, found: &mut Vec<String>) {
+    match value {
+        Value::Object(object) => {
+            for (name, value) in object {
+                match value.as_str() {
+                    Some(uri) if name == "@odata.id" => {
+                        found.push(uri.to_owned());
+                    }
+                    _ => links(value, found),
+                }
+            }
+        }
+        Value::Array(values) => {
+            values.iter().for_each(|value| links(value, found));
+        }
+        _ => {}
+    }
+}
+
+fn assert_proper(uri: &str, reply: &Reply) {
+    assert_eq!(check(&reply.body), [], "{uri}");
+    assert_eq!(reply.body["@odata.id"], *uri);
+    assert_eq!(reply.header("odata-version"), "4.0", "{uri}");
+    assert_eq!(reply.header("content-type"), "application/json", "{uri}");
+    assert!(!reply.header("cache-control").is_empty(), "{uri}");
+    assert_eq!(reply.body["@odata.etag"], reply.header("etag"), "{uri}");
+    let of = reply.body["@odata.type"].as_str().unwrap();
+    let of = csdl::type_named(of.rsplit('.').next().unwrap()).unwrap();
+    let link = format!("<{}>; rel=describedby", of.schema_uri());
+    assert_eq!(reply.header("link"), link, "{uri}");
+    let allow = reply.header("allow");
+    assert!(of.updatable || !allow.contains("PATCH"), "{uri}: {allow}");
+    assert!(of.insertable || !allow.contains("POST"), "{uri}: {allow}");
+    assert!(of.deletable || !allow.contains("DELETE"), "{uri}: {allow}");
+}
+
+#[tokio::test]
+async fn every_resource_of_a_blade_fits_its_schema() {
+    let blade = Blade::simulated().await;
+    let tree = walk(&blade.admin()).await;
+    assert!(tree.len() > 50, "{} resources", tree.len());
+    for (uri, reply) in &tree {
+        assert_proper(uri, reply);
+    }
+    let served: Vec<_> = tree
+        .values()
+        .filter_map(|reply| reply.body["@odata.type"].as_str())
+        .collect();
+    for kind in ["Sensor", "Fan", "PowerSupply", "Drive", "Certificate"] {
+        let is = |of: &&str| of.ends_with(&format!(".{kind}"));
+        assert!(served.iter().any(|of| is(&of)), "no {kind}");
+    }
+}
+
+#[tokio::test]
+async fn every_resource_of_this_host_fits_its_schema() {
+    let host = Blade::host().await;
+    for (uri, reply) in walk(&host.admin()).await {
+        assert_proper(&uri, &reply);
+    }
+}
+
+#[tokio::test]
+async fn head_says_what_get_says_without_the_body() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    for uri in [
+        ROOT,
+        "/redfish/v1",
+        "/redfish",
+        "/redfish/v1/odata",
+        "/redfish/v1/$metadata",
+        "/redfish/v1/Systems",
+        "/redfish/v1/AccountService",
+        "/redfish/v1/Nowhere",
+    ] {
+        let got = admin.get(uri).await;
+        let head = admin.send(Method::HEAD, uri, "").await;
+        assert_eq!(got.status, head.status, "{uri}");
+        assert_eq!(head.body, "", "{uri}");
+        let without_date = |reply: &Reply| {
+            let mut headers = reply.headers.clone();
+            headers.remove("date");
+            headers
+        };
+        assert_eq!(without_date(&got), without_date(&head), "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_stranger_sees_the_entrance_and_nothing_else() {
+    let blade = Blade::simulated().await;
+    let stranger = blade.stranger();
+    for uri in ["/redfish", "/redfish/v1", ROOT] {
+        assert_eq!(stranger.get(uri).await.status, 200, "{uri}");
+    }
+    for uri in ["/redfish/v1/odata", "/redfish/v1/$metadata"] {
+        assert_eq!(stranger.get(uri).await.status, 200, "{uri}");
+    }
+    let mut uris: Vec<_> = walk(&blade.admin()).await.into_keys().collect();
+    uris.retain(|uri| uri != ROOT);
+    uris.push("/redfish/v1/Nowhere".to_owned());
+    uris.push("/redfish/v1/EventService/SSE".to_owned());
+    for uri in uris {
+        let reply = stranger.get(&uri).await;
+        assert_eq!(reply.status, 401, "{uri}");
+        assert!(reply.header("www-authenticate").starts_with("Basic"));
+        assert_eq!(reply.messages(), ["NoValidSession"], "{uri}");
+    }
+}
+
+#[tokio::test]
+async fn a_resource_that_did_not_change_is_not_sent_again() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    for uri in ["/redfish/v1/Managers/bmc", "/redfish/v1/AccountService"] {
+        let etag = admin.get(uri).await.header("etag").to_owned();
+        let again = admin.clone().with("if-none-match", &etag).get(uri).await;
+        assert_eq!(again.status, 304, "{uri}");
+        assert_eq!(again.header("etag"), etag);
+        assert_eq!(again.body, "");
+    }
+}
+
+#[tokio::test]
+async fn queries_shape_the_answer_or_are_refused() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let get = |query: &str| {
+        let uri = format!("/redfish/v1/Managers?{query}");
+        let admin = admin.clone();
+        async move { admin.get(&uri).await }
+    };
+    let only = get("only").await;
+    assert_eq!(only.body["@odata.id"], "/redfish/v1/Managers/bmc");
+    let expanded = get("$expand=.").await;
+    assert_eq!(expanded.body["Members"][0]["Id"], "bmc");
+    let selected = get("$select=Name").await;
+    assert_eq!(selected.body["Name"], "Managers");
+    assert_eq!(selected.body.get("Members"), None);
+    assert_eq!(get("whatever=1").await.status, 200);
+    assert_eq!(get("$whatever=1").await.status, 501);
+    assert_eq!(get("only=1").await.status, 400);
+    assert_eq!(get("$expand=deeply").await.status, 400);
+    let page = admin.get("/redfish/v1/JsonSchemas?$top=2&$skip=1").await;
+    assert_eq!(page.body["Members"].as_array().unwrap().len(), 2);
+    let next = page.body["Members@odata.nextLink"].as_str().unwrap();
+    assert_eq!(next, "/redfish/v1/JsonSchemas?$skip=3&$top=2");
+}

@@ -1,0 +1,11 @@
+//! What the tests through the agent's interfaces share.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test crate uses its own part of this"
+)]
+
+pub mod process;
+pub mod rig;
+pub mod tree;
