@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::cell::{Cell, escape};
 use super::error::Refusal;
-use super::form::{after, asked_again, noun, send};
+use super::form::{after, asked_again, lede, noun, send};
 use super::input::{Fields, Input, body};
 use super::made::{Made, Outcome};
 use super::page::Frame;
@@ -94,7 +94,7 @@ pub(crate) async fn run(
     };
     let page = ActionPage {
         frame: Frame { crumbs: place.crumbs(), commands, ..frame },
-        lede: operation.description.clone(),
+        lede: lede(operation),
         action: visit.path.clone(),
         submit: match label(operation) {
             "" => "Continue".to_owned(),

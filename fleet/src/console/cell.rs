@@ -111,7 +111,10 @@ impl Cells<'_> {
         if is_blank(value) {
             return Shown::Nothing.into();
         }
-        if let Some(href) = self.href(property, value) {
+        let href = self
+            .href(property, value)
+            .or_else(|| self.href_of_named(property, item));
+        if let Some(href) = href {
             let text = property.show(value);
             return Shown::Link { href, text }.into();
         }
@@ -161,7 +164,20 @@ impl Cells<'_> {
         if resource.parent.is_some() || resource.view.is_none() {
             return None;
         }
-        Some(format!("/{}/{}", resource.plural, escape(value.as_str()?)))
+        Some(format!("/{}/{}", resource.segment, escape(value.as_str()?)))
+    }
+
+    /// Where `deviceName` leads, if `device` beside it is one's id.
+    fn href_of_named(
+        &self,
+        property: &Property,
+        item: &Value,
+    ) -> Option<String> {
+        let word = property.name.strip_suffix("Name")?;
+        let resource = self.model.resource(word)?;
+        let id = item.get(word)?.as_str()?;
+        (resource.name == word && resource.view.is_some())
+            .then(|| format!("/{}/{}", resource.segment, escape(id)))
     }
 
     fn text(property: &Property, text: &str, now: DateTime<Utc>) -> Cell {

@@ -18,6 +18,10 @@ pub(crate) const FACTS: &[(&str, &str)] = &[
     ("device", "/lastSeen"),
 ];
 
+/// Columns that a card has no room for, or that say the same in each row.
+const WITHOUT: &[&str] =
+    &["device", "deviceName", "readingTime", "readingType", "status"];
+
 /// How many rows of a list a card shows.
 const ROWS: usize = 6;
 
@@ -80,7 +84,7 @@ async fn card(
     seen.extend(readings(resource, items));
     let history = visit.console.history(&visit.here());
     let setting = Setting {
-        without: vec!["device".to_owned(), "deviceName".to_owned()],
+        without: WITHOUT.iter().map(|&name| name.to_owned()).collect(),
         history: history.as_ref(),
         ..Setting::default()
     };

@@ -60,7 +60,17 @@ impl Refusal {
 
     /// The message as a sentence.
     pub(crate) fn sentence(&self) -> String {
-        let mut letters = self.message.chars();
+        // The API sets names in backticks; people set them in quotes.
+        let mut message = String::new();
+        for (index, part) in self.message.split('`').enumerate() {
+            match index % 2 {
+                _ if index == 0 => {}
+                1 => message.push('“'),
+                _ => message.push('”'),
+            }
+            message.push_str(part);
+        }
+        let mut letters = message.chars();
         let Some(first) = letters.next() else {
             return "The server gave no reason.".to_owned();
         };
@@ -141,5 +151,21 @@ impl ErrorPage {
             back_title,
             retry,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_becomes_a_sentence() {
+        let sentence =
+            |text: &str| Refusal::new(StatusCode::NOT_FOUND, text).sentence();
+        assert_eq!(
+            sentence("no device named `blade-7`"),
+            "No device named “blade-7”."
+        );
+        assert_eq!(sentence("is it on?"), "Is it on?");
     }
 }

@@ -129,7 +129,10 @@ async fn created(
 ) -> Result<Outcome, Refusal> {
     let answer = reply.json();
     let properties = &operation.answer.properties;
-    let is_secret = |property: &&Property| property.format == Format::Secret;
+    let is_secret = |property: &&Property| {
+        property.format == Format::Secret
+            || operation.cli.print.as_deref() == Some(&property.name)
+    };
     let secrets: Vec<_> = properties
         .iter()
         .filter(is_secret)
@@ -165,6 +168,17 @@ pub(crate) fn noun(resource: &Resource) -> String {
     onprem_description::title(&resource.singular).to_lowercase()
 }
 
+/// What a person needs to know before; what an operation answers is for
+/// programs.
+pub(crate) fn lede(operation: &Operation) -> Option<String> {
+    let text = operation.description.as_deref()?;
+    let sentences = text.split_inclusive(". ").filter(|sentence| {
+        !sentence.starts_with("Answers") && !sentence.trim().is_empty()
+    });
+    let text: String = sentences.collect();
+    (!text.is_empty()).then(|| text.trim_end().to_owned())
+}
+
 async fn page(
     visit: &Visit<'_>,
     place: &Place<'_>,
@@ -189,7 +203,7 @@ async fn page(
         visit.commands(place.resource, operation, &place.values(), &[]);
     let page = FormPage {
         frame: Frame { crumbs: place.crumbs(), commands, ..frame },
-        lede: operation.description.clone(),
+        lede: lede(operation),
         action: visit.path.clone(),
         submit,
         cancel,

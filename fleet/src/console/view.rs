@@ -449,6 +449,11 @@ pub(crate) fn cards(
             tables.extend(inner_table(cells, property, item));
             continue;
         }
+        // The name beside an id is the better link.
+        let named = item.get(format!("{}Name", property.name));
+        if property.reference.is_some() && named.is_some_and(Value::is_string) {
+            continue;
+        }
         let cell = cells.of(property, item);
         if cell.is_wide() {
             let rows = vec![(String::new(), cell)];
