@@ -47,6 +47,7 @@ use self::{
 pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts, collectors::Exporter, commands::Commands, model::Model,
+    server::Identity,
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -72,8 +73,8 @@ pub struct Parts {
 pub(crate) struct Door {
     /// Where it listens.
     pub(crate) port: Option<u16>,
-    /// What it shows, as PEM.
-    pub(crate) certificate: String,
+    /// What it shows.
+    pub(crate) identity: Option<Arc<Identity>>,
 }
 
 /// The Redfish service.
@@ -137,9 +138,9 @@ impl Service {
         self.door.load().port
     }
 
-    /// The certificate that the port shows, as PEM.
-    fn certificate(&self) -> String {
-        self.door.load().certificate.clone()
+    /// What the port shows, if it is open.
+    fn identity(&self) -> Option<Arc<Identity>> {
+        self.door.load().identity.clone()
     }
 
     /// Answers `request`. It never waits for a part in order to read it.

@@ -76,6 +76,26 @@ impl<'a> View<'a> {
         (&*manager.id == *ids.first()?).then_some(manager)
     }
 
+    /// The drives of the systems whose first chassis is `chassis`.
+    pub(crate) fn drives(
+        &self,
+        chassis: &'a model::Chassis,
+    ) -> impl Iterator<
+        Item = (&'a model::System, &'a model::Storage, &'a model::Drive),
+    > {
+        let systems = self.snapshot.inventory.systems.iter();
+        systems
+            .filter(|system| system.chassis.first() == Some(&chassis.id))
+            .flat_map(|system| {
+                let storage = system.storage.iter();
+                storage.map(move |storage| (system, storage))
+            })
+            .flat_map(|(system, storage)| {
+                let drives = storage.drives.iter();
+                drives.map(move |drive| (system, storage, drive))
+            })
+    }
+
     /// The worst health among the sensors of these kinds in `chassis`.
     pub(crate) fn worst(
         &self,

@@ -19,10 +19,10 @@ uris! {
     MEMORY = "/Systems/{ComputerSystemId}/Memory/{MemoryId}";
     STORAGES = "/Systems/{ComputerSystemId}/Storage";
     STORAGE = "/Systems/{ComputerSystemId}/Storage/{StorageId}";
-    DRIVE =
-        "/Systems/{ComputerSystemId}/Storage/{StorageId}/Drives/{DriveId}";
     CHASSIS_ALL = "/Chassis";
     CHASSIS = "/Chassis/{ChassisId}";
+    DRIVES = "/Chassis/{ChassisId}/Drives";
+    DRIVE = "/Chassis/{ChassisId}/Drives/{DriveId}";
     SENSORS = "/Chassis/{ChassisId}/Sensors";
     SENSOR = "/Chassis/{ChassisId}/Sensors/{SensorId}";
     THERMAL = "/Chassis/{ChassisId}/ThermalSubsystem";

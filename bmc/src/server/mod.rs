@@ -32,6 +32,7 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::tls::Identity;
 pub use self::tls::TlsError;
 use crate::{
     collectors::{CONTENT_TYPE as METRICS, Exporter},
@@ -117,13 +118,14 @@ pub async fn start(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) -> Result<Bound, ServerError> {
-    let tls = tls::load(&config.tls_dir, &config.names, &config.addresses)?;
+    let ServerConfig { tls_dir, names, addresses, .. } = &config;
+    let identity = Arc::new(Identity::load(tls_dir, names, addresses)?);
+    let acceptor = TlsAcceptor::from(Arc::new(identity.server()?));
     let (listener, address) = listen(config.listen).await?;
     let port = Some(address.port());
-    service.show(Door { port, certificate: tls.certificate });
+    service.show(Door { port, identity: Some(identity) });
     let exporter = service.exporter().clone();
-    let redfish = Redfish { service, acceptor: TlsAcceptor::from(tls.config) };
-    let redfish = Arc::new(redfish);
+    let redfish = Arc::new(Redfish { service, acceptor });
     tasks.spawn(accept(
         listener,
         tasks.clone(),

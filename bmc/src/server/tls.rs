@@ -1,19 +1,28 @@
 //! The certificate of the TLS port, made at the first start.
 
 use std::{
-    io,
+    fmt, io,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
+use arc_swap::ArcSwap;
 use onprem_link::file;
 use rcgen::{
     CertificateParams, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
     KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256,
 };
-use rustls::ServerConfig;
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use rustls::{
+    ServerConfig,
+    crypto::CryptoProvider,
+    server::{ClientHello, ResolvesServerCert},
+    sign::CertifiedKey,
+};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer,
+    pem::{self, PemObject as _},
+};
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -47,57 +56,146 @@ pub enum TlsError {
     },
 }
 
-/// What TLS needs.
-#[derive(Debug)]
-pub(super) struct Tls {
-    pub(super) config: Arc<ServerConfig>,
-    /// The certificate as PEM.
-    pub(super) certificate: String,
+/// What the TLS port shows; what replaces it is shown from the next connection
+/// on.
+pub(crate) struct Identity {
+    folder: PathBuf,
+    shown: ArcSwap<Shown>,
 }
 
-/// Loads `cert.pem` and `key.pem` from `folder`; makes them for `names` and
-/// `addresses` where there are none.
-pub(super) fn load(
-    folder: &Path,
-    names: &[String],
-    addresses: &[IpAddr],
-) -> Result<Tls, TlsError> {
-    let (certificate_file, key_file) =
-        (folder.join("cert.pem"), folder.join("key.pem"));
-    let at = |path: &Path| {
-        let path = path.to_owned();
-        move |source| TlsError::Io { path, source }
+struct Shown {
+    certified: Arc<CertifiedKey>,
+    /// As PEM.
+    certificates: String,
+    key: String,
+}
+
+impl Identity {
+    /// Loads `cert.pem` and `key.pem` from `folder`; makes them for `names`
+    /// and `addresses` where there are none.
+    pub(super) fn load(
+        folder: &Path,
+        names: &[String],
+        addresses: &[IpAddr],
+    ) -> Result<Self, TlsError> {
+        let (certificate_file, key_file) =
+            (folder.join("cert.pem"), folder.join("key.pem"));
+        let at = |path: &Path| {
+            let path = path.to_owned();
+            move |source| TlsError::Io { path, source }
+        };
+        let read = |path: &Path| file::read_if_present(path).map_err(at(path));
+        let stored = read(&certificate_file)?.zip(read(&key_file)?);
+        let (certificate, key) = if let Some((certificate, key)) = stored {
+            let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into();
+            (text(certificate), text(key))
+        } else {
+            let (certificate, key) = make(names, addresses)?;
+            // The key first: a certificate without its key is of no use.
+            file::replace(&key_file, key.as_bytes()).map_err(at(&key_file))?;
+            file::replace(&certificate_file, certificate.as_bytes())
+                .map_err(at(&certificate_file))?;
+            (certificate, key)
+        };
+        let shown = Shown::new(&certificate, &key, folder)?;
+        Ok(Self {
+            folder: folder.to_owned(),
+            shown: ArcSwap::from_pointee(shown),
+        })
+    }
+
+    /// The configuration of a server that shows it.
+    pub(super) fn server(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
+        let path = self.folder.clone();
+        // TLS 1.2 and 1.3 are all that rustls knows.
+        let mut config = ServerConfig::builder_with_provider(provider())
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TlsError::Use { path, source })?
+            .with_no_client_auth()
+            .with_cert_resolver(Arc::<Self>::clone(self));
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+
+    /// The certificates as PEM, the port's own first.
+    pub(crate) fn certificates(&self) -> String {
+        self.shown.load().certificates.clone()
+    }
+
+    /// Shows other certificates. Their key is in `pem` as well, or it is the
+    /// one there was. It waits for the disk.
+    ///
+    /// # Errors
+    /// If they are no certificates, do not go with the key, or cannot be kept;
+    /// then all stays as it was.
+    pub(crate) fn replace(&self, pem: &str) -> Result<(), TlsError> {
+        let shown = Shown::new(pem, &self.shown.load().key, &self.folder)?;
+        // In one file, so that no loss of power parts them.
+        let text = format!("{}{}", shown.certificates, shown.key);
+        let path = self.folder.join("cert.pem");
+        file::replace(&path, text.as_bytes())
+            .map_err(|source| TlsError::Io { path, source })?;
+        self.shown.store(Arc::new(shown));
+        Ok(())
+    }
+}
+
+impl Shown {
+    /// The certificates in `pem` with the key beside them, else with `key`.
+    fn new(pem: &str, key: &str, folder: &Path) -> Result<Self, TlsError> {
+        let path = folder.to_owned();
+        let key = sections(pem, "KEY").next().unwrap_or_else(|| key.to_owned());
+        let certificates: String = sections(pem, "CERTIFICATE").collect();
+        let parse = |source| TlsError::Parse { path: path.clone(), source };
+        let chain = CertificateDer::pem_slice_iter(certificates.as_bytes());
+        let chain: Vec<_> = chain.collect::<Result<_, _>>().map_err(parse)?;
+        if chain.is_empty() {
+            return Err(parse(pem::Error::NoItemsFound));
+        }
+        let private = PrivateKeyDer::from_pem_slice(key.as_bytes());
+        let private = private.map_err(parse)?;
+        let certified = CertifiedKey::from_der(chain, private, &provider())
+            .map_err(|source| TlsError::Use { path, source })?;
+        Ok(Self { certified: Arc::new(certified), certificates, key })
+    }
+}
+
+impl ResolvesServerCert for Identity {
+    fn resolve(&self, _: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        Some(Arc::clone(&self.shown.load().certified))
+    }
+}
+
+impl fmt::Debug for Identity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Identity")
+            .field("folder", &self.folder)
+            .finish_non_exhaustive()
+    }
+}
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
+
+/// The sections of a PEM text whose label ends with `label`.
+fn sections<'a>(
+    pem: &'a str,
+    label: &'a str,
+) -> impl Iterator<Item = String> + 'a {
+    let mut rest = pem;
+    let next = move || loop {
+        let start = rest.find("-----BEGIN ")?;
+        let section = rest.get(start..)?;
+        let (head, _) = section.get(11..)?.split_once("-----")?;
+        let last = format!("-----END {head}-----");
+        let end = section.find(&last)? + last.len();
+        rest = section.get(end..)?;
+        if head.ends_with(label) {
+            return Some(format!("{}\n", section.get(..end)?));
+        }
     };
-    let read = |path: &Path| file::read_if_present(path).map_err(at(path));
-    let stored = read(&certificate_file)?.zip(read(&key_file)?);
-    let (certificate, key) = if let Some(stored) = stored {
-        stored
-    } else {
-        let (certificate, key) = make(names, addresses)?;
-        // The key first: a certificate without its key is of no use.
-        file::replace(&key_file, key.as_bytes()).map_err(at(&key_file))?;
-        file::replace(&certificate_file, certificate.as_bytes())
-            .map_err(at(&certificate_file))?;
-        (certificate.into_bytes(), key.into_bytes())
-    };
-    let path = folder.to_owned();
-    let parse = |source| TlsError::Parse { path: path.clone(), source };
-    let chain: Result<Vec<_>, _> =
-        CertificateDer::pem_slice_iter(&certificate).collect();
-    let chain = chain.map_err(parse)?;
-    let private = PrivateKeyDer::from_pem_slice(&key).map_err(parse)?;
-    let using = |source| TlsError::Use { path: folder.to_owned(), source };
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    // TLS 1.2 and 1.3 are all that rustls knows.
-    let mut config = ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(using)?
-        .with_no_client_auth()
-        .with_single_cert(chain, private)
-        .map_err(using)?;
-    config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
-    let certificate = String::from_utf8_lossy(&certificate).into_owned();
-    Ok(Tls { config: Arc::new(config), certificate })
+    std::iter::from_fn(next)
 }
 
 fn make(
@@ -132,18 +230,54 @@ mod tests {
 
     use super::*;
 
+    fn blade(folder: &Path) -> Identity {
+        let addresses = ["192.0.2.7".parse().unwrap()];
+        Identity::load(folder, &["blade-7".to_owned()], &addresses).unwrap()
+    }
+
+    fn other() -> (String, String) {
+        make(&["blade-8".to_owned()], &[]).unwrap()
+    }
+
     #[test]
     fn the_certificate_names_the_host_and_stays() {
         let folder = tempfile::tempdir().unwrap();
-        let names = ["blade-7".to_owned()];
-        let addresses = ["192.0.2.7".parse().unwrap()];
-        let first = load(folder.path(), &names, &addresses).unwrap();
-        let again = load(folder.path(), &[], &[]).unwrap();
-        assert_eq!(first.certificate, again.certificate);
-        let (_, pem) = parse_x509_pem(first.certificate.as_bytes()).unwrap();
+        let first = blade(folder.path()).certificates();
+        let again = Identity::load(folder.path(), &[], &[]).unwrap();
+        assert_eq!(first, again.certificates());
+        let (_, pem) = parse_x509_pem(first.as_bytes()).unwrap();
         let parsed = pem.parse_x509().unwrap();
         let subjects = parsed.subject_alternative_name().unwrap().unwrap();
         let text = format!("{:?}", subjects.value.general_names);
         assert!(text.contains("blade-7") && text.contains("localhost"));
+    }
+
+    #[test]
+    fn a_replacement_survives_a_restart_and_hides_its_key() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = blade(folder.path());
+        let (certificate, key) = other();
+        identity.replace(&format!("{key}{certificate}")).unwrap();
+        assert_eq!(identity.certificates().trim(), certificate.trim());
+        let again = blade(folder.path());
+        assert_eq!(again.certificates(), identity.certificates());
+        assert!(!again.certificates().contains("KEY"));
+        // And it can be renewed with the key it has.
+        again.replace(&certificate).unwrap();
+    }
+
+    #[test]
+    fn what_cannot_be_shown_replaces_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let identity = blade(folder.path());
+        let before = identity.certificates();
+        let (certificate, _) = other();
+        let (_, key) = other();
+        let wrong = format!("{certificate}{key}");
+        for pem in ["", "certificate", &*certificate, &*wrong] {
+            identity.replace(pem).unwrap_err();
+        }
+        assert_eq!(identity.certificates(), before);
+        assert_eq!(blade(folder.path()).certificates(), before);
     }
 }

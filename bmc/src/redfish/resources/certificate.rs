@@ -31,7 +31,7 @@ impl Resource for Certificate {
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let [_, "1"] = ids else { return None };
         view.manager(ids)?;
-        let text = view.service.certificate();
+        let text = view.service.identity()?.certificates();
         let body = certificate::Certificate::new("", "1", "HTTPS certificate")
             .certificate_string(&*text)
             .certificate_type(CertificateType::Pem)

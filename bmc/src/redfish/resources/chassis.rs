@@ -58,6 +58,7 @@ impl Resource for Chassis {
             .with(holds_manager.then_some(manager), |links, manager| {
                 links.managers_in_chassis([manager])
             });
+        let drives = view.drives(it).next().is_some();
         let board = it.board.clone();
         let body = chassis::Chassis::new(ChassisRequired {
             odata_id: String::new(),
@@ -82,6 +83,7 @@ impl Resource for Chassis {
         .with(power.map(power_state), chassis::Chassis::power_state)
         .status(enabled(snapshot.chassis_health(it)))
         .sensors(below(uri::SENSORS))
+        .with(drives.then(|| below(uri::DRIVES)), chassis::Chassis::drives)
         .thermal_subsystem(below(uri::THERMAL))
         .power_subsystem(below(uri::POWER))
         .environment_metrics(below(uri::ENVIRONMENT))

@@ -96,6 +96,11 @@ collections! {
             let chassis = &view.snapshot.inventory.chassis;
             Some(names(chassis, |chassis| &chassis.id))
         };
+    DRIVES = drive_collection::DriveCollection,
+        "Drives", DRIVES, |view, ids| {
+            let drives = view.drives(view.chassis(ids)?);
+            Some(drives.map(|(_, _, drive)| drive.id.to_string()).collect())
+        };
     SENSORS = sensor_collection::SensorCollection,
         "Sensors", SENSORS, |view, ids| {
             Some(names(&view.chassis(ids)?.sensors, |sensor| &sensor.id))

@@ -1,6 +1,9 @@
 //! `Drive`: what keeps data.
 
-use onprem_redfish::schema::{drive, protocol};
+use onprem_redfish::schema::{
+    drive::{self, Links},
+    protocol,
+};
 
 use super::{With as _, enabled};
 use crate::{
@@ -11,7 +14,7 @@ use crate::{
     },
 };
 
-/// `…/Storage/{StorageId}/Drives/{DriveId}`
+/// `/redfish/v1/Chassis/{ChassisId}/Drives/{DriveId}`
 pub(crate) struct Drive;
 
 impl Resource for Drive {
@@ -24,10 +27,9 @@ impl Resource for Drive {
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
-        let [_, storage, id] = ids else { return None };
-        let system = view.system(ids)?;
-        let inside = system.storage.iter().find(|s| &*s.id == *storage)?;
-        let it = inside.drives.iter().find(|drive| &*drive.id == *id)?;
+        let [_, id] = ids else { return None };
+        let mut all = view.drives(view.chassis(ids)?);
+        let (system, storage, it) = all.find(|(_, _, it)| &*it.id == *id)?;
         let protocol = it.protocol.and_then(|protocol| {
             Some(match protocol {
                 Protocol::Nvme => protocol::Protocol::Nvme,
@@ -55,6 +57,10 @@ impl Resource for Drive {
             .with(board.model, drive::Drive::model)
             .with(board.serial_number, drive::Drive::serial_number)
             .with(board.part_number, drive::Drive::part_number)
+            .links(
+                Links::new()
+                    .storage(uri::of(uri::STORAGE, &[&system.id, &storage.id])),
+            )
             .status(enabled(Health::Ok));
         Some(answer(&body))
     }

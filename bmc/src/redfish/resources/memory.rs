@@ -1,6 +1,9 @@
 //! `Memory`: a module, or all there is where modules cannot be told apart.
 
-use onprem_redfish::schema::memory::{self, MemoryDeviceType, MemoryType};
+use onprem_redfish::schema::{
+    memory::{self, MemoryDeviceType, MemoryType},
+    resource::{Location, LocationType, PartLocation},
+};
 
 use super::{With as _, enabled, mebibytes};
 use crate::{
@@ -47,7 +50,12 @@ impl Resource for Memory {
                 it.speed_mts.map(i64::from),
                 memory::Memory::operating_speed_mhz,
             )
-            .with(it.locator.clone(), memory::Memory::device_locator)
+            .with(it.locator.clone(), |memory, slot| {
+                let part = PartLocation::new()
+                    .service_label(slot)
+                    .location_type(LocationType::Slot);
+                memory.location(Location::new().part_location(part))
+            })
             .with(board.manufacturer, memory::Memory::manufacturer)
             .with(board.model, memory::Memory::model)
             .with(board.serial_number, memory::Memory::serial_number)

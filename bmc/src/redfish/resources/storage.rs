@@ -24,13 +24,16 @@ impl Resource for Storage {
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
-        let [system, id] = ids else { return None };
-        let mut all = view.system(ids)?.storage.iter();
+        let [_, id] = ids else { return None };
+        let system = view.system(ids)?;
+        let mut all = system.storage.iter();
         let it = all.find(|storage| &*storage.id == *id)?;
         let drives: Vec<_> = it
             .drives
             .iter()
-            .map(|drive| uri::of(uri::DRIVE, &[system, id, &*drive.id]))
+            .zip(std::iter::repeat(system.chassis.first()))
+            .filter_map(|(drive, at)| Some([at?, &drive.id]))
+            .map(|ids| uri::of(uri::DRIVE, &ids))
             .collect();
         let count = drives.len() as u64;
         let body = storage::Storage::new("", *id, &*it.name)
