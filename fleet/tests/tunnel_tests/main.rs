@@ -8,3 +8,4 @@ mod liveness;
 mod network;
 mod requests;
 mod rig;
+mod whole;

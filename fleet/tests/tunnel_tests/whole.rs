@@ -1,0 +1,233 @@
+//! The whole of it: a fleet server, an agent on a simulated board, and what
+//! one knows of the other.
+
+use std::path::Path;
+
+use bytes::Bytes;
+use http::{Method, Request, StatusCode};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use onprem_bmc::{
+    agent::Agent, commands::ResetType, config::Config as AgentConfig,
+    model::Part,
+};
+use onprem_fleet::{
+    api::{Device, EventKind, PowerState},
+    config::Config,
+    server::Server,
+    tunnel::{self, GrantFor},
+};
+use onprem_link::{grant::Role, id::Xid};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::{net::TcpStream, time::timeout};
+
+use crate::rig::LONG;
+
+struct Whole {
+    server: Server,
+    agent: Agent,
+    device: Xid,
+    folder: TempDir,
+}
+
+impl Whole {
+    /// A fleet and a blade that joined it.
+    async fn start() -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let server = Server::start(Config {
+            state_dir: folder.path().join("fleet"),
+            listen: any,
+            devices_listen: any,
+            drain_seconds: 1,
+            ..Config::default()
+        })
+        .await
+        .unwrap();
+        let mut events = server.fleet().events().listen();
+        let request = json!({"description": "a blade"});
+        let (status, made) = call(
+            &server,
+            folder.path(),
+            Method::POST,
+            "/v1/join-tokens",
+            Some(request),
+        )
+        .await;
+        assert_eq!(status, StatusCode::CREATED, "{made}");
+        let token = folder.path().join("join-token");
+        std::fs::write(&token, made["token"].as_str().unwrap()).unwrap();
+        let board = concat!(
+            env!("CARGO_MANIFEST_DIR"),
+            "/../bmc/boards/sim-blade.toml"
+        );
+        let agent = Agent::start(AgentConfig {
+            name: Some("c001-b8-n01".to_owned()),
+            state_dir: folder.path().join("agent"),
+            listen: any,
+            metrics_listen: any,
+            board: Some(board.into()),
+            fleet_url: made["fleetUrl"].as_str().map(str::to_owned),
+            join_token_file: Some(token),
+            ..AgentConfig::default()
+        })
+        .await
+        .unwrap();
+        let enrolled = async {
+            loop {
+                let event = events.recv().await.unwrap();
+                if event.kind == EventKind::DeviceEnrolled {
+                    return event.device.unwrap();
+                }
+            }
+        };
+        let device = timeout(LONG, enrolled).await.unwrap();
+        let whole = Self { server, agent, device, folder };
+        whole.until(|device| device.agent_version.is_some()).await;
+        whole.until(|device| device.power_state.is_some()).await;
+        whole
+    }
+
+    /// Waits until the fleet knows this of the device.
+    async fn until(&self, wanted: impl Fn(&Device) -> bool) -> Device {
+        let mut events = self.server.fleet().events().listen();
+        let id = self.device.to_string();
+        let known = async {
+            loop {
+                let device = self.server.fleet().devices().view(&id).unwrap();
+                if wanted(&device) {
+                    return device;
+                }
+                events.recv().await.unwrap();
+            }
+        };
+        let known = timeout(LONG, known).await;
+        known.expect("the fleet should have heard of it")
+    }
+
+    async fn call(&self, method: Method, path: &str) -> (StatusCode, Value) {
+        call(&self.server, self.folder.path(), method, path, None).await
+    }
+
+    /// Asks the device in the name of `ada`.
+    async fn ask(
+        &self,
+        role: Role,
+        request: Request<tunnel::Body>,
+    ) -> (StatusCode, String) {
+        let ada = GrantFor { subject: "ada".to_owned(), role };
+        let tunnels = self.server.fleet().tunnels();
+        let answer = tunnels.send(self.device, request, &ada).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+}
+
+/// Calls the fleet's API as its administrator.
+async fn call(
+    server: &Server,
+    folder: &Path,
+    method: Method,
+    path: &str,
+    body: Option<Value>,
+) -> (StatusCode, Value) {
+    let token = folder.join("fleet/initial-token");
+    let token = std::fs::read_to_string(token).unwrap();
+    let host = server.api_url().strip_prefix("http://").unwrap();
+    let stream = TcpStream::connect(host).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream))
+            .await
+            .unwrap();
+    let body = body.map(|body| body.to_string()).unwrap_or_default();
+    let request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header("host", host)
+        .header("authorization", format!("Bearer {}", token.trim()))
+        .header("content-type", "application/json")
+        .body(Full::<Bytes>::from(body))
+        .unwrap();
+    let answer = async {
+        let answer = sender.send_request(request).await.unwrap();
+        let status = answer.status();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        (status, serde_json::from_slice(&body).unwrap_or_default())
+    };
+    tokio::select! {
+        answer = answer => answer,
+        ended = connection => panic!("the API went away: {ended:?}"),
+    }
+}
+
+#[tokio::test]
+async fn the_fleet_knows_what_the_device_is_and_hears_what_changes() {
+    let whole = Whole::start().await;
+    let device = whole.until(|_| true).await;
+    assert_eq!(device.name.to_string(), "c001-b8-n01");
+    assert_eq!(device.manufacturer.as_deref(), Some("Raspberry Pi"));
+    assert_eq!(device.model.as_deref(), Some("4B Rev 1.4"));
+    assert_eq!(device.power_state, Some(PowerState::On));
+    assert_eq!(device.last_ip_addr, Some("127.0.0.1".parse().unwrap()));
+
+    let snapshot = whole.agent.model().snapshot();
+    let system = snapshot.inventory.systems[0].id.clone();
+    let part = Part::System(system.clone());
+    let commands = whole.agent.commands();
+    commands.set_asset_tag(part, "rack 3".to_owned()).await.unwrap();
+    let tagged = |d: &Device| d.asset_tag.as_deref() == Some("rack 3");
+    whole.until(tagged).await;
+
+    commands.reset(&system, ResetType::ForceOff).await.unwrap();
+    whole.until(|d| d.power_state == Some(PowerState::Off)).await;
+}
+
+#[tokio::test]
+async fn the_device_itself_checks_the_role_and_notes_who_it_was() {
+    let whole = Whole::start().await;
+    let patch = || {
+        Request::builder()
+            .method(Method::PATCH)
+            .uri("/redfish/v1/Systems/node")
+            .header("content-type", "application/json")
+            .header("x-request-id", "request-17")
+            .body(tunnel::full(r#"{"AssetTag": "shelf 2"}"#))
+            .unwrap()
+    };
+    let (status, body) = whole.ask(Role::ReadOnly, patch()).await;
+    assert_eq!(status, StatusCode::FORBIDDEN, "{body}");
+    assert!(body.contains("InsufficientPrivilege"), "{body}");
+
+    let (status, body) = whole.ask(Role::Operator, patch()).await;
+    assert!(status.is_success(), "{status} {body}");
+    let log = whole.folder.path().join("agent/audit.log");
+    let log = std::fs::read_to_string(log).unwrap();
+    assert!(log.contains("ada") && log.contains("request-17"), "{log}");
+}
+
+#[tokio::test]
+async fn metrics_come_through_the_tunnel_and_tell_of_it() {
+    let whole = Whole::start().await;
+    let request = Request::get("/metrics").body(tunnel::empty()).unwrap();
+    let (status, text) = whole.ask(Role::ReadOnly, request).await;
+    assert_eq!(status, StatusCode::OK);
+    let tunnel = text.lines().filter(|line| line.contains("tunnel"));
+    let tunnel: Vec<_> = tunnel.filter(|l| !l.starts_with('#')).collect();
+    assert!(tunnel.iter().any(|line| line.ends_with(" 1")), "{tunnel:?}");
+}
+
+#[tokio::test]
+async fn a_device_that_is_deleted_is_gone_at_once() {
+    let whole = Whole::start().await;
+    let path = format!("/v1/devices/{}", whole.device);
+    let (status, _) = whole.call(Method::GET, &path).await;
+    assert_eq!(status, StatusCode::OK);
+    let (status, body) = whole.call(Method::DELETE, &path).await;
+    assert_eq!(status, StatusCode::NO_CONTENT, "{body}");
+    assert!(!whole.server.fleet().tunnels().is_online(whole.device));
+    let (status, _) = whole.call(Method::GET, &path).await;
+    assert_eq!(status, StatusCode::NOT_FOUND);
+}
