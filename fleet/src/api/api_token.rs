@@ -54,7 +54,7 @@ pub struct ApiTokenCreate {
     /// What it may do at most; as much as the caller, unless said.
     pub role: Option<Role>,
     /// How long it holds, in seconds; for ever, unless said.
-    #[schemars(range(min = 60))]
+    #[schemars(range(min = 60, max = 315_360_000))]
     pub expires_in_seconds: Option<u32>,
 }
 

@@ -258,6 +258,10 @@ fn is_json(headers: &http::HeaderMap) -> bool {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
+    // Serde takes a list of the fields' values as well.
+    if body.trim_ascii_start().starts_with(b"[") {
+        return Err(Error::invalid("", "invalid type: list, expected object"));
+    }
     let mut json = serde_json::Deserializer::from_slice(body);
     let value =
         serde_path_to_error::deserialize(&mut json).map_err(|error| {
@@ -309,6 +313,8 @@ mod tests {
         let (pointer, message) = read(r#"{"used": 3}"#);
         assert_eq!(pointer.as_deref(), Some("/used"));
         assert!(message.starts_with("unknown field `used`"), "{message}");
+        let (_, message) = read("[\"\", 1, 60]");
+        assert_eq!(message, "invalid type: list, expected object");
         let (pointer, message) = read("{");
         assert_eq!(pointer.as_deref(), Some(""));
         assert!(message.contains("line 1"), "{message}");

@@ -144,8 +144,8 @@ impl Auth {
             return Err(Error::invalid("/description", message));
         }
         let life = request.expires_in_seconds;
-        if life.is_some_and(|life| life < 60) {
-            let message = "a token holds for 60 seconds at least";
+        if life.is_some_and(|life| !(60..=315_360_000).contains(&life)) {
+            let message = "a token holds from 60 seconds to ten years";
             return Err(Error::invalid("/expiresInSeconds", message));
         }
         let all = self.credentials.all();
