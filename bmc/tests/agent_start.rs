@@ -16,7 +16,7 @@ use self::support::{
 async fn serves_redfish_and_metrics_on_ports_it_found_itself() {
     let rig = Rig::start().await;
     let root = rig.get("/").await;
-    assert_eq!(root["@odata.id"], "/redfish/v1");
+    assert_eq!(root["@odata.id"], "/redfish/v1/");
     let system = rig.get("/Systems/node").await;
     assert_eq!(system["Manufacturer"], "Raspberry Pi");
     assert_eq!(system["Model"], "4B Rev 1.4");
@@ -115,7 +115,8 @@ fn a_configuration_that_cannot_be_is_named() {
     let text = refusal(agent(folder.path()).args(["--fleet-url", "fleet"]));
     assert!(text.contains("`fleet_url` is `fleet`"), "{text}");
 
-    let text = refusal(agent(folder.path()).args(["--listen", "nowhere"]));
+    fs::write(&file, "listen = \"nowhere\"\n").unwrap();
+    let text = refusal(agent(folder.path()).arg("--config").arg(&file));
     assert!(text.contains("socket address"), "{text}");
 }
 

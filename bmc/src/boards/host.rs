@@ -81,6 +81,10 @@ impl Host {
             let has = |id: &Id| self.sensors.iter().any(|s| s.id == *id);
             group.channels.retain(|channel| !has(&channel.sensor.id));
             if group.channels.is_empty() {
+                // A mains adapter may have nothing to measure.
+                let new = |s: &PowerSupply| !self.power_supplies.contains(s);
+                group.power_supplies.retain(new);
+                self.power_supplies.append(&mut group.power_supplies);
                 continue;
             }
             let sensors = group.channels.iter().map(|c| c.sensor.clone());

@@ -110,6 +110,7 @@ impl Chip<'_> {
             let mut channel =
                 Channel::new("Fan Speed", SensorKind::Rotation, source);
             channel.sensor.context = PhysicalContext::Fan;
+            channel.sensor.source = format!("hwmon pwm_tach {file}").into();
             return Some(channel);
         }
         let (stem, kind, factor, word) =
@@ -211,11 +212,16 @@ impl Chip<'_> {
             limit_is_meant.then_some((value * 1000.0).round() / 1000.0)
         };
         match kind {
-            SensorKind::Temperature | SensorKind::Current => Thresholds {
-                upper_caution: limit("max"),
-                upper_critical: limit("crit"),
-                ..Thresholds::default()
-            },
+            SensorKind::Temperature | SensorKind::Current => {
+                let critical = limit("crit");
+                // A caution above what is critical was never set.
+                let most = critical.unwrap_or(f64::MAX);
+                Thresholds {
+                    upper_caution: limit("max").filter(|max| *max <= most),
+                    upper_critical: critical,
+                    ..Thresholds::default()
+                }
+            }
             SensorKind::Voltage => Thresholds {
                 upper_critical: limit("crit"),
                 lower_critical: limit("lcrit"),

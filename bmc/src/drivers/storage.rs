@@ -64,8 +64,9 @@ fn drive(tree: &Tree, name: &str) -> Option<Drive> {
     let protocol = protocol(tree, name, &folder);
     let rotational = tree.number::<u8>(&format!("{folder}/queue/rotational"));
     let media = match (protocol, rotational) {
-        // What a hypervisor says about rotation is made up.
-        (Some(Protocol::Virtio), _) => None,
+        // What a hypervisor says about rotation is made up, and so is what
+        // a USB stick does not say.
+        (Some(Protocol::Virtio), _) | (Some(Protocol::Usb), Some(1)) => None,
         (Some(Protocol::Nvme | Protocol::Sd | Protocol::Emmc), _)
         | (_, Some(0)) => Some(MediaType::Ssd),
         (_, Some(_)) => Some(MediaType::Hdd),
