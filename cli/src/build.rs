@@ -11,26 +11,6 @@ use onprem_description::{Kind, Operation, PageModel, Property, Resource};
 
 use crate::cmd::{self, COMMANDS};
 
-/// Flags that mean the same everywhere; a field of the same name gets
-/// another flag.
-const TAKEN: &[&str] = &[
-    "all",
-    "ca-file",
-    "config",
-    "context",
-    "help",
-    "limit",
-    "no-wait",
-    "output",
-    "sort",
-    "timeout",
-    "token",
-    "token-file",
-    "url",
-    "version",
-    "yes",
-];
-
 /// The whole tree.
 pub(crate) fn tree(model: &'static PageModel) -> Command {
     part(model, None)
@@ -177,7 +157,7 @@ pub(crate) fn scope_flags(
 ) -> impl Iterator<Item = Arg> {
     scope(operation, own).iter().map(|parameter| {
         Arg::new(parameter.name.as_str())
-            .long(onprem_description::kebab(&parameter.name))
+            .long(parameter.flag())
             .value_name(parameter.name.to_uppercase())
             .help(help(parameter))
             .required(true)
@@ -197,17 +177,11 @@ pub(crate) fn scope_values<'a>(
         .collect()
 }
 
-/// The name of the flag of a field.
-pub(crate) fn flag(property: &Property) -> String {
-    let name = onprem_description::kebab(&property.name);
-    if TAKEN.contains(&name.as_str()) { format!("field-{name}") } else { name }
-}
-
 /// A flag for a field of a query or a body. Its value is read later, when all
 /// that is wrong can be said.
 pub(crate) fn field_flag(id: String, property: &Property) -> Arg {
     let arg = Arg::new(id)
-        .long(flag(property))
+        .long(property.flag())
         .value_name(placeholder(&property.kind))
         .help(help(property));
     match &property.kind {

@@ -12,10 +12,9 @@ use serde_json::{Map, Value};
 
 use super::{
     get::{self, AT_ONCE, conclude},
-    operation::{Style, is_secret, positional},
+    operation::{Style, positional},
 };
 use crate::{
-    build::flag,
     config,
     failure::{Code, Failure},
     fields,
@@ -167,7 +166,7 @@ fn body(
         } else {
             format!("body.{}", field.name)
         };
-        let value = if is_secret(field) {
+        let value = if field.is_secret() {
             let path = matches.get_one::<PathBuf>(&id);
             secret(run, field, path)?.map(Value::String)
         } else {
@@ -209,7 +208,7 @@ fn secret(
             run.screen.ask_secret(&format!("{}: ", field.title)).map(Some)
         }
         None => Err(Failure::usage(format!("{} is needed", field.name))
-            .hint(format!("`--{}-file FILE`; `-` is stdin", flag(field)))),
+            .hint(format!("`--{} FILE`; `-` is stdin", field.flag()))),
     }
 }
 

@@ -4,12 +4,12 @@ use std::path::PathBuf;
 
 use clap::{Arg, Command, builder::PossibleValuesParser, value_parser};
 use onprem_description::{
-    Confirm, Format, Kind, Operation, PageModel, Positional, Property, Shape,
+    Confirm, Kind, Operation, PageModel, Positional, Shape,
 };
 
 use super::{COMMANDS, get};
 use crate::{
-    build::{self, field_flag, flag, help, switch},
+    build::{self, field_flag, help, switch},
     output, task,
 };
 
@@ -43,10 +43,6 @@ pub(super) fn positional(
             .into_iter()
             .collect(),
     }
-}
-
-pub(super) fn is_secret(field: &Property) -> bool {
-    field.write_only || field.format == Format::Secret
 }
 
 /// Adds the commands that the description names to the tree.
@@ -107,7 +103,7 @@ pub(crate) fn arguments(
         operation.path_parameters.iter().filter(|p| !given(&p.name));
     let variables = variables.map(|parameter| {
         Arg::new(format!("path.{}", parameter.name))
-            .long(flag(parameter))
+            .long(parameter.flag())
             .value_name(parameter.name.to_uppercase())
             .help(help(parameter))
             .required(true)
@@ -117,15 +113,14 @@ pub(crate) fn arguments(
         .filter(|field| !given(&field.name) && !field.read_only)
         .map(|field| {
             let id = format!("body.{}", field.name);
-            if is_secret(field) {
+            if field.is_secret() {
                 Arg::new(id)
-                    .long(format!("{}-file", flag(field)))
+                    .long(field.flag())
                     .value_name("FILE")
                     .help(format!("{}; `-` is stdin", help(field)))
                     .value_parser(value_parser!(PathBuf))
             } else {
-                let needed = field.required && field.default.is_none();
-                field_flag(id, field).required(needed)
+                field_flag(id, field).required(field.is_needed())
             }
         });
     let mut command = command.args(variables).args(fields);
@@ -159,10 +154,9 @@ fn place_argument(operation: &'static Operation, place: &Positional) -> Arg {
     let Some(field) = fields.into_iter().find(|f| f.name == place.name) else {
         return arg;
     };
-    let needed = field.required && field.default.is_none();
     let arg = arg
         .help(help(field))
-        .required(needed)
+        .required(field.is_needed())
         .value_name(onprem_description::kebab(&place.name).to_uppercase());
     let mut words: Vec<&str> =
         operation.cli.words.iter().map(|(word, _)| word.as_str()).collect();

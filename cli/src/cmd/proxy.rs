@@ -32,6 +32,7 @@ use rustls::{
 };
 use tokio::{
     net::{TcpListener, TcpStream},
+    signal::unix::{SignalKind, signal},
     task::JoinSet,
     time::timeout,
 };
@@ -118,9 +119,11 @@ async fn proxy(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     run.screen.note(&format!(
         "{device} answers there, over http as well; Ctrl-C ends it"
     ));
+    let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = serve(&listener, &acceptor, &door) => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
+        _ = terminate.recv() => Ok(()),
     }
 }
 

@@ -6,7 +6,6 @@ use clap::{Arg, ArgMatches, Command};
 use onprem_description::{PageModel, Property, Resource};
 use serde_json::{Map, Value};
 
-use super::operation::is_secret;
 use crate::{
     build::{self, scope_flags, scope_values},
     config,
@@ -73,7 +72,7 @@ fn revealed<'a>(
 ) -> Result<Cow<'a, str>, Failure> {
     let (name, text) = assignment.split_once('=').unwrap_or((assignment, ""));
     let field = fields.iter().find(|field| field.name == name);
-    if !field.is_some_and(is_secret) {
+    if !field.is_some_and(Property::is_secret) {
         return Ok(assignment.into());
     }
     let path = text.strip_prefix('@').ok_or_else(|| {

@@ -70,6 +70,30 @@ fn a_part_of_the_tree_is_like_the_whole() {
     }
 }
 
+/// What the console offers to copy is a command.
+#[test]
+fn every_copied_command_is_understood() {
+    let model = PageModel::get();
+    for resource in &model.resources {
+        for operation in resource.operations() {
+            let text = model.command(resource, operation, &["a", "b"]);
+            let words: Vec<&str> = text
+                .split(' ')
+                .map(|word| match word.split_once('|') {
+                    Some((first, _)) => first,
+                    None if word.ends_with("ROLE") => "operator",
+                    None if word.ends_with("RESET-TYPE") => "On",
+                    None => word,
+                })
+                .collect();
+            let parsed = tree(model).try_get_matches_from(&words);
+            if let Err(error) = parsed {
+                panic!("{text}: {error}");
+            }
+        }
+    }
+}
+
 #[test]
 fn the_tree_is_sound() {
     tree(PageModel::get()).debug_assert();

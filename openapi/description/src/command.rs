@@ -2,11 +2,62 @@
 
 use serde_json::Value;
 
-use crate::model::{Operation, PageModel, Resource, Shape};
+use crate::{
+    Format,
+    model::{Operation, PageModel, Property, Resource, Shape},
+};
+
+/// Flags that mean the same in every command; a field of such a name gets
+/// another flag.
+const TAKEN: &[&str] = &[
+    "all",
+    "ca-file",
+    "config",
+    "context",
+    "help",
+    "limit",
+    "no-wait",
+    "output",
+    "sort",
+    "timeout",
+    "token",
+    "token-file",
+    "url",
+    "version",
+    "yes",
+];
+
+impl Property {
+    /// The flag of the command line that sets it, without the dashes.
+    #[must_use]
+    pub fn flag(&self) -> String {
+        let name = crate::kebab(&self.name);
+        let name = if TAKEN.contains(&name.as_str()) {
+            format!("field-{name}")
+        } else {
+            name
+        };
+        // Arguments are seen by everybody on the machine.
+        if self.is_secret() { format!("{name}-file") } else { name }
+    }
+
+    /// Nobody but its owner may see it.
+    #[must_use]
+    pub fn is_secret(&self) -> bool {
+        self.write_only || self.format == Format::Secret
+    }
+
+    /// It must be given.
+    #[must_use]
+    pub fn is_needed(&self) -> bool {
+        self.required && self.default.is_none() && !self.read_only
+    }
+}
 
 impl PageModel {
     /// The command that calls `operation` of `resource` with these values for
-    /// the path's variables; what else is needed stands as `WORDS` to replace.
+    /// the path's variables; what else is needed stands in capitals, to be
+    /// replaced.
     #[must_use]
     pub fn command(
         &self,
@@ -15,75 +66,96 @@ impl PageModel {
         values: &[&str],
     ) -> String {
         let mut words = vec!["onprem".to_owned()];
-        let mut values = values.iter().map(|value| quoted(value));
-        if let Some(verb) = &operation.cli.verb {
-            words.push(verb.clone());
-            let mut path: Vec<_> = operation
-                .path_parameters
-                .iter()
-                .map(|p| (p.name.clone(), values.next()))
-                .collect();
-            for positional in operation.positional() {
-                let place = positional.name.to_uppercase();
-                let known = path
-                    .iter_mut()
-                    .find(|(name, _)| *name == positional.name)
-                    .and_then(|(_, value)| value.take());
-                let word = known.unwrap_or_else(|| {
-                    let words = operation.cli.words.iter();
-                    let words: Vec<_> =
-                        words.map(|(word, _)| word.as_str()).collect();
-                    if positional.in_path || words.is_empty() {
-                        place
-                    } else {
-                        words.join("|")
-                    }
-                });
-                words.push(word);
-            }
-            return words.join(" ");
-        }
-        let own = usize::from(!resource.is_single());
-        let own = match operation.answer.shape {
-            Shape::List => 0,
-            _ if operation.name == "create" => 0,
-            _ => own,
-        };
-        let variables = operation.path_parameters.len();
-        let scope = variables.saturating_sub(own);
-        let flags: Vec<_> = operation
+        let mut values = values.iter();
+        let path: Vec<(&Property, String)> = operation
             .path_parameters
             .iter()
-            .take(scope)
-            .map(|p| {
-                let value = values.next();
-                let value = value.unwrap_or_else(|| p.name.to_uppercase());
-                format!("--{} {value}", crate::kebab(&p.name))
+            .map(|parameter| {
+                let place = || parameter.name.to_uppercase();
+                let value = values.next().map(|value| quoted(value));
+                (parameter, value.unwrap_or_else(place))
             })
             .collect();
-        let name: Vec<_> = values.collect();
-        let (verb, last) = match operation.name.as_str() {
-            "list" => ("get", ""),
-            "view" => ("describe", ""),
-            "create" => ("create", "FIELD=VALUE"),
-            "update" => ("set", "FIELD=VALUE"),
-            "delete" => ("delete", ""),
-            other => ("action", other),
+        let verb = match operation.name.as_str() {
+            "list" => "get",
+            "view" => "describe",
+            "create" => "create",
+            "update" => "set",
+            "delete" => "delete",
+            _ => "action",
         };
-        let many = operation.answer.shape == Shape::List;
-        let kind = if many { &resource.plural } else { &resource.singular };
-        words.extend([verb.to_owned(), kind.clone()]);
-        if verb == "action" {
-            words.push(last.to_owned());
+        let is_extra = verb == "action" && operation.reads();
+        if operation.cli.hidden || is_extra {
+            words.extend(["api".into(), crate::kebab(&operation.id)]);
+            words.extend(path.iter().flat_map(flag));
+            let mut fields = operation.body.iter().flat_map(|b| &b.fields);
+            if fields.any(Property::is_secret) {
+                words.push("--json-body FILE".to_owned());
+            } else {
+                words.extend(needed(operation, &[]));
+            }
+        } else if let Some(verb) = &operation.cli.verb {
+            words.push(verb.clone());
+            let mut given = Vec::new();
+            for positional in operation.positional() {
+                let known = path
+                    .iter()
+                    .find(|(parameter, _)| parameter.name == positional.name);
+                words.push(match known {
+                    Some((_, value)) => value.clone(),
+                    None => choice(operation, &positional.name),
+                });
+                given.push(positional.name);
+            }
+            words.extend(needed(operation, &given));
+        } else {
+            let many = operation.answer.shape == Shape::List;
+            let kind = if many { &resource.plural } else { &resource.singular };
+            words.extend([verb.to_owned(), kind.clone()]);
+            if verb == "action" {
+                words.push(operation.name.clone());
+            }
+            let unnamed = many || verb == "create" || resource.is_single();
+            let own = usize::from(!unnamed);
+            let scope = path.len().saturating_sub(own);
+            words.extend(path.iter().skip(scope).map(|(_, v)| v.clone()));
+            words.extend(path.iter().take(scope).flat_map(flag));
+            if verb == "set" {
+                words.push("FIELD=VALUE".to_owned());
+            } else {
+                words.extend(needed(operation, &[]));
+            }
         }
-        words.extend(name);
-        words.extend(flags);
-        if verb != "action" {
-            words.push(last.to_owned());
-        }
-        words.retain(|word| !word.is_empty());
         words.join(" ")
     }
+}
+
+fn flag((parameter, value): &(&Property, String)) -> [String; 2] {
+    [format!("--{}", parameter.flag()), value.clone()]
+}
+
+/// The words that a positional field takes.
+fn choice(operation: &Operation, name: &str) -> String {
+    let words = operation.cli.words.iter();
+    let words: Vec<_> = words.map(|(word, _)| word.as_str()).collect();
+    if words.is_empty() { name.to_uppercase() } else { words.join("|") }
+}
+
+/// Flags for the fields that must be given.
+fn needed(operation: &Operation, given: &[String]) -> Vec<String> {
+    let fields = operation.body.iter().flat_map(|body| &body.fields);
+    fields
+        .filter(|field| field.is_needed() && !given.contains(&field.name))
+        .flat_map(|field| {
+            let flag = field.flag();
+            let place = if field.is_secret() {
+                "FILE".to_owned()
+            } else {
+                flag.to_uppercase()
+            };
+            [format!("--{flag}"), place]
+        })
+        .collect()
 }
 
 /// `text` as one word of a shell.
