@@ -172,11 +172,10 @@ impl Follower {
         let Ok(_place) = self.places.acquire().await else { return };
         let Err(error) = self.try_read().await else { return };
         let device = self.device;
-        match error {
-            Error::Tunnel { .. } => {
-                debug!(%device, error = %Chain(&error), "device not read");
-            }
-            _ => warn!(%device, error = %Chain(&error), "device not read"),
+        if matches!(error, Error::Tunnel { .. }) {
+            debug!(%device, error = %Chain(&error), "device not read");
+        } else {
+            warn!(%device, error = %Chain(&error), "device not read");
         }
     }
 
