@@ -1,5 +1,6 @@
 //! Who may use the agent: accounts, roles, sessions, lockout.
 
+mod error;
 mod password;
 mod role;
 mod session;
@@ -19,6 +20,7 @@ use tokio::time::Instant;
 
 use self::password::Passwords;
 pub use self::{
+    error::{ChangeError, Denied, OpenError},
     role::Role,
     session::{Session, Sessions},
 };
@@ -88,72 +90,6 @@ pub struct Book {
     /// What holds for all.
     #[serde(default)]
     pub policy: Policy,
-}
-
-/// Why nobody was let in.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum Denied {
-    /// No such user, another password, or disabled.
-    #[error("the user name or password is not right")]
-    Wrong,
-    /// Too many failures.
-    #[error("the account is locked for a while")]
-    Locked,
-    /// Too many at once.
-    #[error("too many passwords wait to be checked")]
-    Busy,
-}
-
-/// Why an account was not changed.
-#[derive(Debug, thiserror::Error)]
-pub enum ChangeError {
-    /// There is one of this name.
-    #[error("there is an account `{0}` already")]
-    Exists(String),
-    /// There is none of this name.
-    #[error("there is no account `{0}`")]
-    Unknown(String),
-    /// There are [`LIMIT`].
-    #[error("there are {LIMIT} accounts already")]
-    Full,
-    /// The password is too short or too long.
-    #[error("a password has {MIN_PASSWORD} to {MAX_PASSWORD} bytes")]
-    PasswordLength,
-    /// Nobody could administer the agent any more.
-    #[error("`{0}` is the last enabled administrator")]
-    LastAdministrator(String),
-    /// Too many passwords wait to be hashed.
-    #[error("too many passwords wait to be hashed")]
-    Busy,
-    /// The accounts cannot be stored.
-    #[error("cannot store the accounts in {path}")]
-    Store {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-}
-
-/// Why the accounts cannot be loaded.
-#[derive(Debug, thiserror::Error)]
-pub enum OpenError {
-    /// The file cannot be read or written.
-    #[error("cannot read or write {path}")]
-    Io {
-        /// The file.
-        path: PathBuf,
-        /// What the file system said.
-        source: io::Error,
-    },
-    /// The file is not what was written.
-    #[error("cannot understand {path}")]
-    Parse {
-        /// The file.
-        path: PathBuf,
-        /// Where and why.
-        source: serde_json::Error,
-    },
 }
 
 /// What a change sets; what is `None` stays.

@@ -32,6 +32,8 @@ pub(crate) struct Entry {
     pub(crate) resource: &'static dyn Resource,
     /// The value of `Allow`.
     pub(crate) allow: HeaderValue,
+    /// Any one of these is needed to read it.
+    read: Privileges,
 }
 
 impl Entry {
@@ -47,7 +49,8 @@ impl Entry {
             }
         }
         let allow = super::render::header(&allow);
-        Self { resource, allow }
+        let read = needs(resource, &Method::GET, None);
+        Self { resource, allow, read }
     }
 
     /// May the resource be asked for `method` at all?
@@ -68,11 +71,22 @@ impl Entry {
         method: &Method,
         property: Option<&str>,
     ) -> Privileges {
-        let pattern = self.resource.uri();
-        // What the registry does not know is the manager's.
-        privilege::required(pattern, method.as_str(), property)
-            .unwrap_or(Privileges::of(&[Privilege::ConfigureManager]))
+        let known = match (property, method) {
+            (None, &Method::GET | &Method::HEAD) => Some(self.read),
+            _ => None,
+        };
+        known.unwrap_or_else(|| needs(self.resource, method, property))
     }
+}
+
+fn needs(
+    resource: &dyn Resource,
+    method: &Method,
+    property: Option<&str>,
+) -> Privileges {
+    let needed = privilege::required(resource.uri(), method.as_str(), property);
+    // What the registry does not know is the manager's.
+    needed.unwrap_or(Privileges::of(&[Privilege::ConfigureManager]))
 }
 
 /// All paths of the service.

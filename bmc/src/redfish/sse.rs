@@ -16,9 +16,10 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Body, Exchange, accepts,
+    Body,
     error::Error,
     event::{Event, Events, Subscription},
+    exchange::{Exchange, accepts},
     query::Query,
     uri,
 };

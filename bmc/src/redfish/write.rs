@@ -17,8 +17,9 @@ use serde_json::Value;
 use tokio::time::timeout;
 
 use super::{
-    Body, Exchange, canonical,
+    Body,
     error::Error,
+    exchange::{Exchange, canonical},
     render::{self, Rendered},
     resource::{Action, Caller, Freshness, Values, Write},
     router::{Entry, Route},

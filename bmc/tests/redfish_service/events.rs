@@ -36,9 +36,9 @@ impl Stream {
     /// The next block of lines; `None` at the end of the stream.
     async fn block(&mut self) -> Option<String> {
         loop {
-            if let Some((block, rest)) = self.text.split_once("\n\n") {
+            if let Some((block, _)) = self.text.split_once("\n\n") {
                 let block = block.to_owned();
-                self.text = rest.to_owned();
+                self.text.drain(..block.len() + 2);
                 return Some(block);
             }
             let frame = self.body.frame().await?.unwrap();

@@ -37,7 +37,9 @@ fn links(value: &Value, found: &mut Vec<String>) {
             }
         }
         Value::Array(values) => {
-            values.iter().for_each(|value| links(value, found));
+            for value in values {
+                links(value, found);
+            }
         }
         _ => {}
     }
@@ -73,8 +75,8 @@ async fn every_resource_of_a_blade_fits_its_schema() {
         .filter_map(|reply| reply.body["@odata.type"].as_str())
         .collect();
     for kind in ["Sensor", "Fan", "PowerSupply", "Drive", "Certificate"] {
-        let is = |of: &&str| of.ends_with(&format!(".{kind}"));
-        assert!(served.iter().any(|of| is(&of)), "no {kind}");
+        let end = format!(".{kind}");
+        assert!(served.iter().any(|of| of.ends_with(&end)), "no {kind}");
     }
 }
 
@@ -161,6 +163,10 @@ async fn queries_shape_the_answer_or_are_refused() {
     assert_eq!(only.body["@odata.id"], "/redfish/v1/Managers/bmc");
     let expanded = get("$expand=.").await;
     assert_eq!(expanded.body["Members"][0]["Id"], "bmc");
+    let root = admin.get("/redfish/v1?$expand=.").await;
+    assert_eq!(root.body["Managers"]["Name"], "Managers");
+    let root = blade.stranger().get("/redfish/v1?$expand=.").await;
+    assert_eq!(root.body["Managers"].as_object().unwrap().len(), 1);
     let selected = get("$select=Name").await;
     assert_eq!(selected.body["Name"], "Managers");
     assert_eq!(selected.body.get("Members"), None);

@@ -1,0 +1,315 @@
+//! One request on its way to its answer.
+
+use std::net::IpAddr;
+
+use bytes::Bytes;
+use http::{
+    HeaderMap, HeaderValue, Method, Response, StatusCode,
+    header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK},
+    request,
+};
+use onprem_redfish::privilege::{Privilege, Privileges};
+use serde_json::{Map, Value};
+
+use super::{
+    Body, ODATA_VERSION, Origin, Service, audit,
+    document::Document,
+    error::Error,
+    query::Query,
+    render,
+    resource::{Caller, View},
+    router::{Entry, Route},
+    uri,
+};
+
+/// One request on its way to its answer.
+pub(super) struct Exchange<'a> {
+    pub(super) service: &'a Service,
+    pub(super) parts: &'a request::Parts,
+    pub(super) peer: Option<IpAddr>,
+    pub(super) origin: &'a Origin,
+    /// Once known.
+    pub(super) caller: Option<Caller>,
+}
+
+impl Exchange<'_> {
+    pub(super) async fn answer<B>(
+        &mut self,
+        body: B,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let service = self.service;
+        let path = self.parts.uri.path();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let found = service.routes.find(path);
+        let method = &self.parts.method;
+        let open = self.is_open(found.as_ref().map(|(route, _)| *route));
+        // What lies behind an open resource may be asked for with it.
+        let shaped = self.parts.uri.query().is_some();
+        if !open || shaped {
+            let identity =
+                service.identify(&self.parts.headers, self.origin).await;
+            match identity {
+                Ok(caller) => self.caller = Some(caller),
+                Err(error) if !open => return Err(error),
+                Err(_) => {}
+            }
+        }
+        self.check_headers()?;
+        let (route, ids) = found.ok_or_else(|| Error::not_found(path))?;
+        if !KNOWN.contains(&method.as_str()) {
+            return Err(Error::method_unknown());
+        }
+        match route {
+            Route::Document(document) => self.document(document),
+            Route::Events => self.events(),
+            Route::Action(entry, action) => {
+                if method != Method::POST {
+                    let allow = HeaderValue::from_static("POST");
+                    return Err(Error::method_not_allowed(allow));
+                }
+                self.act(entry, action, path, &ids, body).await
+            }
+            Route::Members(entry) => {
+                if method != Method::POST {
+                    return Err(Error::not_found(path));
+                }
+                self.create(entry, &ids, body).await
+            }
+            Route::Resource(entry) if !entry.allows(method) => {
+                // There may be nothing at all.
+                self.must_exist(entry, path, &ids)?;
+                Err(Error::method_not_allowed(entry.allow.clone()))
+            }
+            Route::Resource(entry) => match method.as_str() {
+                "PATCH" => self.patch(entry, path, &ids, body).await,
+                "POST" => self.create(entry, &ids, body).await,
+                "DELETE" => self.delete(entry, path, &ids).await,
+                _ => self.get(entry, path, &ids),
+            },
+        }
+    }
+
+    /// May anyone ask, without saying who?
+    fn is_open(&self, route: Option<Route>) -> bool {
+        let read = matches!(self.parts.method, Method::GET | Method::HEAD);
+        match route {
+            Some(Route::Document(_)) => read,
+            Some(Route::Resource(entry)) if read => {
+                entry.resource.uri() == "/redfish/v1/"
+            }
+            // Whoever opens a session says in the body who it is.
+            Some(Route::Resource(entry) | Route::Members(entry)) => {
+                self.parts.method == Method::POST
+                    && entry.resource.kind() == "SessionCollection"
+            }
+            _ => false,
+        }
+    }
+
+    fn check_headers(&self) -> Result<(), Error> {
+        let headers = &self.parts.headers;
+        let version = headers.get(&ODATA_VERSION);
+        if version.is_some_and(|version| version != "4.0") {
+            let status = StatusCode::PRECONDITION_FAILED;
+            return Err(Error::header(status, "OData-Version"));
+        }
+        Ok(())
+    }
+
+    fn document(
+        &self,
+        document: &'static Document,
+    ) -> Result<Response<Body>, Error> {
+        let allow = HeaderValue::from_static("GET, HEAD");
+        if is_write(&self.parts.method) {
+            return Err(Error::method_not_allowed(allow));
+        }
+        accepts(&self.parts.headers, document.content_type)?;
+        Query::parse(self.parts.uri.query().unwrap_or_default())?;
+        let mut response = Response::new(Body::from((document.body)()));
+        let headers = response.headers_mut();
+        headers.insert(
+            CONTENT_TYPE,
+            HeaderValue::from_static(document.content_type),
+        );
+        headers.insert(ALLOW, allow);
+        Ok(response)
+    }
+
+    fn get(
+        &self,
+        entry: &Entry,
+        path: &str,
+        ids: &[&str],
+    ) -> Result<Response<Body>, Error> {
+        let service = self.service;
+        self.authorize(entry, ids, None)?;
+        accepts(&self.parts.headers, "application/json")?;
+        let path = canonical(path);
+        let text = self.parts.uri.query().unwrap_or_default();
+        let query = Query::parse(text)?;
+        let rendered = service
+            .render(entry.resource, path, ids)
+            .ok_or_else(|| Error::not_found(path))?;
+        if query.is_empty() {
+            let known = self.parts.headers.get(IF_NONE_MATCH);
+            let mut response = Response::default();
+            if known.is_some_and(|tags| render::names(tags, &rendered.etag)) {
+                *response.status_mut() = StatusCode::NOT_MODIFIED;
+            } else {
+                *response.body_mut() = Body::from(rendered.body.clone());
+            }
+            entry.describe(
+                response.headers_mut(),
+                &rendered.etag,
+                &rendered.link,
+            );
+            return Ok(response);
+        }
+        let (object, etag, link) = service
+            .object(entry.resource, path, ids)
+            .ok_or_else(|| Error::not_found(path))?;
+        let object = query.apply(path, object, &|uri| self.fetch(uri))?;
+        let bytes = serde_json::to_vec(&object).unwrap_or_default();
+        let mut response = Response::new(Body::from(Bytes::from(bytes)));
+        entry.describe(response.headers_mut(), &etag, &link);
+        Ok(response)
+    }
+
+    /// The resource at `uri`, if the caller may see it.
+    fn fetch(&self, uri: &str) -> Option<Map<String, Value>> {
+        let path = uri.strip_suffix('/').unwrap_or(uri);
+        let (route, ids) = self.service.routes.find(path)?;
+        let Route::Resource(entry) = route else { return None };
+        let needed = entry.needs(&Method::GET, None);
+        self.holds(entry, &ids, needed).ok()?;
+        let path = canonical(path);
+        let found = self.service.object(entry.resource, path, &ids)?;
+        Some(found.0)
+    }
+
+    pub(super) fn must_exist(
+        &self,
+        entry: &Entry,
+        path: &str,
+        ids: &[&str],
+    ) -> Result<(), Error> {
+        let found = self.service.render(entry.resource, canonical(path), ids);
+        found.map(drop).ok_or_else(|| Error::not_found(path))
+    }
+
+    /// May the caller do this to the resource, or to `property` of it?
+    pub(super) fn authorize(
+        &self,
+        entry: &Entry,
+        ids: &[&str],
+        property: Option<&str>,
+    ) -> Result<(), Error> {
+        let needed = entry.needs(&self.parts.method, property);
+        self.holds(entry, ids, needed)
+    }
+
+    fn holds(
+        &self,
+        entry: &Entry,
+        ids: &[&str],
+        needed: Privileges,
+    ) -> Result<(), Error> {
+        let Some(caller) = &self.caller else {
+            return if needed.met_by(Privileges::default()) {
+                Ok(())
+            } else {
+                Err(Error::unauthorized())
+            };
+        };
+        let service = self.service;
+        let snapshot = service.model.snapshot();
+        let book = service.accounts.book();
+        let view = View { snapshot: &snapshot, service, book: &book };
+        let own = caller.account && entry.resource.is_own(&view, ids, caller);
+        if caller.must_change_password && !own {
+            let account = uri::of(uri::ACCOUNT, &[&caller.name]);
+            return Err(Error::password_change_required(&account));
+        }
+        let held = caller.role.privileges();
+        let held =
+            if own { held } else { held.without(Privilege::ConfigureSelf) };
+        if needed.met_by(held) { Ok(()) } else { Err(Error::forbidden()) }
+    }
+
+    pub(super) async fn audit(&self, status: StatusCode) {
+        let caller = self.caller.as_ref();
+        let (via, request) = match (self.origin, caller) {
+            (Origin::Tunnel(grant), _) => ("fleet", Some(&*grant.request)),
+            (_, Some(caller)) if caller.session.is_some() => ("session", None),
+            (_, Some(_)) => ("basic", None),
+            (_, None) => ("none", None),
+        };
+        let entry = audit::Entry {
+            who: caller.map_or("", |caller| &caller.name),
+            via,
+            from: self.peer.map(|peer| peer.to_string()),
+            request,
+            method: self.parts.method.as_str(),
+            uri: self.parts.uri.path(),
+            status: status.as_u16(),
+        };
+        self.service.audit.write(&entry).await;
+    }
+}
+
+impl Entry {
+    /// Puts in what the answer to a GET says beside the body.
+    pub(super) fn describe(
+        &self,
+        headers: &mut HeaderMap,
+        etag: &HeaderValue,
+        link: &HeaderValue,
+    ) {
+        headers.insert(ALLOW, self.allow.clone());
+        headers.insert(LINK, link.clone());
+        headers.insert(ETAG, etag.clone());
+    }
+}
+
+/// The path of a resource as it names itself.
+pub(super) fn canonical(path: &str) -> &str {
+    if path == uri::ROOT { "/redfish/v1/" } else { path }
+}
+
+/// The methods that some resource knows, or that HTTP does.
+const KNOWN: [&str; 7] =
+    ["GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"];
+
+pub(super) fn is_write(method: &Method) -> bool {
+    !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)
+}
+
+/// Can the caller read an answer of `content_type`?
+pub(super) fn accepts(
+    headers: &HeaderMap,
+    content_type: &str,
+) -> Result<(), Error> {
+    let mut values = headers.get_all(ACCEPT).iter().peekable();
+    if values.peek().is_none() {
+        return Ok(());
+    }
+    let (kind, _) = content_type.split_once('/').unwrap_or_default();
+    let ranges = values.filter_map(|value| value.to_str().ok());
+    let fits = ranges.flat_map(|value| value.split(',')).any(|range| {
+        let range = range.split(';').next().unwrap_or_default().trim();
+        range == "*/*"
+            || range.eq_ignore_ascii_case(content_type)
+            || range.strip_suffix("/*").is_some_and(|range| range == kind)
+    });
+    if fits {
+        Ok(())
+    } else {
+        Err(Error::header(StatusCode::NOT_ACCEPTABLE, "Accept"))
+    }
+}
