@@ -70,6 +70,7 @@ fn embed(
     }
     let plain = out.join(name);
     let packed = out.join(format!("{name}.gz"));
+    let literal = |path: &Path| format!("{:?}", path.to_string_lossy());
     fs::write(&plain, bytes)?;
     let mut gzip = flate2::write::GzEncoder::new(
         fs::File::create(&packed)?,
@@ -79,7 +80,8 @@ fn embed(
     gzip.finish()?;
     Ok(format!(
         "Asset {{ name: {name:?}, hash: {hash:?}, kind: {kind:?}, \
-         plain: include_bytes!({plain:?}), \
-         packed: include_bytes!({packed:?}) }},\n"
+         plain: include_bytes!({}), packed: include_bytes!({}) }},\n",
+        literal(&plain),
+        literal(&packed),
     ))
 }

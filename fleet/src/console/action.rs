@@ -9,12 +9,12 @@ use serde_json::Value;
 use super::cell::{Cell, escape};
 use super::error::Refusal;
 use super::form::{after, asked_again, lede, noun, send};
+use super::heading::refused;
 use super::input::{Fields, Input, body};
 use super::made::{Made, Outcome};
 use super::page::Frame;
 use super::place::Place;
 use super::table::{Setting, columns};
-use super::view::refused;
 use super::visit::Visit;
 
 #[derive(Debug, Template)]

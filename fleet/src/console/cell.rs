@@ -26,8 +26,11 @@ const UNITS: &[(&str, &str)] = &[
     ("{rev}/min", "rpm"),
     ("RPM", "rpm"),
     ("[cft_i]/min", "cfm"),
-    ("By", "B"),
 ];
+
+/// Units of which there may be thousands.
+const SCALED: &[(&str, Format)] =
+    &[("Hz", Format::Hertz), ("By", Format::Bytes)];
 
 /// A value as it is shown.
 #[derive(Debug, Clone, Template)]
@@ -123,15 +126,13 @@ impl Cells<'_> {
             Value::Bool(_) => Self::word(property, value),
             Value::Number(number) => {
                 let number = number.as_f64().unwrap_or(0.0);
-                let mut cell = self.number(property, number, value);
-                if let Shown::Number { unit, .. } = &mut cell.shown
-                    && property.name == UNIT.0
-                    && let Some(own) = item.get(UNIT.1).and_then(Value::as_str)
+                let unit = item.get(UNIT.1).and_then(Value::as_str);
+                if property.name == UNIT.0
+                    && let Some(unit) = unit
                 {
-                    let known = UNITS.iter().find(|(code, _)| *code == own);
-                    known.map_or(own, |(_, word)| word).clone_into(unit);
+                    return with_unit(value, unit);
                 }
-                cell
+                self.number(property, number, value)
             }
             Value::Array(items) => self.list(property, items),
             Value::Object(map) if property.properties.is_empty() => {
@@ -291,6 +292,23 @@ impl Cells<'_> {
     }
 }
 
+/// A reading whose unit stands beside it.
+fn with_unit(value: &Value, unit: &str) -> Cell {
+    let known = |(code, _): &&(&str, Format)| *code == unit;
+    let format = SCALED.iter().find(known).map(|(_, format)| *format);
+    let text = format.unwrap_or(Format::Number).show(value);
+    let (text, own) = text.split_once(' ').unwrap_or((&text, ""));
+    let word = UNITS.iter().find(|(code, _)| *code == unit);
+    Shown::Number {
+        text: text.to_owned(),
+        unit: match own {
+            "" => word.map_or(unit, |(_, word)| word).to_owned(),
+            own => own.to_owned(),
+        },
+    }
+    .into()
+}
+
 fn is_blank(value: &Value) -> bool {
     match value {
         Value::Null => true,
@@ -334,7 +352,7 @@ mod tests {
 
     use super::*;
 
-    fn show(property: Property, value: Value) -> String {
+    fn show(property: Property, value: &Value) -> String {
         let model = PageModel::default();
         let cells = Cells { model: &model, now: Utc::now() };
         let property = Property { pointer: "/x".into(), ..property };
@@ -344,7 +362,7 @@ mod tests {
     #[test]
     fn a_hostile_name_is_text() {
         let html =
-            show(Property::default(), json!("<script>alert(1)</script>"));
+            show(Property::default(), &json!("<script>alert(1)</script>"));
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("&#60;script"), "{html}");
     }
@@ -352,9 +370,9 @@ mod tests {
     #[test]
     fn only_web_addresses_become_links() {
         let url = || Property { format: Format::Url, ..Property::default() };
-        let html = show(url(), json!("javascript:alert(1)"));
+        let html = show(url(), &json!("javascript:alert(1)"));
         assert!(!html.contains("href"), "{html}");
-        let html = show(url(), json!("https://example.com/"));
+        let html = show(url(), &json!("https://example.com/"));
         assert!(html.contains("href=\"https://example.com/\""), "{html}");
     }
 
@@ -362,9 +380,21 @@ mod tests {
     fn a_number_has_its_unit_beside_it() {
         let property =
             Property { format: Format::Celsius, ..Property::default() };
-        let html = show(property, json!(48.3));
+        let html = show(property, &json!(48.3));
         assert!(html.contains("48.3"), "{html}");
         assert!(html.contains("°C"), "{html}");
+    }
+
+    #[test]
+    fn a_reading_takes_the_unit_that_stands_beside_it() {
+        let text = |value: Value, unit| match with_unit(&value, unit).shown {
+            Shown::Number { text, unit } => format!("{text} {unit}"),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(text(json!(48.25), "Cel"), "48.25 °C");
+        assert_eq!(text(json!(1_500_000_000.0), "Hz"), "1.5 GHz");
+        assert_eq!(text(json!(1726.0), "{rev}/min"), "1726 rpm");
+        assert_eq!(text(json!(5.02), "V"), "5.02 V");
     }
 
     #[test]

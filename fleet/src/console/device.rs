@@ -2,12 +2,12 @@
 
 use onprem_description::{Operation, Resource};
 
+use super::card::Card;
 use super::error::Refusal;
 use super::list::{items, readings};
 use super::made::rendered;
 use super::place::Place;
 use super::table::{Setting, Table};
-use super::view::Card;
 use super::visit::{Visit, with_query};
 
 /// What stands under a device's name.

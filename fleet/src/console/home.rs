@@ -4,12 +4,12 @@ use askama::Template;
 use onprem_description::{Operation, Resource};
 use serde_json::Value;
 
+use super::card::{Card, Cards};
 use super::error::Refusal;
 use super::list::{self, items};
 use super::made::{Made, rendered};
 use super::page::{Command, Frame};
 use super::table::{Setting, Table};
-use super::view::{Card, Cards};
 use super::visit::{Visit, with_query};
 
 #[derive(Debug, Template)]

@@ -33,7 +33,6 @@ pub(crate) struct Listing {
     is_filtered: bool,
     is_empty: bool,
     sort: String,
-    empty: Empty,
     pub(crate) table: String,
     pub(crate) count: String,
     first: Option<String>,
@@ -50,8 +49,11 @@ struct Filter {
 }
 
 /// What an empty list says.
-#[derive(Debug, Clone)]
+#[derive(Debug, Template)]
+#[template(path = "empty.html")]
 struct Empty {
+    is_filtered: bool,
+    action: String,
     title: String,
     text: String,
     command: Option<String>,
@@ -190,8 +192,11 @@ pub(crate) async fn list(
         is_filtered,
         is_empty: items.is_empty(),
         sort: visit.asked("sort").to_owned(),
-        empty: empty(resource),
-        table: rendered(&table)?,
+        table: if items.is_empty() {
+            rendered(&empty(resource, is_filtered, &visit.path))?
+        } else {
+            rendered(&table)?
+        },
         count: match (rows, next) {
             (0, _) => String::new(),
             (1, None) => format!("1 {}", resource.singular.replace('-', " ")),
@@ -275,18 +280,16 @@ fn filters(
     filters
 }
 
-fn empty(resource: &Resource) -> Empty {
-    let title = format!("No {} yet", resource.title.to_lowercase());
-    match &resource.empty {
-        Some(empty) => Empty {
-            title,
-            text: empty.text.clone(),
-            command: empty.command.clone(),
-        },
-        None => Empty {
-            title,
-            text: resource.description.clone().unwrap_or_default(),
-            command: None,
-        },
+fn empty(resource: &Resource, is_filtered: bool, path: &str) -> Empty {
+    let says = resource.empty.as_ref();
+    Empty {
+        is_filtered,
+        action: path.to_owned(),
+        title: format!("No {} yet", resource.title.to_lowercase()),
+        text: says
+            .map(|says| says.text.clone())
+            .or_else(|| resource.description.clone())
+            .unwrap_or_default(),
+        command: says.and_then(|says| says.command.clone()),
     }
 }

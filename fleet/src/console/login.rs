@@ -104,8 +104,7 @@ pub(crate) fn detour(visit: &Visit<'_>) -> Response<Body> {
 
 impl Visit<'_> {
     fn cookie(&self, name: &str, value: &str, more: &str) -> String {
-        let secure = if self.secure { "Secure; " } else { "" };
-        format!("{name}={value}; {more}{secure}SameSite=Lax; Path=/")
+        format!("{name}={value}; {more}{}SameSite=Lax; Path=/", self.secure)
     }
 }
 

@@ -9,11 +9,13 @@
 mod action;
 mod api;
 mod asset;
+mod card;
 mod cell;
 mod chart;
 mod device;
 mod error;
 mod form;
+mod heading;
 mod home;
 mod input;
 mod list;

@@ -151,10 +151,14 @@ impl<'m> Place<'m> {
 }
 
 fn page_of(items: &[(&Resource, String)]) -> String {
-    items
-        .iter()
-        .map(|(resource, id)| format!("/{}/{}", resource.segment, escape(id)))
-        .collect()
+    let mut page = String::new();
+    for (resource, id) in items {
+        page.push('/');
+        page.push_str(&resource.segment);
+        page.push('/');
+        page.push_str(&escape(id));
+    }
+    page
 }
 
 /// The resource of this segment, or of its page for a new one.

@@ -5,11 +5,11 @@ use serde_json::Value;
 
 use super::cell::escape;
 use super::error::Refusal;
+use super::heading::{Heading, heading};
 use super::list;
 use super::made::Made;
 use super::page::{Command, Frame, Link, Notice};
 use super::place::Place;
-use super::view::{Heading, heading};
 use super::visit::Visit;
 
 #[derive(Debug, Template)]

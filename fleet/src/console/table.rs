@@ -87,7 +87,7 @@ pub(crate) fn columns<'r>(
         let is_wide = column.wide
             && property.states.is_empty()
             && property.format != Format::Ago;
-        let is_known = setting.without.iter().any(|own| *own == property.name);
+        let is_known = setting.without.contains(&property.name);
         let is_unit = property.name == UNIT.1;
         !property.is_hidden()
             && !is_known

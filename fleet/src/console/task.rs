@@ -4,13 +4,14 @@ use askama::Template;
 use onprem_description::{Operation, Property};
 use serde_json::Value;
 
+use super::card::{Cards, cards};
 use super::cell::{Cell, Cells};
 use super::error::Refusal;
+use super::heading::{Heading, heading};
 use super::list;
 use super::made::{Made, rendered};
 use super::page::Frame;
 use super::place::Place;
-use super::view::{Cards, Heading, cards, heading};
 use super::visit::Visit;
 
 #[derive(Debug, Template)]

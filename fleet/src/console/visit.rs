@@ -1,5 +1,6 @@
 //! One look at one page: who, what, how.
 
+use std::fmt::Write as _;
 use std::net::{IpAddr, SocketAddr};
 
 use chrono::Utc;
@@ -29,8 +30,8 @@ pub(crate) struct Visit<'a> {
     pub(crate) theme: String,
     pub(crate) gzip: bool,
     pub(crate) json: bool,
-    /// The browser came by TLS.
-    pub(crate) secure: bool,
+    /// What a cookie says more where the browser came by TLS.
+    pub(crate) secure: &'static str,
 }
 
 impl<'a> Visit<'a> {
@@ -69,14 +70,14 @@ impl<'a> Visit<'a> {
             theme: theme.unwrap_or_default().to_owned(),
             gzip: page::takes_gzip(headers),
             json: suffix || accept.starts_with("application/json"),
-            secure: false,
+            secure: "",
         }
     }
 
     /// The same with what is known of the browser's connection.
     pub(crate) fn from(mut self, source: IpAddr, secure: bool) -> Self {
         self.api = self.api.on_behalf_of(source);
-        self.secure = secure;
+        self.secure = if secure { "Secure; " } else { "" };
         self
     }
 
@@ -149,7 +150,7 @@ impl<'a> Visit<'a> {
         let mut onprem = self.model.command(resource, operation, values);
         for (name, value) in query {
             let flag = onprem_description::kebab(name);
-            onprem.push_str(&format!(" --{flag} {}", quoted(value)));
+            let _ = write!(onprem, " --{flag} {}", quoted(value));
         }
         let path = with_query(&operation.fill(values), query);
         let method = match operation.method.as_str() {
