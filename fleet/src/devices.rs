@@ -21,10 +21,7 @@ impl Record for Device {
     }
 
     fn unique(&self) -> Vec<(&'static str, String)> {
-        vec![
-            ("name", self.name.to_string()),
-            ("uuid", self.uuid.to_string()),
-        ]
+        vec![("name", self.name.to_string()), ("uuid", self.uuid.to_string())]
     }
 }
 

@@ -12,9 +12,7 @@ use tracing::warn;
 
 use crate::{
     api::{Device, Event, EventKind, Severity},
-    store::{
-        Change, Collection, Expect, Range, Store, StoreError, Write,
-    },
+    store::{Change, Collection, Expect, Range, Store, StoreError, Write},
 };
 
 /// Events that are kept.
@@ -95,14 +93,19 @@ impl Events {
             .collect()
     }
 
+    /// Tells an event that is not worth keeping: how far a task is.
+    pub fn mention(&self, event: Event) {
+        // Nobody may listen.
+        let _ = self.listeners.send(Arc::new(event));
+    }
+
     /// Keeps an event and tells it. An event that cannot be kept is told all
     /// the same: what happened did happen.
     pub async fn tell(&self, event: Event) {
         if let Err(error) = self.keep(&event).await {
             warn!(error = %Chain(&error), id = %event.id, "event not kept");
         }
-        // Nobody may listen.
-        let _ = self.listeners.send(Arc::new(event));
+        self.mention(event);
     }
 
     async fn keep(&self, event: &Event) -> Result<(), StoreError> {

@@ -52,6 +52,7 @@ struct Inner {
     authority: Arc<Authority>,
     console: Console,
     work: TaskTracker,
+    audit_work: TaskTracker,
     stop: CancellationToken,
     started: Instant,
     api_address: OnceLock<SocketAddr>,
@@ -70,6 +71,7 @@ impl Fleet {
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
         let work = TaskTracker::new();
+        let audit_work = TaskTracker::new();
         let events = Arc::new(Events::open(Arc::clone(&store)).await?);
         let devices = Devices::open(Arc::clone(&store), tunnels.clone());
         let devices = Arc::new(devices.await?);
@@ -80,9 +82,8 @@ impl Fleet {
         );
         Ok(Self(Arc::new(Inner {
             auth: Auth::open(&store).await?,
-            audit: Audit::open(Arc::clone(&store), &work).await?,
-            tasks: Tasks::open(Arc::clone(&store), Arc::clone(&events))
-                .await?,
+            audit: Audit::open(Arc::clone(&store), &audit_work).await?,
+            tasks: Tasks::open(Arc::clone(&store), Arc::clone(&events)).await?,
             join_tokens: Arc::new(join_tokens.await?),
             events,
             devices,
@@ -92,6 +93,7 @@ impl Fleet {
             authority,
             console: Console::new(),
             work,
+            audit_work,
             stop,
             started: Instant::now(),
             api_address: OnceLock::new(),
@@ -158,7 +160,10 @@ impl Fleet {
     }
 
     /// Does `work` beside the request; it is broken off when the server ends.
-    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) {
+    pub(crate) fn spawn(
+        &self,
+        work: impl Future<Output = ()> + Send + 'static,
+    ) {
         let stop = self.0.stop.clone();
         self.0.work.spawn(async move {
             stop.run_until_cancelled(work).await;
@@ -176,12 +181,23 @@ impl Fleet {
         // They are bound once.
         let _ = self.0.api_address.set(api);
         let _ = self.0.devices_url.set(devices_url);
+        self.0.console.bound_at(api);
     }
 
-    /// Waits until all work beside requests has ended; the audit log goes on
-    /// until the last request is answered.
+    /// Waits until all work beside requests has ended, but for the audit log.
     pub(crate) async fn stopped(&self) {
         self.0.console.stop().await;
+        self.0.work.close();
+        self.0.work.wait().await;
+    }
+
+    /// Closes the store, once nobody uses it any more.
+    pub(crate) async fn close(self) {
+        let audit_work = self.0.audit_work.clone();
+        audit_work.close();
+        // The audit log ends with the fleet.
+        drop(self);
+        audit_work.wait().await;
     }
 
     /// What `device` says of itself, asked for by `caller`.
@@ -206,8 +222,7 @@ impl Fleet {
     }
 
     fn asked_by(&self, subject: &str, role: Role, device: Arc<Device>) -> Live {
-        let grant =
-            GrantFor { subject: subject.to_owned(), role: role.into() };
+        let grant = GrantFor { subject: subject.to_owned(), role: role.into() };
         Live::new(
             self.0.tunnels.clone(),
             Arc::clone(&self.0.abilities),
@@ -412,7 +427,8 @@ impl Fleet {
         let mut after = page.after.as_ref().map(|(_, id)| id.clone());
         let (mut found, mut looked_at) = (Vec::new(), 0);
         loop {
-            let events = self.0.events.before(after.clone(), page.limit).await?;
+            let events =
+                self.0.events.before(after.clone(), page.limit).await?;
             let more = events.len() == page.limit;
             for event in events {
                 looked_at += 1;

@@ -21,9 +21,7 @@ use crate::{
     events::{self, Events},
     name::Name,
     store::{Collection, Record, Store, StoreError, Table, Write},
-    tunnel::{
-        Admission, Directory, DirectoryError, Enrolment, Standing,
-    },
+    tunnel::{Admission, Directory, DirectoryError, Enrolment, Standing},
 };
 
 /// How long a token is kept after it ended: a device that was let in with it,

@@ -192,8 +192,7 @@ impl Live {
         members.truncate(MAX_MEMBERS);
         stream::iter(members)
             .map(|member| async move {
-                let is_link =
-                    member.as_object().is_none_or(|m| m.len() <= 1);
+                let is_link = member.as_object().is_none_or(|m| m.len() <= 1);
                 match link(&member, "") {
                     Some(path) if is_link => self.get(path).await,
                     _ => Ok(member),
@@ -336,8 +335,8 @@ impl Live {
         for (id, chassis) in self.chassis().await? {
             if let Some(path) = link(&chassis, "/EnvironmentMetrics") {
                 let metrics = self.get_if_there(path).await?;
-                let watts = metrics
-                    .and_then(|m| number(&m, "/PowerWatts/Reading"));
+                let watts =
+                    metrics.and_then(|m| number(&m, "/PowerWatts/Reading"));
                 consumed = sum(consumed, watts);
             }
             let Some(path) = link(&chassis, "/PowerSubsystem") else {

@@ -211,6 +211,7 @@ impl Server {
                 }
             }
             devices.stopped().await;
+            fleet.close().await;
         });
         if ended.await.is_err() {
             warn!(seconds = drain.as_secs(), "requests were broken off");

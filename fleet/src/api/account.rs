@@ -14,7 +14,11 @@ use super::{
     call::{Answer, Json, answer},
     page::{Key, Listed, Listing, sorted, sorts},
 };
-use crate::{Fleet, auth::{Password, Role}, name::Name};
+use crate::{
+    Fleet,
+    auth::{Password, Role},
+    name::Name,
+};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,

@@ -256,7 +256,8 @@ impl DeviceUpdate {
         }
         for (name, value) in tags {
             let good = |text: &str| {
-                text.chars().count() <= 63 && !text.chars().any(char::is_control)
+                text.chars().count() <= 63
+                    && !text.chars().any(char::is_control)
             };
             let pointer = || {
                 let name: String = name.chars().take(63).collect();

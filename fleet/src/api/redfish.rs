@@ -6,8 +6,7 @@ use dropshot::{
     ApiEndpointVersions, Body, Path, RawRequest, RequestContext,
 };
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, Uri,
-    uri::PathAndQuery,
+    HeaderName, HeaderValue, Method, Request, Response, Uri, uri::PathAndQuery,
 };
 use http_body_util::BodyExt as _;
 use schemars::JsonSchema;

@@ -10,7 +10,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::call::{Answer, Json, answer, answer_anyone};
-use crate::{Fleet, auth::{Password, Role}};
+use crate::{
+    Fleet,
+    auth::{Password, Role},
+};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,

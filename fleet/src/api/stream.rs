@@ -4,8 +4,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use dropshot::{
-    ApiDescription, ApiDescriptionRegisterError, Body, RequestContext,
-    endpoint,
+    ApiDescription, ApiDescriptionRegisterError, Body, RequestContext, endpoint,
 };
 use futures_util::{Stream, StreamExt as _, stream};
 use http::{HeaderValue, Response, header};
@@ -75,13 +74,12 @@ async fn follow(
     };
     let seen = missed.last().map(|event| event.id);
     let missed = stream::iter(missed.into_iter().map(Arc::new));
-    let coming = coming(listener, fleet.stop().clone())
-        .filter(move |event| {
-            let new = event
-                .as_ref()
-                .is_none_or(|event| seen.is_none_or(|seen| event.id > seen));
-            std::future::ready(new)
-        });
+    let coming = coming(listener, fleet.stop().clone()).filter(move |event| {
+        let new = event
+            .as_ref()
+            .is_none_or(|event| seen.is_none_or(|seen| event.id > seen));
+        std::future::ready(new)
+    });
     let lines = missed.map(Some).chain(coming).filter_map(move |event| {
         let line = match event {
             None => Some(Bytes::from_static(b": still here\n\n")),

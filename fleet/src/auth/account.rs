@@ -188,8 +188,11 @@ impl Auth {
                 if account.is_admin() || self.has_other_admin(account.id) {
                     Ok(())
                 } else {
-                    let pointer =
-                        if change.role.is_some() { "/role" } else { "/enabled" };
+                    let pointer = if change.role.is_some() {
+                        "/role"
+                    } else {
+                        "/enabled"
+                    };
                     Err(Error::conflict(pointer, LAST_ADMIN))
                 }
             })

@@ -17,7 +17,10 @@ use tracing::warn;
 use self::{
     account::AccountRecord, credential::CredentialRecord, throttle::Throttles,
 };
-pub use self::{credential::SESSION_COOKIE, password::{Password, generate}};
+pub use self::{
+    credential::SESSION_COOKIE,
+    password::{Password, generate},
+};
 use crate::{
     api::{Credential, Identity},
     error::Error,
@@ -187,7 +190,8 @@ impl Auth {
         let account = account.ok_or(Error::Unauthenticated)?;
         let now = Utc::now();
         let ended = found.expires_at.is_some_and(|end| end <= now)
-            || (found.session && found.last_used_or_made() + SESSION_IDLE <= now);
+            || (found.session
+                && found.last_used_or_made() + SESSION_IDLE <= now);
         if ended || !account.enabled {
             return Err(Error::Unauthenticated);
         }

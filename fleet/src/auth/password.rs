@@ -103,17 +103,15 @@ pub(super) async fn verify(
     };
     away(move || {
         let known = PasswordHash::new(&known)?;
-        let same =
-            Argon2::default().verify_password(password.reveal().as_bytes(), &known);
+        let same = Argon2::default()
+            .verify_password(password.reveal().as_bytes(), &known);
         Ok(same.is_ok())
     })
     .await
 }
 
 async fn away<T: Send + 'static>(
-    work: impl FnOnce() -> Result<T, argon2::password_hash::Error>
-    + Send
-    + 'static,
+    work: impl FnOnce() -> Result<T, argon2::password_hash::Error> + Send + 'static,
 ) -> Result<T, Error> {
     let _waiting = QUEUE
         .try_acquire()

@@ -41,8 +41,9 @@ const CACHE_BYTES: usize = 32 << 20;
 #[derive(Debug)]
 pub struct Embedded {
     database: Arc<Database>,
-    queue: mpsc::Sender<Batch>,
+    queue: Option<mpsc::Sender<Batch>>,
     feed: broadcast::Sender<Written>,
+    writer: Option<thread::JoinHandle<()>>,
 }
 
 #[derive(Debug)]
@@ -70,8 +71,7 @@ impl Embedded {
             .set_cache_size(CACHE_BYTES)
             .create(path)
             .map_err(StoreError::failed)?;
-        let transaction =
-            database.begin_write().map_err(StoreError::failed)?;
+        let transaction = database.begin_write().map_err(StoreError::failed)?;
         transaction.open_table(DOCUMENTS).map_err(StoreError::failed)?;
         transaction.open_table(UNIQUE).map_err(StoreError::failed)?;
         transaction.commit().map_err(StoreError::failed)?;
@@ -84,12 +84,13 @@ impl Embedded {
             batches,
             feed: feed.clone(),
         };
-        // It ends when the last sender is gone.
-        thread::Builder::new()
+        // It ends when the queue does.
+        let writer = thread::Builder::new()
             .name("store".into())
             .spawn(move || writer.run())
             .map_err(StoreError::failed)?;
-        Ok(Self { database, queue, feed })
+        let (queue, writer) = (Some(queue), Some(writer));
+        Ok(Self { database, queue, feed, writer })
     }
 
     fn read<T>(
@@ -106,17 +107,24 @@ impl Embedded {
     }
 }
 
+impl Drop for Embedded {
+    /// Lets the writer finish, so that the file is free afterwards.
+    fn drop(&mut self) {
+        self.queue = None;
+        if let Some(writer) = self.writer.take() {
+            // A writer that panicked has said so.
+            let _ = writer.join();
+        }
+    }
+}
+
 /// Makes the file readable by its owner only before anything is in it.
 fn make_private(path: &Path) -> io::Result<()> {
     use std::os::unix::fs::OpenOptionsExt as _;
     if let Some(folder) = path.parent() {
         fs::create_dir_all(folder)?;
     }
-    fs::OpenOptions::new()
-        .append(true)
-        .create(true)
-        .mode(0o600)
-        .open(path)?;
+    fs::OpenOptions::new().append(true).create(true).mode(0o600).open(path)?;
     Ok(())
 }
 
@@ -196,9 +204,7 @@ impl Store for Embedded {
                     document(key.value().1, stored.value())
                 };
                 match (after, range.down) {
-                    (None, false) => {
-                        all.take(range.limit).map(take).collect()
-                    }
+                    (None, false) => all.take(range.limit).map(take).collect(),
                     (None, true) => {
                         all.rev().take(range.limit).map(take).collect()
                     }
@@ -229,7 +235,8 @@ impl Store for Embedded {
             let (answer, answered) = oneshot::channel();
             let gone = || StoreError::failed("the store is closed");
             let batch = Batch { writes, answer };
-            self.queue.send(batch).await.map_err(|_| gone())?;
+            let queue = self.queue.as_ref().ok_or_else(gone)?;
+            queue.send(batch).await.map_err(|_| gone())?;
             answered.await.map_err(|_| gone())?
         })
     }
@@ -338,8 +345,7 @@ fn batch_in(
     for write in writes {
         let name = write.collection.name();
         let stored = documents.get((name, &*write.id))?;
-        let stored =
-            stored.map(|stored| decode(stored.value())).transpose()?;
+        let stored = stored.map(|stored| decode(stored.value())).transpose()?;
         let version = stored.as_ref().map(|stored| stored.version);
         let as_expected = match write.expect {
             Expect::Any => true,

@@ -118,11 +118,8 @@ async fn tells_of_changes_in_their_order(store: &impl Store) {
     let write = put("x", Expect::Any, json!({}), None);
     store.apply(vec![write]).await.unwrap();
     store.apply(vec![delete("x")]).await.unwrap();
-    let written = |version| Written {
-        collection: DEVICES,
-        id: "x".into(),
-        version,
-    };
+    let written =
+        |version| Written { collection: DEVICES, id: "x".into(), version };
     assert_eq!(changes.recv().await.unwrap(), written(Some(1)));
     assert_eq!(changes.recv().await.unwrap(), written(None));
 }

@@ -7,9 +7,7 @@ use std::{
 
 use serde::{Serialize, de::DeserializeOwned};
 
-use super::{
-    Change, Collection, Expect, Range, Store, StoreError, Write,
-};
+use super::{Change, Collection, Expect, Range, Store, StoreError, Write};
 
 /// How often a change is tried against others who change the same.
 const TRIES: usize = 16;
@@ -57,8 +55,7 @@ impl<T: Record> Table<T> {
         let table = Self { store, rows: RwLock::new(rows) };
         let mut range = Range { limit: 1000, ..Range::default() };
         loop {
-            let page =
-                table.store.range(T::COLLECTION, range.clone()).await?;
+            let page = table.store.range(T::COLLECTION, range.clone()).await?;
             for document in &page {
                 let value = T::deserialize(&document.body)
                     .map_err(StoreError::failed)?;
@@ -182,9 +179,7 @@ impl<T: Record> Table<T> {
                 self.writing(value, Expect::Version(version))?,
                 version + 1,
             )),
-            None => {
-                Err(StoreError::Conflict { collection: T::COLLECTION, id })
-            }
+            None => Err(StoreError::Conflict { collection: T::COLLECTION, id }),
         }
     }
 

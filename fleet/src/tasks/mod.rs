@@ -189,18 +189,22 @@ impl Tasks {
                 (Severity::Warning, format!("failed: {why}"))
             }
         };
-        self.events
-            .tell(Event {
-                id: Xid::new(),
-                time: Utc::now(),
-                kind: EventKind::TaskChanged,
-                severity,
-                message: format!("{} {what}", task.description),
-                device: task.device,
-                device_name: task.device_name.clone(),
-                task: Some(task.id),
-            })
-            .await;
+        let event = Event {
+            id: Xid::new(),
+            time: Utc::now(),
+            kind: EventKind::TaskChanged,
+            severity,
+            message: format!("{} {what}", task.description),
+            device: task.device,
+            device_name: task.device_name.clone(),
+            task: Some(task.id),
+        };
+        // How far it is, is of interest to those who look on only.
+        if task.is_open() {
+            self.events.mention(event);
+        } else {
+            self.events.tell(event).await;
+        }
     }
 }
 

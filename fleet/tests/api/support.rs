@@ -1,0 +1,187 @@
+//! A server in a folder of its own, and a client.
+
+use std::{net::SocketAddr, path::Path};
+
+use bytes::Bytes;
+use http::{HeaderMap, Method, Request, StatusCode, header};
+use http_body_util::{BodyExt as _, Full};
+use hyper_util::rt::TokioIo;
+use onprem_fleet::{
+    config::Config,
+    server::Server,
+    tunnel::{Admission, Directory as _, Enrolment},
+};
+use onprem_link::enrol::{Facts, Fingerprint, JoinToken};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+use tokio::net::TcpStream;
+use uuid::Uuid;
+
+pub(crate) struct Answer {
+    pub(crate) status: StatusCode,
+    pub(crate) headers: HeaderMap,
+    pub(crate) body: Value,
+}
+
+/// Asks the server at `address`.
+pub(crate) async fn ask(
+    address: &str,
+    request: Request<Full<Bytes>>,
+) -> Result<Answer, Box<dyn std::error::Error + Send + Sync>> {
+    let stream = TcpStream::connect(address).await?;
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+    let answer = async {
+        let (head, body) = sender.send_request(request).await?.into_parts();
+        let body = body.collect().await?.to_bytes();
+        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let (status, headers) = (head.status, head.headers);
+        Ok(Answer { status, headers, body })
+    };
+    tokio::pin!(answer, connection);
+    tokio::select! {
+        answer = &mut answer => answer,
+        ended = connection => {
+            ended?;
+            answer.await
+        }
+    }
+}
+
+pub(crate) fn request(
+    method: Method,
+    path: &str,
+    token: Option<&str>,
+    body: Option<&Value>,
+) -> Request<Full<Bytes>> {
+    let mut request = Request::builder()
+        .method(method)
+        .uri(path)
+        .header(header::HOST, "fleet");
+    if let Some(token) = token {
+        let value = format!("Bearer {token}");
+        request = request.header(header::AUTHORIZATION, value);
+    }
+    let body = match body {
+        None => Bytes::new(),
+        Some(body) => {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+            Bytes::from(body.to_string())
+        }
+    };
+    request.body(Full::new(body)).unwrap()
+}
+
+/// A server with its first administrator.
+pub(crate) struct Fleet {
+    pub(crate) server: Server,
+    pub(crate) token: String,
+    folder: TempDir,
+}
+
+impl Fleet {
+    pub(crate) async fn start() -> Self {
+        Self::start_in(tempfile::tempdir().unwrap()).await
+    }
+
+    async fn start_in(folder: TempDir) -> Self {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let any = SocketAddr::from(([127, 0, 0, 1], 0));
+        let config = Config {
+            state_dir: folder.path().to_owned(),
+            listen: any,
+            devices_listen: any,
+            ..Config::default()
+        };
+        let server = Server::start(config).await.unwrap();
+        let token =
+            std::fs::read_to_string(folder.path().join("initial-token"));
+        let token = token.unwrap().trim().to_owned();
+        Self { server, token, folder }
+    }
+
+    /// Stops the server and starts another one in the same folder.
+    pub(crate) async fn restart(self) -> Self {
+        let Self { server, folder, .. } = self;
+        server.stop().await;
+        Self::start_in(folder).await
+    }
+
+    pub(crate) fn state_dir(&self) -> &Path {
+        self.folder.path()
+    }
+
+    pub(crate) async fn send(&self, request: Request<Full<Bytes>>) -> Answer {
+        let url = self.server.api_url();
+        ask(url.strip_prefix("http://").unwrap(), request).await.unwrap()
+    }
+
+    pub(crate) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Value>,
+    ) -> Answer {
+        let token = Some(self.token.as_str());
+        self.send(request(method, path, token, body.as_ref())).await
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> Value {
+        let answer = self.call(Method::GET, path, None).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    /// Posts and expects this.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: Value,
+        expected: StatusCode,
+    ) -> Value {
+        let answer = self.call(Method::POST, path, Some(body)).await;
+        assert_eq!(answer.status, expected, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    /// A token of a new account with this role.
+    pub(crate) async fn token_of(&self, name: &str, role: &str) -> String {
+        let password = "a long enough password";
+        let account = json!({"name": name, "password": password, "role": role});
+        self.post("/v1/accounts", account, StatusCode::CREATED).await;
+        let login = json!({"name": name, "password": password});
+        let session = self.post("/v1/login", login, StatusCode::OK).await;
+        session["token"].as_str().unwrap().to_owned()
+    }
+
+    pub(crate) async fn join_token(&self, uses: u32) -> JoinToken {
+        let request = json!({ "uses": uses });
+        let made =
+            self.post("/v1/join-tokens", request, StatusCode::CREATED).await;
+        made["token"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// A device asks to join, as the device listener would say it.
+    pub(crate) async fn enrol(
+        &self,
+        token: &JoinToken,
+        name: &str,
+        key: &str,
+    ) -> Admission {
+        let enrolment = Enrolment {
+            token: token.hash(),
+            uuid: Uuid::new_v5(&Uuid::NAMESPACE_DNS, name.as_bytes()),
+            key: Fingerprint::of(key.as_bytes()),
+            facts: Facts {
+                hostname: name.to_owned(),
+                manufacturer: "Raspberry Pi".to_owned(),
+                model: "4B Rev 1.4".to_owned(),
+                serial_number: format!("serial-{name}"),
+                agent_version: "0.1.0".to_owned(),
+            },
+            peer: ([192, 0, 2, 7], 4711).into(),
+        };
+        let join_tokens = self.server.fleet().join_tokens();
+        join_tokens.enrol(enrolment).await.unwrap()
+    }
+}
