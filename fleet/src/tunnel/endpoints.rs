@@ -20,7 +20,7 @@ use onprem_link::{
 };
 use serde::{Serialize, de::DeserializeOwned};
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
+    sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit},
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -145,9 +145,8 @@ impl<D: Directory> Endpoints<D> {
         request: Request<Incoming>,
         caller: &Caller,
     ) -> Result<Answer, Refused> {
-        let _place =
-            self.signing.try_acquire().map_err(|_| Refusal::Unavailable)?;
         let message: EnrolRequest = self.read(request).await?;
+        let _turn = self.turn().await?;
         let token: JoinToken = message
             .token
             .parse()
@@ -189,13 +188,12 @@ impl<D: Directory> Endpoints<D> {
         caller: &Caller,
     ) -> Result<Answer, Refused> {
         let shown = caller.shown.ok_or(Refusal::NoCertificate)?;
-        let _place =
-            self.signing.try_acquire().map_err(|_| Refusal::Unavailable)?;
         if shown.until + GRACE_S < self.tunnels.clock().now_s() {
             return Err(Refusal::ForgottenCertificate.into());
         }
         self.standing(shown).await?;
         let message: RenewRequest = self.read(request).await?;
+        let _turn = self.turn().await?;
         let key = prove(&message.request)?;
         if key.fingerprint() != shown.key {
             return Err(Refused::new(
@@ -265,6 +263,14 @@ impl<D: Directory> Endpoints<D> {
             .map_err(|_| Refused::from(Refusal::Unavailable))?;
         headers.insert(GRANT_KEY_HEADER, key);
         Ok(answer)
+    }
+
+    /// A turn to be signed for; those who wait too long come back later.
+    async fn turn(&self) -> Result<SemaphorePermit<'_>, Refused> {
+        match timeout(self.patience, self.signing.acquire()).await {
+            Ok(Ok(turn)) => Ok(turn),
+            _ => Err(Refusal::Unavailable.into()),
+        }
     }
 
     async fn standing(&self, shown: Shown) -> Result<Uuid, Refused> {

@@ -46,6 +46,10 @@ use super::{Body, Incoming, body};
 /// half of it is left.
 const GRANT_LIFE_S: u64 = 60;
 
+/// Changes that a listener may be behind: all devices come back at once after
+/// the fleet was restarted.
+const MAX_CHANGES: usize = 16_384;
+
 /// Grants for reading that are kept per tunnel.
 const MAX_KEPT_GRANTS: usize = 256;
 
@@ -214,7 +218,7 @@ impl Tunnels {
             signer: GrantSigner::new(key, &provider)?,
             clock,
             open: RwLock::default(),
-            changes: broadcast::channel(4096).0,
+            changes: broadcast::channel(MAX_CHANGES).0,
             connections: AtomicU64::new(1),
         })))
     }
