@@ -82,14 +82,17 @@ async fn dispatch(
 /// Help goes to stdout, mistakes to stderr.
 fn explain(error: &clap::Error, screen: &mut Screen) -> Result<(), Failure> {
     let text = error.render();
-    let text =
-        if screen.colour { text.ansi().to_string() } else { text.to_string() };
     match error.kind() {
         ErrorKind::DisplayHelp | ErrorKind::DisplayVersion => {
+            let text = if screen.colour {
+                text.ansi().to_string()
+            } else {
+                text.to_string()
+            };
             screen.print(text.trim_end())
         }
         _ => {
-            screen.note(text.trim_end());
+            screen.note(text.to_string().trim_end());
             Err(Failure::usage(""))
         }
     }

@@ -36,7 +36,8 @@ impl Fleet {
             |name: &str| std::fs::read_to_string(state_dir.join(name)).unwrap();
         let addresses: Value =
             serde_json::from_str(&read("addresses.json")).unwrap();
-        let url = addresses["api"].as_str().unwrap().to_owned();
+        let url =
+            addresses.pointer("/api").unwrap().as_str().unwrap().to_owned();
         let token = read("initial-token").trim().to_owned();
         Self { server, url, token, folder }
     }

@@ -15,7 +15,10 @@ use std::{
 use bytes::Bytes;
 use clap::{Arg, ArgMatches, Command, value_parser};
 use futures_util::TryStreamExt as _;
-use http::{HeaderMap, HeaderName, Request, Response, StatusCode, Uri, header};
+use http::{
+    HeaderMap, HeaderName, HeaderValue, Request, Response, StatusCode, Uri,
+    header,
+};
 use http_body_util::{
     BodyExt as _, BodyStream, Full, StreamBody, combinators::BoxBody,
 };
@@ -77,7 +80,8 @@ fn build(_: &'static PageModel) -> Command {
              Prints its address, then serves until Ctrl-C. Any Redfish tool \
              works with it, over http and https; what it sends as user and \
              password is not looked at. The certificate is made anew each \
-             time, so tell the tool not to check it.",
+             time, so tell the tool not to check it. Everybody on this \
+             machine can use the port while it is open.",
         )
         .arg(
             Arg::new("device")
@@ -205,6 +209,9 @@ type Body = BoxBody<Bytes, reqwest::Error>;
 impl Door {
     async fn pass(&self, request: Request<Incoming>) -> Response<Body> {
         let (head, body) = request.into_parts();
+        if !is_from_a_tool(&head.headers) {
+            return own(StatusCode::FORBIDDEN, Bytes::new());
+        }
         let Some(path) = self.path(&head.uri) else {
             return own(StatusCode::NOT_FOUND, Bytes::new());
         };
@@ -259,6 +266,28 @@ impl Door {
     }
 }
 
+/// Whether a tool asks, and not a page of some site in a browser: such a page
+/// says where it is from, or calls us by a name of its own.
+fn is_from_a_tool(headers: &HeaderMap) -> bool {
+    let local = |authority: &str| {
+        let name = authority.rsplit_once(':').map_or(authority, |(n, _)| n);
+        matches!(name, "localhost" | "127.0.0.1")
+    };
+    let text = |name| headers.get(name).map(|v: &HeaderValue| v.to_str());
+    let named = match text(header::HOST) {
+        None => true,
+        Some(host) => host.is_ok_and(local),
+    };
+    let from = match text(header::ORIGIN) {
+        None => true,
+        Some(Err(_)) => false,
+        Some(Ok(origin)) => origin
+            .split_once("://")
+            .is_some_and(|(_, authority)| local(authority)),
+    };
+    named && from
+}
+
 /// The headers that pass a hop.
 fn passed(headers: &HeaderMap) -> HeaderMap {
     let mut headers = headers.clone();
@@ -294,7 +323,7 @@ fn own(status: StatusCode, body: Bytes) -> Response<Body> {
     *response.status_mut() = status;
     response.headers_mut().insert(
         header::CONTENT_TYPE,
-        header::HeaderValue::from_static("application/json"),
+        HeaderValue::from_static("application/json"),
     );
     response
 }

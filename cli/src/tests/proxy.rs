@@ -115,6 +115,21 @@ async fn the_root_above_the_version_is_there_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn pages_of_other_sites_are_kept_out() {
+    let fleet = FakeFleet::start().await;
+    with_proxy(&fleet, |address| async move {
+        for (name, value) in
+            [("origin", "https://evil.example"), ("host", "evil.example:80")]
+        {
+            let url = format!("http://{address}/redfish");
+            let answer = tool().get(url).header(name, value).send().await;
+            assert_eq!(answer.expect("an answer").status(), 403, "{name}");
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn a_large_body_passes_in_both_directions() {
     let fleet = FakeFleet::start().await;
     let large = vec![b'x'; 3 << 20];
