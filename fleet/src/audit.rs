@@ -5,8 +5,7 @@
 use std::{net::IpAddr, sync::Arc};
 
 use chrono::Utc;
-use onprem_link::{id::Xid, log::Chain};
-use sha2::{Digest as _, Sha256};
+use onprem_link::{enrol::Fingerprint, id::Xid, log::Chain};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::error;
@@ -123,7 +122,7 @@ pub fn hash(record: &AuditRecord) -> String {
     let bare = AuditRecord { hash: String::new(), ..record.clone() };
     // A struct of texts and numbers can always be written.
     let text = serde_json::to_vec(&bare).unwrap_or_default();
-    Sha256::digest(text).iter().map(|byte| format!("{byte:02x}")).collect()
+    Fingerprint::of(&text).to_string()
 }
 
 struct Writer {
@@ -165,11 +164,11 @@ impl Writer {
                 status: entry.status,
                 error_code: entry.error_code,
                 request_id: entry.request_id,
-                previous_hash: last,
+                previous_hash: std::mem::take(&mut last),
                 hash: String::new(),
             };
             record.hash = hash(&record);
-            last = record.hash.clone();
+            last.clone_from(&record.hash);
             writes.push(Write {
                 collection: Collection::Audit,
                 id: key(sequence),

@@ -1,6 +1,6 @@
 //! The devices that the fleet knows.
 
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use chrono::Utc;
 use dropshot::ResultsPage;
@@ -44,9 +44,37 @@ pub struct Heard {
     pub health: Option<Health>,
     /// Whether it is powered.
     pub power_state: Option<PowerState>,
+    /// The addresses that the machine has.
+    pub addresses: Vec<IpAddr>,
+}
+
+/// Whether an address says where a machine is: one that reaches this host
+/// only, or one link only, does not.
+#[must_use]
+pub fn says_where(address: IpAddr) -> bool {
+    match address {
+        IpAddr::V4(ip) => {
+            !(ip.is_loopback() || ip.is_link_local() || ip.is_unspecified())
+        }
+        IpAddr::V6(ip) => {
+            !(ip.is_loopback()
+                || ip.is_unicast_link_local()
+                || ip.is_unspecified())
+        }
+    }
 }
 
 impl Heard {
+    /// The address to show for a machine that connects from `peer`: one of
+    /// its own where `peer` does not say where it is.
+    fn address(&self, peer: Option<IpAddr>) -> Option<IpAddr> {
+        if peer.is_none_or(says_where) {
+            return None;
+        }
+        let own = || self.addresses.iter().filter(|ip| says_where(**ip));
+        own().find(|ip| ip.is_ipv4()).or_else(|| own().next()).copied()
+    }
+
     fn put_into(&self, device: &mut Device) {
         fn take<T: Clone>(from: Option<&T>, into: &mut Option<T>) {
             if let Some(value) = from {
@@ -119,7 +147,7 @@ impl Devices {
     /// They cannot be sorted in the way that is asked for.
     pub fn list(
         &self,
-        page: Page<DeviceFilter>,
+        page: &Page<DeviceFilter>,
     ) -> Result<ResultsPage<Device>, Error> {
         let filter = Filter::new(&page.filter);
         let found = self
@@ -143,7 +171,10 @@ impl Devices {
             None => DeviceState::Offline,
         };
         if let Some(peer) = peer {
-            device.last_ip_addr = Some(peer.ip().to_canonical());
+            let peer = peer.ip().to_canonical();
+            if device.last_ip_addr.is_none() || says_where(peer) {
+                device.last_ip_addr = Some(peer);
+            }
             device.last_seen = Some(Utc::now());
         }
         device.tainted = !device.tainted_reasons.is_empty();
@@ -157,12 +188,18 @@ impl Devices {
     pub async fn heard(&self, device: Xid, heard: Heard) -> Result<(), Error> {
         let id = device.to_string();
         let Some(known) = self.table.get(&id) else { return Ok(()) };
+        let peer = self.tunnels.peer(device).map(|peer| peer.ip());
+        let address = heard.address(peer);
+        let change = |device: &mut Device| {
+            heard.put_into(device);
+            device.last_ip_addr = address.or(device.last_ip_addr);
+        };
         let mut news = Device::clone(&known);
-        heard.put_into(&mut news);
+        change(&mut news);
         if news != *known {
             self.table
                 .update(&id, |device| {
-                    heard.put_into(device);
+                    change(device);
                     Ok::<_, StoreError>(())
                 })
                 .await?;
@@ -173,7 +210,7 @@ impl Devices {
 
 /// A filter with its texts prepared.
 struct Filter<'a> {
-    filter: &'a DeviceFilter,
+    wanted: &'a DeviceFilter,
     words: Vec<String>,
     tag: Option<(&'a str, Option<&'a str>)>,
 }
@@ -182,7 +219,7 @@ impl<'a> Filter<'a> {
     fn new(filter: &'a DeviceFilter) -> Self {
         let words = filter.q.as_deref().unwrap_or_default().to_lowercase();
         Self {
-            filter,
+            wanted: filter,
             words: words.split_whitespace().map(str::to_owned).collect(),
             tag: filter.tag.as_deref().map(|tag| match tag.split_once('=') {
                 Some((name, value)) => (name, Some(value)),
@@ -202,15 +239,15 @@ impl<'a> Filter<'a> {
             value.is_some_and(|value| wanted.is_none_or(|w| w == value))
         });
         tagged
-            && same(&self.filter.manufacturer, &device.manufacturer)
-            && same(&self.filter.model, &device.model)
-            && self.filter.health.is_none_or(|h| device.health == Some(h))
+            && same(&self.wanted.manufacturer, &device.manufacturer)
+            && same(&self.wanted.model, &device.model)
+            && self.wanted.health.is_none_or(|h| device.health == Some(h))
     }
 
     /// What depends on the connection.
     fn takes_now(&self, device: &Device) -> bool {
-        self.filter.state.is_none_or(|state| device.state == state)
-            && self.filter.tainted.is_none_or(|t| device.tainted == t)
+        self.wanted.state.is_none_or(|state| device.state == state)
+            && self.wanted.tainted.is_none_or(|t| device.tainted == t)
             && (self.words.is_empty() || self.says_all(device))
     }
 
@@ -232,7 +269,7 @@ impl<'a> Filter<'a> {
             text.push_str(&ip.to_string());
         }
         for (name, value) in &device.tags {
-            text.push_str(&format!(" {name}={value}"));
+            text.extend([" ", name, "=", value]);
         }
         let text = text.to_lowercase();
         self.words.iter().all(|word| text.contains(word))

@@ -46,6 +46,9 @@ pub(crate) struct JoinTokenRecord {
     created_by: String,
 }
 
+/// The writes that bar a key, and what becomes of the tokens by them.
+type Barring = (Vec<Write>, Vec<(JoinTokenRecord, u64)>);
+
 impl Record for JoinTokenRecord {
     const COLLECTION: Collection = Collection::JoinTokens;
 
@@ -175,10 +178,7 @@ impl JoinTokens {
 
     /// The writes after which no token lets this key in any more, with what
     /// they make of the tokens.
-    fn barring(
-        &self,
-        keys: &[Fingerprint],
-    ) -> Result<(Vec<Write>, Vec<(JoinTokenRecord, u64)>), StoreError> {
+    fn barring(&self, keys: &[Fingerprint]) -> Result<Barring, StoreError> {
         let (mut writes, mut tokens) = (Vec::new(), Vec::new());
         for token in self.tokens.all() {
             if token.keys.iter().any(|key| keys.contains(key)) {

@@ -5,7 +5,6 @@ use std::fmt::{self, Write as _};
 use slog::{Drain, Key, Level, Logger, Never, OwnedKVList, Record, Serializer};
 
 /// A logger for dropshot.
-#[must_use]
 pub fn slog() -> Logger {
     Logger::root(IntoTracing, slog::o!())
 }

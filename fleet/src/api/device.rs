@@ -331,7 +331,7 @@ async fn device_list(
     listing: Listing<DeviceFilter>,
 ) -> Answer<HttpResponseOk<ResultsPage<Device>>> {
     answer(rqctx, Role::Readonly, |call| async move {
-        Ok(HttpResponseOk(call.fleet.devices().list(listing.get()?)?))
+        Ok(HttpResponseOk(call.fleet.devices().list(&listing.get()?)?))
     })
     .await
 }

@@ -3,9 +3,8 @@
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use chrono::{DateTime, TimeDelta, Utc};
 use dropshot::ResultsPage;
-use onprem_link::id::Xid;
+use onprem_link::{enrol::Fingerprint, id::Xid};
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
 
 use super::{Auth, Caller, Role};
 use crate::{
@@ -87,8 +86,7 @@ impl CredentialRecord {
 /// What is kept of a token. It has 256 random bits, so that one round of
 /// SHA-256 is enough.
 pub(super) fn hash(token: &str) -> String {
-    let hash = Sha256::digest(token.as_bytes());
-    hash.iter().map(|byte| format!("{byte:02x}")).collect()
+    Fingerprint::of(token.as_bytes()).to_string()
 }
 
 impl Auth {

@@ -192,6 +192,7 @@ impl Follower {
             None => Value::Null,
         };
         let version = manager.pointer("/FirmwareVersion");
+        let interfaces = live.network_interfaces().await?;
         let heard = Heard {
             manufacturer: system.manufacturer,
             model: system.model,
@@ -202,6 +203,10 @@ impl Follower {
             agent_version: version.and_then(Value::as_str).map(str::to_owned),
             health: system.health,
             power_state: system.power_state,
+            addresses: interfaces
+                .into_iter()
+                .flat_map(|interface| interface.addresses)
+                .collect(),
         };
         let before = self.known();
         self.fleet.heard(self.device, heard).await?;

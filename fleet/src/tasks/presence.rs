@@ -9,6 +9,7 @@ use tracing::{info, warn};
 use crate::{
     Fleet,
     api::{EventKind, Severity},
+    devices::says_where,
     events,
     store::StoreError,
     tunnel::Change,
@@ -57,7 +58,10 @@ async fn note(fleet: &Fleet, change: Change) {
             // Changes of one group are noted at the same time.
             if device.last_seen.is_none_or(|seen| seen <= at) {
                 device.last_seen = Some(at);
-                device.last_ip_addr = Some(peer.ip().to_canonical());
+                let peer = peer.ip().to_canonical();
+                if device.last_ip_addr.is_none() || says_where(peer) {
+                    device.last_ip_addr = Some(peer);
+                }
             }
             Ok::<_, StoreError>(())
         })

@@ -19,7 +19,7 @@ const STEPS: &[&str] =
     &["Check the device", "Send the reset", "Wait for the power state"];
 
 /// How long a device may take to be as it should be.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How often it is asked meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(500);

@@ -10,7 +10,7 @@ use tracing::warn;
 use crate::{Fleet, store::StoreError};
 
 /// How often.
-const EVERY: Duration = Duration::from_secs(300);
+const EVERY: Duration = Duration::from_mins(5);
 
 /// Tidies until `stop`.
 pub async fn run(fleet: Fleet, stop: CancellationToken) {
