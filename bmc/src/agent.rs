@@ -237,16 +237,13 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         fallback_identity: state.identity()?,
     };
     let mut simulation = None;
-    let mut board: Box<dyn Board> = match &config.board {
-        Some(file) => {
-            let board = Simulated::load(file, &naming)?;
-            simulation = Some(board.simulation().clone());
-            Box::new(board)
-        }
-        None => {
-            let tree = Tree::new(&config.root);
-            Box::new(Host::new(tree, naming, config.allow_host_power))
-        }
+    let mut board: Box<dyn Board> = if let Some(file) = &config.board {
+        let board = Simulated::load(file, &naming)?;
+        simulation = Some(board.simulation().clone());
+        Box::new(board)
+    } else {
+        let tree = Tree::new(&config.root);
+        Box::new(Host::new(tree, naming, config.allow_host_power))
     };
     let scan = board.scan();
     let (accounts, initial_password) = Accounts::open(state.path())?;

@@ -96,7 +96,7 @@ impl StateDir {
     /// The file is there and cannot be read.
     pub fn settings(&self) -> Result<Settings, StateError> {
         let path = self.settings_file();
-        let Some(content) = self.read(&path)? else {
+        let Some(content) = read(&path)? else {
             return Ok(Settings::default());
         };
         serde_json::from_slice(&content).or_else(|reason| {
@@ -119,11 +119,11 @@ impl StateDir {
     /// The file cannot be read or written.
     pub fn identity(&self) -> Result<String, StateError> {
         let path = self.path.join("identity");
-        if let Some(content) = self.read(&path)? {
+        if let Some(content) = read(&path)? {
             return Ok(String::from_utf8_lossy(&content).trim().to_owned());
         }
         let identity = Uuid::new_v4().to_string();
-        self.write(path, identity.as_bytes())?;
+        write(path, identity.as_bytes())?;
         Ok(identity)
     }
 
@@ -141,20 +141,17 @@ impl StateDir {
             "metrics": metrics.map(|address| format!("http://{address}")),
         });
         let text = format!("{addresses:#}\n");
-        self.write(self.path.join("addresses.json"), text.as_bytes())
+        write(self.path.join("addresses.json"), text.as_bytes())
     }
+}
 
-    fn read(&self, path: &Path) -> Result<Option<Vec<u8>>, StateError> {
-        read_if_present(path).map_err(|source| StateError::File {
-            path: self.path.join(path),
-            source,
-        })
-    }
+fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
+    read_if_present(path)
+        .map_err(|source| StateError::File { path: path.to_owned(), source })
+}
 
-    fn write(&self, path: PathBuf, content: &[u8]) -> Result<(), StateError> {
-        replace(&path, content)
-            .map_err(|source| StateError::File { path, source })
-    }
+fn write(path: PathBuf, content: &[u8]) -> Result<(), StateError> {
+    replace(&path, content).map_err(|source| StateError::File { path, source })
 }
 
 #[cfg(test)]

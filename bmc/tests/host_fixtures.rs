@@ -1,5 +1,7 @@
 //! What the agent makes of machines it is not running on.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::{fmt::Write as _, fs, path::Path};
@@ -31,8 +33,12 @@ fn describe(root: &Path) -> String {
     samples.sort_by(|a, b| a.id.cmp(&b.id));
     let mut text = String::new();
     let Inventory { systems, chassis, .. } = &inventory;
-    systems.iter().for_each(|s| system(&mut text, s));
-    chassis.iter().for_each(|c| sensors(&mut text, c, &samples));
+    for found in systems {
+        system(&mut text, found);
+    }
+    for found in chassis {
+        sensors(&mut text, found, &samples);
+    }
     text
 }
 
@@ -244,7 +250,9 @@ fn a_part_that_comes_later_is_found_and_one_that_goes_is_missed() {
     let Scan { inventory, mut drivers } = host.scan();
     let model = Model::new(inventory, Settings::default());
     let poll = |drivers: &mut Vec<Box<dyn Driver>>| {
-        drivers.iter_mut().for_each(|d| model.post(d.poll().samples));
+        for driver in drivers {
+            model.post(driver.poll().samples);
+        }
         model.snapshot()
     };
     let quality = |snapshot: &onprem_bmc::model::Snapshot, id: &str| {

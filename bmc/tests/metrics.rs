@@ -31,7 +31,7 @@ async fn a_scrape_says_what_the_agent_knows() {
         Sample::failed(&"Intake_Temperature".into(), "no such device"),
     ]);
     let vitals = Vitals {
-        uptime: Duration::from_secs(3600),
+        uptime: Duration::from_hours(1),
         load: [0.5, 0.25, 0.0],
         memory_total: 8 << 30,
         memory_available: 6 << 30,

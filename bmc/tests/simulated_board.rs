@@ -1,5 +1,7 @@
 //! The simulated board, asked as its drivers are, in paused time.
 
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 mod support;
 
 use std::time::Duration;

@@ -126,9 +126,10 @@ impl Host {
         let system = System {
             id: SYSTEM.into(),
             name: name.clone(),
-            kind: match is_virtual {
-                true => SystemKind::Virtual,
-                false => SystemKind::Physical,
+            kind: if is_virtual {
+                SystemKind::Virtual
+            } else {
+                SystemKind::Physical
             },
             board: maker.clone(),
             uuid,

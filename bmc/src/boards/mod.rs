@@ -2,6 +2,7 @@
 
 pub mod file;
 pub mod host;
+mod parts;
 pub mod power;
 pub mod simulated;
 

@@ -41,10 +41,10 @@ impl HostPower {
     fn shutdown(&self, how: &str) -> io::Result<()> {
         let mut command = Command::new(self.tree.path("/sbin/shutdown"));
         let status = command.args([how, "now"]).status()?;
-        match status.success() {
-            true => Ok(()),
-            false => Err(io::Error::other(format!("shutdown: {status}"))),
+        if !status.success() {
+            return Err(io::Error::other(format!("shutdown: {status}")));
         }
+        Ok(())
     }
 
     fn sysrq(&self, keys: [&str; 2]) -> io::Result<()> {

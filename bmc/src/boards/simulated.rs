@@ -1,20 +1,17 @@
 //! A simulated board, built from its file.
 
-use std::{
-    collections::BTreeMap, net::Ipv4Addr, net::Ipv6Addr, path::Path, sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
 
 use onprem_link::id::device_uuid;
-use sha2::{Digest as _, Sha256};
 use toml::Spanned;
 
 use super::{
     Board, Naming, Power, Scan,
     file::{
-        BoardError, ChassisSection, FanSection, InterfaceSection, Maker,
-        SensorSection, Source, SystemSection,
+        BoardError, ChassisSection, FanSection, Seconds, SensorSection, Source,
+        SystemSection,
     },
+    parts::{identity, interface, memory, processors, storage},
 };
 use crate::{
     commands::ResetType,
@@ -23,10 +20,8 @@ use crate::{
         channel::{Channel, Channels, Source as ChannelSource},
     },
     model::{
-        BitWidth, BoardIdentity, Chassis, Drive, Fan, Id, Inventory, IpAddress,
-        LinkState, Manager, MemoryModule, NetworkInterface, OperatingSystem,
-        Origin, PowerSupply, Processor, Sensor, SensorKind, Storage, System,
-        Thresholds,
+        Chassis, Fan, Id, Inventory, Manager, NetworkInterface,
+        OperatingSystem, PowerSupply, Sensor, SensorKind, System, Thresholds,
     },
     sim::{
         self, Measure, Node, Plant, Scheduled, SimulatedAttribute,
@@ -162,7 +157,7 @@ impl Builder<'_> {
         let identity = board.serial_number.clone().unwrap_or(fallback);
         let interfaces = section.interface.iter().flatten();
         let interfaces: Vec<NetworkInterface> = interfaces
-            .map(|i| self.interface(i, &identity))
+            .map(|i| interface(self.source, i, &identity))
             .collect::<Result<_, _>>()?;
         let memory = memory(section);
         Ok(System {
@@ -220,7 +215,8 @@ impl Builder<'_> {
         node.busy_watts = power.busy_watts;
         node.volts = power.volts;
         node.load.clone_from(&thermal.load);
-        node.clock = clock.last().unwrap_or_default();
+        node.clock =
+            clock.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
         node.memory = memory(section).iter().map(|m| m.capacity).sum();
         Ok(node)
     }
@@ -236,66 +232,6 @@ impl Builder<'_> {
         }
         let reason = format!("`{name}` is {value}; more than 0 is expected");
         Err(self.source.wrong(number, reason))
-    }
-
-    fn interface(
-        &self,
-        section: &InterfaceSection,
-        identity: &str,
-    ) -> Result<NetworkInterface, BoardError> {
-        let prefix = section.mac_prefix.as_ref().to_lowercase();
-        let bytes: Option<Vec<u8>> = prefix
-            .split(':')
-            .map(|byte| u8::from_str_radix(byte, 16).ok())
-            .collect();
-        let Some([a, b, c]) =
-            bytes.and_then(|bytes| <[u8; 3]>::try_from(bytes).ok())
-        else {
-            let reason = format!("`{prefix}` is no prefix like `dc:a6:32`");
-            return Err(self.source.wrong(&section.mac_prefix, reason));
-        };
-        let text = format!("{identity} {}", section.id);
-        let hash = Sha256::digest(text.as_bytes());
-        let mut own = hash.iter().copied();
-        let mut byte = || own.next().unwrap_or_default();
-        let (d, e, f, host) = (byte(), byte(), byte(), byte());
-        let link = section.link.map_or(LinkState::Up, Into::into);
-        let up = link == LinkState::Up;
-        let ipv4 = section.network.filter(|_| up).map(|network| {
-            let [x, y, z, _] = network.octets();
-            let host = 10 + host % 240;
-            let address = Ipv4Addr::new(x, y, z, host);
-            IpAddress { address, prefix: 24, origin: Origin::Dhcp }
-        });
-        // A link-local address carries the hardware address, with a bit
-        // turned over and `fffe` in the middle.
-        let halves = [
-            u16::from_be_bytes([a ^ 2, b]),
-            u16::from_be_bytes([c, 0xff]),
-            u16::from_be_bytes([0xfe, d]),
-            u16::from_be_bytes([e, f]),
-        ];
-        let [p, q, r, s] = halves;
-        let ipv6 = IpAddress {
-            address: Ipv6Addr::new(0xfe80, 0, 0, 0, p, q, r, s),
-            prefix: 64,
-            origin: Origin::LinkLocal,
-        };
-        Ok(NetworkInterface {
-            id: section.id.clone(),
-            name: section.id.to_string(),
-            mac: Some(format!("{prefix}:{d:02x}:{e:02x}:{f:02x}")),
-            mtu: section.mtu.unwrap_or(1500),
-            speed_mbps: section.speed_mbps.filter(|_| up),
-            full_duplex: up.then_some(true),
-            enabled: link != LinkState::Down,
-            link,
-            ipv4_gateway: section.gateway.filter(|_| ipv4.is_some()),
-            ipv4: ipv4.into_iter().collect(),
-            ipv6: up.then_some(ipv6).into_iter().collect(),
-            ipv6_gateway: None,
-            name_servers: section.name_servers.clone().unwrap_or_default(),
-        })
     }
 
     fn chassis(
@@ -489,7 +425,7 @@ impl Builder<'_> {
                     return Err(self.source.wrong(&section.part, reason));
                 }
                 let lasts: Option<Duration> =
-                    section.for_seconds.map(super::file::Seconds::duration);
+                    section.for_seconds.map(Seconds::duration);
                 Ok(Scheduled {
                     part: part.clone(),
                     fault: section.kind,
@@ -499,68 +435,4 @@ impl Builder<'_> {
             })
             .collect()
     }
-}
-
-fn identity(maker: &Maker) -> BoardIdentity {
-    BoardIdentity {
-        manufacturer: maker.manufacturer.clone(),
-        model: maker.model.clone(),
-        serial_number: maker.serial_number.clone(),
-        part_number: maker.part_number.clone(),
-        sku: maker.sku.clone(),
-    }
-}
-
-fn processors(section: &SystemSection) -> Vec<Processor> {
-    let sections = section.processor.iter().flatten();
-    let processors = sections.map(|p| Processor {
-        id: p.id.clone(),
-        socket: p.id.to_uppercase(),
-        manufacturer: p.manufacturer.clone(),
-        model: p.model.clone(),
-        architecture: p.architecture.into(),
-        width: BitWidth::Bits64,
-        cores: p.cores,
-        threads: p.threads.unwrap_or(p.cores),
-        max_speed_mhz: p.max_speed_mhz,
-    });
-    processors.collect()
-}
-
-fn memory(section: &SystemSection) -> Vec<MemoryModule> {
-    let sections = section.memory.iter().flatten();
-    let modules = sections.map(|m| MemoryModule {
-        id: m.id.clone(),
-        name: m.name.clone().unwrap_or_else(|| "Memory".into()),
-        capacity: m.capacity_mib << 20,
-        kind: m.kind.map(Into::into),
-        speed_mts: m.speed_mts,
-        board: m.board.as_ref().map(identity).unwrap_or_default(),
-        locator: m.locator.clone(),
-    });
-    modules.collect()
-}
-
-fn storage(section: &SystemSection) -> Vec<Storage> {
-    let sections = section.storage.iter().flatten();
-    let subsystems = sections.map(|s| Storage {
-        id: s.id.clone(),
-        name: s.name.clone(),
-        drives: s
-            .drive
-            .iter()
-            .map(|d| Drive {
-                id: d.id.clone(),
-                name: d.board.model.clone().unwrap_or_else(|| "Drive".into()),
-                capacity: d.capacity_bytes,
-                board: identity(&d.board),
-                revision: d.revision.clone(),
-                media: d.media.map(Into::into),
-                protocol: d.protocol.map(Into::into),
-                block_size: 512,
-                removable: d.removable.unwrap_or(false),
-            })
-            .collect(),
-    });
-    subsystems.collect()
 }

@@ -4,7 +4,7 @@ use super::{
     Scrape,
     text::{Kind, Text},
 };
-use crate::model::{Chassis, Quality, Sensor, SensorKind};
+use crate::model::{Chassis, Quality, Reading, Sensor, SensorKind};
 
 /// A kind of sensor, its metric, the factor to Prometheus' base unit, help.
 const FAMILIES: &[(SensorKind, &str, f64, &str)] = &[
@@ -39,7 +39,7 @@ pub(super) fn collect(scrape: &Scrape<'_>, text: &mut Text) {
             // What is stale or failed is absent, so that nobody averages it.
             let reading = scrape.snapshot.reading(&sensor.id);
             let good = reading.filter(|r| r.quality == Quality::Good);
-            if let Some(value) = good.and_then(|r| r.number()) {
+            if let Some(value) = good.and_then(Reading::number) {
                 let value = (value * factor * 1e6).round() / 1e6;
                 text.line(name, &labels(chassis, sensor), value);
             }

@@ -153,18 +153,18 @@ pub struct Group {
 pub struct Channels {
     name: String,
     interval: Duration,
-    channels: Vec<(Id, SensorKind, Source)>,
+    sources: Vec<(Id, SensorKind, Source)>,
 }
 
 impl Channels {
     /// The channels of `name`, read every second.
     #[must_use]
     pub fn new(name: String, channels: Vec<Channel>) -> Self {
-        let channels = channels
+        let sources = channels
             .into_iter()
             .map(|c| (c.sensor.id, c.sensor.kind, c.source))
             .collect();
-        Self { name, interval: INTERVAL, channels }
+        Self { name, interval: INTERVAL, sources }
     }
 }
 
@@ -179,8 +179,8 @@ impl Driver for Channels {
 
     fn poll(&mut self) -> Batch {
         let good_for = good_for(self.interval);
-        let mut samples = Vec::with_capacity(self.channels.len());
-        for (id, kind, source) in &mut self.channels {
+        let mut samples = Vec::with_capacity(self.sources.len());
+        for (id, kind, source) in &mut self.sources {
             samples.push(match source.read() {
                 Ok(value) => {
                     Sample::good(id, Quantity::new(*kind, value), good_for)

@@ -90,8 +90,8 @@ fn chip(tree: &Tree, folder: &str) -> Option<Group> {
         group.channels.extend(chip.channel(&file));
     }
     chip.add_powers(&mut group);
-    chip.add_fans(&mut group);
-    chip.add_supply(&mut group);
+    Chip::add_fans(&mut group);
+    Chip::add_supply(&mut group);
     (!group.channels.is_empty()).then_some(group)
 }
 
@@ -261,7 +261,7 @@ impl Chip<'_> {
         }
     }
 
-    fn add_fans(&self, group: &mut Group) {
+    fn add_fans(group: &mut Group) {
         let mut fans: BTreeMap<String, Fan> = BTreeMap::new();
         for channel in &group.channels {
             let sensor = &channel.sensor;
@@ -286,7 +286,7 @@ impl Chip<'_> {
             .collect();
     }
 
-    fn add_supply(&self, group: &mut Group) {
+    fn add_supply(group: &mut Group) {
         for rail in INPUT_RAILS {
             let id = |word: &str| {
                 let id = segment(&format!("{rail} {word}"));

@@ -1,4 +1,4 @@
-//! The INA3221 as JetPack 4 shows it: three rails below an IIO device. Later
+//! The INA3221 as `JetPack` 4 shows it: three rails below an IIO device. Later
 //! kernels show it as a hwmon chip.
 
 use super::{

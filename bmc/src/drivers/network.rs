@@ -165,10 +165,10 @@ fn ipv4_origin(tree: &Tree, name: &str, address: Ipv4Addr) -> Origin {
         Some(format!("/var/lib/dhcp/dhclient.{name}.leases")),
         Some(format!("/var/lib/dhcpcd/{name}.lease")),
     ];
-    match leases.iter().flatten().any(|file| tree.exists(file)) {
-        true => Origin::Dhcp,
-        false => Origin::Static,
+    if leases.iter().flatten().any(|file| tree.exists(file)) {
+        return Origin::Dhcp;
     }
+    Origin::Static
 }
 
 fn ipv6_bits(hex: &str) -> Option<Ipv6Addr> {

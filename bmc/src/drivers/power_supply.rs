@@ -35,9 +35,10 @@ fn supply(tree: &Tree, name: &str) -> Option<Group> {
         let title = format!("{name} {word}");
         let source = Source::file(&path, factor);
         let mut channel = Channel::new(&title, kind, source);
-        channel.sensor.context = match is_battery {
-            true => PhysicalContext::Battery,
-            false => PhysicalContext::PowerSupply,
+        channel.sensor.context = if is_battery {
+            PhysicalContext::Battery
+        } else {
+            PhysicalContext::PowerSupply
         };
         channel.sensor.source = format!("power supply {name} {file}").into();
         let id = channel.sensor.id.clone();

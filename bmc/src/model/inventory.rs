@@ -198,7 +198,7 @@ pub enum MediaType {
 /// How a drive is spoken to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Protocol {
-    /// NVMe over PCIe.
+    /// `NVMe` over PCI Express.
     Nvme,
     /// SATA.
     Sata,

@@ -35,10 +35,8 @@ impl Fan {
         has_power: bool,
     ) {
         self.duty = if has_power { self.wanted(temperature) } else { 0.0 };
-        let target = match self.stuck {
-            true => 0.0,
-            false => self.full_speed * self.duty / 100.0,
-        };
+        let target =
+            if self.stuck { 0.0 } else { self.full_speed * self.duty / 100.0 };
         let decay = (-step.as_secs_f64() / INERTIA).exp();
         self.speed = target + (self.speed - target) * decay;
         if self.speed < 1.0 {

@@ -40,7 +40,7 @@ use crate::{
 const STEP: Duration = Duration::from_millis(100);
 
 /// More than this is not caught up with step by step after a pause.
-const LONGEST: Duration = Duration::from_secs(600);
+const LONGEST: Duration = Duration::from_mins(10);
 
 /// How often a stalled part looks whether it still is.
 const STALL_LOOK: Duration = Duration::from_millis(20);

@@ -134,12 +134,11 @@ impl Node {
             PowerState::On => self.running += step,
             _ => self.running = Duration::ZERO,
         }
-        let own = match self.has_power() {
-            true => {
-                let span = self.busy_watts - self.idle_watts;
-                self.idle_watts + span * self.busy()
-            }
-            false => STANDBY_WATTS,
+        let own = if self.has_power() {
+            let span = self.busy_watts - self.idle_watts;
+            self.idle_watts + span * self.busy()
+        } else {
+            STANDBY_WATTS
         };
         self.watts = own + fan_watts;
         self.plant.step(step, own, cooling);

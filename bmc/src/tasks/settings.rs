@@ -1,6 +1,9 @@
 //! Owns what people set: a setting is acknowledged when it is on disk.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use onprem_link::file::replace;
 use tokio::{sync::mpsc, task::spawn_blocking};
@@ -38,7 +41,7 @@ pub(crate) async fn own(
 }
 
 async fn set(
-    file: &PathBuf,
+    file: &Path,
     model: &Model,
     part: &Part,
     setting: Setting,
@@ -63,7 +66,7 @@ async fn set(
     let mut text = serde_json::to_vec_pretty(&settings)
         .map_err(|error| failed(error.to_string()))?;
     text.push(b'\n');
-    let path = file.clone();
+    let path = file.to_owned();
     match spawn_blocking(move || replace(&path, &text)).await {
         Ok(Ok(())) => {
             model.update_settings(part, settings);

@@ -5,6 +5,11 @@
     unreachable_pub,
     reason = "each test crate uses its own part of this"
 )]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
 
 pub mod process;
 pub mod rig;

@@ -31,9 +31,10 @@ fn write(path: &Path, value: &Value) {
         Value::Integer(number) => {
             fs::write(path, format!("{number}\n")).unwrap();
         }
-        Value::Table(special) => match special.get("link") {
-            Some(target) => symlink(target.as_str().unwrap(), path).unwrap(),
-            None => {
+        Value::Table(special) => {
+            if let Some(target) = special.get("link") {
+                symlink(target.as_str().unwrap(), path).unwrap();
+            } else {
                 let hex = special["hex"].as_str().unwrap().as_bytes();
                 let bytes = hex.chunks(2).map(|pair| {
                     let pair = std::str::from_utf8(pair).unwrap();
@@ -41,7 +42,7 @@ fn write(path: &Path, value: &Value) {
                 });
                 fs::write(path, bytes.collect::<Vec<_>>()).unwrap();
             }
-        },
+        }
         other => panic!("{}: {other}", path.display()),
     }
 }
