@@ -1,6 +1,10 @@
 //! Passwords: argon2 hashes, made and checked off the async threads.
 
-use std::{collections::HashSet, sync::Mutex, time::Duration};
+use std::{
+    collections::HashSet,
+    sync::{LazyLock, Mutex},
+    time::Duration,
+};
 
 use argon2::{
     Algorithm, Argon2, Params, Version,
@@ -18,6 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(20);
 /// Verified credentials that are remembered; beyond it all are forgotten.
 const REMEMBERED: usize = 256;
 
+/// What an unknown user is checked against, so that it takes as long.
+static DECOY: LazyLock<String> = LazyLock::new(|| hash_now(&generate()));
+
 /// Hashing is at its bound.
 #[derive(Debug, thiserror::Error)]
 #[error("too many passwords wait to be checked")]
@@ -32,8 +39,6 @@ pub(super) struct Passwords {
     /// Keyed hash of user, password and stored hash, so that a changed
     /// password is a miss.
     verified: Mutex<HashSet<[u8; 32]>>,
-    /// What an unknown user is checked against, so that it takes as long.
-    decoy: String,
 }
 
 impl Passwords {
@@ -45,7 +50,6 @@ impl Passwords {
             waiting: Semaphore::new(WAITING),
             key,
             verified: Mutex::default(),
-            decoy: hash_now(&generate()),
         }
     }
 
@@ -61,13 +65,14 @@ impl Passwords {
             return Ok(true);
         }
         let known = stored.is_some();
-        let stored = stored.unwrap_or(&self.decoy).to_owned();
+        let stored = stored.map(str::to_owned);
         let password = password.to_owned();
         let right = self
             .run(
                 || self.remembers(&digest).then_some(true),
                 move || {
-                    PasswordHash::new(&stored).is_ok_and(|hash| {
+                    let stored = stored.as_deref().unwrap_or(&DECOY);
+                    PasswordHash::new(stored).is_ok_and(|hash| {
                         argon2()
                             .verify_password(password.as_bytes(), &hash)
                             .is_ok()

@@ -11,7 +11,7 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use onprem_bmc::{agent::Agent, config::Config};
+use onprem_bmc::{agent::Agent, config::Config, model::Snapshot};
 use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use serde_json::{Value, json};
@@ -65,6 +65,10 @@ impl Blade {
             ..Config::default()
         };
         let agent = Agent::start(config).await.unwrap();
+        let mut changes = agent.model().changes();
+        while !is_read(&agent.model().snapshot()) {
+            let _ = changes.recv().await;
+        }
         let noted = state.path().join("initial-password");
         let password = std::fs::read_to_string(noted).unwrap();
         Self { agent, state, password: password.trim().to_owned() }
@@ -103,6 +107,13 @@ impl Blade {
         assert_eq!(made.status, StatusCode::CREATED, "{}", made.body);
         self.user(name, PASSWORD)
     }
+}
+
+/// Has each sensor been read, or failed to be?
+fn is_read(snapshot: &Snapshot) -> bool {
+    let chassis = snapshot.inventory.chassis.iter();
+    let mut sensors = chassis.flat_map(|chassis| &chassis.sensors);
+    sensors.all(|sensor| snapshot.reading(&sensor.id).is_some())
 }
 
 /// The password of the accounts that tests make.

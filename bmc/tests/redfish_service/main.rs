@@ -10,4 +10,5 @@ mod client;
 mod doors;
 mod events;
 mod tree;
+mod tunnel;
 mod write;

@@ -1,6 +1,6 @@
 //! The whole tree: every resource fits its schema and keeps to the protocol.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use http::{Method, StatusCode};
 use onprem_redfish::{check, csdl};
@@ -78,6 +78,27 @@ async fn every_resource_of_a_blade_fits_its_schema() {
         let end = format!(".{kind}");
         assert!(served.iter().any(|of| of.ends_with(&end)), "no {kind}");
     }
+}
+
+/// Accept a change on purpose with `EXPECTORATE=overwrite`.
+#[tokio::test]
+async fn what_a_blade_serves_changes_on_purpose() {
+    let blade = Blade::simulated().await;
+    let mut tree = walk(&blade.admin()).await;
+    // One for each served type; the types are in `roots.txt`.
+    tree.retain(|uri, _| !uri.starts_with("/redfish/v1/JsonSchemas/"));
+    let mut text = String::new();
+    for (uri, reply) in &tree {
+        let of = reply.body["@odata.type"].as_str().unwrap();
+        let of = of.rsplit('.').next().unwrap();
+        let allow = reply.header("allow");
+        writeln!(text, "{uri}\n    {of}: {allow}").unwrap();
+        let names = reply.body.as_object().unwrap().keys();
+        let names: Vec<_> =
+            names.filter(|name| !name.starts_with('@')).cloned().collect();
+        writeln!(text, "    {}", names.join(" ")).unwrap();
+    }
+    expectorate::assert_contents("tests/redfish_service/tree.txt", &text);
 }
 
 #[tokio::test]

@@ -57,7 +57,7 @@ impl Resource for Sensor {
             .physical_context(physical_context(it.context))
             .with(low, sensor::Sensor::reading_range_min)
             .with(high, sensor::Sensor::reading_range_max)
-            .thresholds(thresholds(&it.thresholds))
+            .with(thresholds(&it.thresholds), sensor::Sensor::thresholds)
             .with(at, sensor::Sensor::reading_time)
             .sensing_interval(format!("PT{interval}S"))
             .status(status(snapshot, it));
@@ -77,14 +77,18 @@ fn status(snapshot: &Snapshot, it: &model::Sensor) -> resource::Status {
     resource::Status::new().state(state).health(well)
 }
 
-fn thresholds(of: &model::Thresholds) -> Thresholds {
+fn thresholds(of: &model::Thresholds) -> Option<Thresholds> {
+    if *of == model::Thresholds::default() {
+        return None;
+    }
     let above = |limit: f64| threshold(limit, ThresholdActivation::Increasing);
     let below = |limit: f64| threshold(limit, ThresholdActivation::Decreasing);
-    Thresholds::new()
+    let thresholds = Thresholds::new()
         .with(of.upper_caution.map(above), Thresholds::upper_caution)
         .with(of.upper_critical.map(above), Thresholds::upper_critical)
         .with(of.lower_caution.map(below), Thresholds::lower_caution)
-        .with(of.lower_critical.map(below), Thresholds::lower_critical)
+        .with(of.lower_critical.map(below), Thresholds::lower_critical);
+    Some(thresholds)
 }
 
 fn threshold(limit: f64, activation: ThresholdActivation) -> Threshold {
