@@ -32,6 +32,9 @@ const UNITS: &[(&str, &str)] = &[
 const SCALED: &[(&str, Format)] =
     &[("Hz", Format::Hertz), ("By", Format::Bytes)];
 
+/// Properties in which the API speaks to people.
+const MESSAGES: &[&str] = &["message", "result", "taintedReasons"];
+
 /// A value as it is shown.
 #[derive(Debug, Clone, Template)]
 #[template(path = "cell.html")]
@@ -210,6 +213,9 @@ impl Cells<'_> {
             | Format::Code
             | Format::Secret => Shown::Code(text),
             Format::Url if is_web(&text) => Shown::Outside(text),
+            _ if MESSAGES.contains(&property.name.as_str()) => {
+                Shown::Text(super::error::quoted(&text))
+            }
             _ => Shown::Text(text),
         }
         .into()

@@ -60,16 +60,7 @@ impl Refusal {
 
     /// The message as a sentence.
     pub(crate) fn sentence(&self) -> String {
-        // The API sets names in backticks; people set them in quotes.
-        let mut message = String::new();
-        for (index, part) in self.message.split('`').enumerate() {
-            match index % 2 {
-                _ if index == 0 => {}
-                1 => message.push('“'),
-                _ => message.push('”'),
-            }
-            message.push_str(part);
-        }
+        let message = quoted(&self.message);
         let mut letters = message.chars();
         let Some(first) = letters.next() else {
             return "The server gave no reason.".to_owned();
@@ -80,6 +71,20 @@ impl Refusal {
         }
         text
     }
+}
+
+/// The API sets names in backticks; people set them in quotes.
+pub(crate) fn quoted(text: &str) -> String {
+    let mut out = String::new();
+    for (index, part) in text.split('`').enumerate() {
+        match index % 2 {
+            _ if index == 0 => {}
+            1 => out.push('“'),
+            _ => out.push('”'),
+        }
+        out.push_str(part);
+    }
+    out
 }
 
 impl From<&Reply> for Refusal {

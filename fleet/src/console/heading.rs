@@ -21,7 +21,7 @@ pub(crate) struct Heading {
     pub(crate) title: String,
     pub(crate) state: String,
     pub(crate) facts: String,
-    pub(crate) buttons: Vec<Button>,
+    pub(crate) buttons: String,
     pub(crate) tabs: Vec<Link>,
 }
 
@@ -37,13 +37,30 @@ struct Fact {
     cell: Cell,
 }
 
+#[derive(Debug, Template)]
+#[template(path = "buttons.html")]
+struct Buttons {
+    buttons: Vec<Button>,
+}
+
 /// An action that can be taken, or why not.
 #[derive(Debug)]
-pub(crate) struct Button {
-    pub(crate) title: String,
-    pub(crate) href: String,
-    pub(crate) danger: bool,
-    pub(crate) refused: Option<String>,
+struct Button {
+    title: String,
+    href: String,
+    danger: bool,
+    refused: Option<String>,
+}
+
+impl Heading {
+    /// What of it may change.
+    pub(crate) fn parts(&self) -> Vec<(&'static str, String)> {
+        vec![
+            ("state", self.state.clone()),
+            ("facts", self.facts.clone()),
+            ("buttons", self.buttons.clone()),
+        ]
+    }
 }
 
 /// What stands above the tabs of the last item on the way.
@@ -92,7 +109,8 @@ pub(crate) fn heading(
             cell,
         })?);
     }
-    heading.buttons = buttons(resource, item, &page);
+    let buttons = buttons(resource, item, &page);
+    heading.buttons = rendered(&Buttons { buttons })?;
     Ok(heading)
 }
 

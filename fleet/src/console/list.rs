@@ -9,7 +9,7 @@ use super::input::label;
 use super::made::{Made, rendered};
 use super::page::{Command, Frame, Link};
 use super::place::Place;
-use super::table::{Setting, Table, key};
+use super::table::{Setting, Table, columns, key};
 use super::visit::{Visit, with_query};
 
 /// How many rows a page has unless its query says so.
@@ -25,7 +25,7 @@ struct ListPage {
 }
 
 /// A list with its filter and the way to its next page.
-#[derive(Debug, Template)]
+#[derive(Debug, Default, Template)]
 #[template(path = "listing.html")]
 pub(crate) struct Listing {
     action: String,
@@ -35,8 +35,16 @@ pub(crate) struct Listing {
     sort: String,
     pub(crate) table: String,
     pub(crate) count: String,
+    columns: Option<Link>,
     first: Option<String>,
     next: Option<String>,
+}
+
+impl Listing {
+    /// The place of a list that cannot be had now.
+    pub(crate) fn missing(path: &str) -> Self {
+        Self { action: path.to_owned(), ..Self::default() }
+    }
 }
 
 /// A word of the query that narrows the list.
@@ -203,6 +211,7 @@ pub(crate) async fn list(
             (_, None) => format!("{rows} {words}"),
             (_, Some(_)) => format!("{rows} {words} on this page"),
         },
+        columns: columns_link(visit, resource),
         first: (!visit.asked("page_token").is_empty())
             .then(|| visit.here_with(&[("page_token", "")])),
         next: next.map(|token| visit.here_with(&[("page_token", token)])),
@@ -278,6 +287,20 @@ fn filters(
         .collect();
     filters.sort_by_key(|filter| !filter.options.is_empty());
     filters
+}
+
+/// To all columns or back, where some are not shown.
+fn columns_link(visit: &Visit<'_>, resource: &Resource) -> Option<Link> {
+    let all = Setting { all: true, ..Setting::default() };
+    let few = columns(resource, &Setting::default()).len();
+    if visit.asked("cols") == "all" {
+        let href = visit.here_with(&[("cols", "")]);
+        return Some(Link::new("Fewer columns", href));
+    }
+    (columns(resource, &all).len() > few).then(|| {
+        let href = visit.here_with(&[("cols", "all")]);
+        Link::new("All columns", href)
+    })
 }
 
 fn empty(resource: &Resource, is_filtered: bool, path: &str) -> Empty {

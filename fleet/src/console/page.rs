@@ -78,6 +78,13 @@ pub(crate) struct Notice {
     pub(crate) text: String,
 }
 
+/// The remarks above a page.
+#[derive(Debug, Default, Template)]
+#[template(path = "notices.html")]
+pub(crate) struct Notices {
+    pub(crate) notices: Vec<Notice>,
+}
+
 impl Notice {
     /// Why a part of the page is missing.
     pub(crate) fn missing(refusal: &Refusal) -> Self {

@@ -8,7 +8,7 @@ use super::error::Refusal;
 use super::heading::{Heading, heading};
 use super::list;
 use super::made::Made;
-use super::page::{Command, Frame, Link, Notice};
+use super::page::{Command, Frame, Link, Notice, Notices};
 use super::place::Place;
 use super::visit::Visit;
 
@@ -18,7 +18,7 @@ struct RedfishPage {
     frame: Frame,
     heading: Heading,
     steps: Vec<Link>,
-    notices: Vec<Notice>,
+    notices: Notices,
     pieces: Vec<Piece>,
 }
 
@@ -58,6 +58,7 @@ pub(crate) async fn page(
         steps.push(Link::new(segment, so_far.clone()));
     }
     let heading = heading(visit, place, Some(&item))?;
+    let notices = Notices { notices };
     let frame = Frame {
         title: heading.title.clone(),
         crumbs: place.crumbs(),

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::card::{Cards, cards};
 use super::cell::{Cell, Cells};
-use super::error::Refusal;
+use super::error::{Refusal, quoted};
 use super::heading::{Heading, heading};
 use super::list;
 use super::made::{Made, rendered};
@@ -72,11 +72,9 @@ pub(crate) async fn page(
         result: text(&item, "result"),
         steps: steps(cells, resource.property("/steps"), &item),
     };
-    let parts = vec![
-        ("state", heading.state.clone()),
-        ("progress", rendered(&progress)?),
-        ("cards", rendered(&cards)?),
-    ];
+    let mut parts = heading.parts();
+    parts.push(("progress", rendered(&progress)?));
+    parts.push(("cards", rendered(&cards)?));
     let frame = Frame {
         title: heading.title.clone(),
         crumbs: place.crumbs(),
@@ -91,7 +89,7 @@ pub(crate) async fn page(
 
 fn text(item: &Value, name: &str) -> Option<String> {
     let text = item.get(name)?.as_str()?;
-    (!text.is_empty()).then(|| text.to_owned())
+    (!text.is_empty()).then(|| quoted(text))
 }
 
 fn tone(state: Option<&Property>, item: &Value) -> String {

@@ -9,7 +9,7 @@ use super::error::Refusal;
 use super::heading::{Heading, WITHIN, heading};
 use super::list::{self, Listing};
 use super::made::{Made, rendered};
-use super::page::{Frame, Notice};
+use super::page::{Frame, Notice, Notices};
 use super::place::Place;
 use super::visit::Visit;
 
@@ -18,7 +18,7 @@ use super::visit::Visit;
 struct ViewPage {
     frame: Frame,
     heading: Heading,
-    notices: Vec<Notice>,
+    notices: Notices,
     listing: Option<Listing>,
     cards: Cards,
 }
@@ -101,21 +101,15 @@ fn build(
         commands,
         ..body.frame
     };
-    let mut parts = vec![
-        ("state", heading.state.clone()),
-        ("facts", heading.facts.clone()),
-        ("cards", rendered(&cards)?),
-    ];
+    let notices = Notices { notices: body.notices };
+    let mut parts = heading.parts();
+    parts.push(("notices", rendered(&notices)?));
+    parts.push(("cards", rendered(&cards)?));
     if let Some(listing) = &body.listing {
         parts.extend(list::parts(listing));
     }
-    let page = ViewPage {
-        frame,
-        heading,
-        notices: body.notices,
-        listing: body.listing,
-        cards,
-    };
+    let page =
+        ViewPage { frame, heading, notices, listing: body.listing, cards };
     Ok(Made::new(&page)?.with(parts))
 }
 
@@ -182,6 +176,8 @@ pub(crate) async fn listing(
         }
         Err(refusal) if refusal.is_passing() => {
             body.notices.push(Notice::missing(&refusal));
+            // It fills as soon as the device is there again.
+            body.listing = Some(Listing::missing(&visit.path));
         }
         Err(refusal) => return Err(refusal),
     }
