@@ -223,3 +223,39 @@ fn stopped(part: &Part) -> CommandError {
     let reason = "the agent is stopping".to_owned();
     CommandError::Failed { part: part.clone(), reason }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn commands() -> (Commands, mpsc::Receiver<Command<ResetType>>) {
+        let (power, powers) = mpsc::channel(1);
+        let (settings, _) = mpsc::channel(1);
+        (Commands { power, settings }, powers)
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn an_owner_that_does_not_answer_is_named_in_time() {
+        let (commands, _powers) = commands();
+        let part = Part::System("node".into());
+        let waiting = commands.reset("node", ResetType::On);
+        let refused = async {
+            tokio::task::yield_now().await;
+            commands.reset("node", ResetType::On).await
+        };
+        let (first, second) = tokio::join!(waiting, refused);
+        assert_eq!(first, Err(CommandError::Timeout { part: part.clone() }));
+        assert_eq!(second, Err(CommandError::Busy { part }));
+    }
+
+    #[tokio::test]
+    async fn an_owner_that_is_gone_is_a_failure() {
+        let (commands, powers) = commands();
+        drop(powers);
+        let error = commands.reset("node", ResetType::On).await.unwrap_err();
+        assert!(matches!(error, CommandError::Failed { .. }), "{error}");
+        let part = Part::Manager("bmc".into());
+        let error = commands.set_indicator(part, true).await.unwrap_err();
+        assert!(matches!(error, CommandError::Failed { .. }), "{error}");
+    }
+}
