@@ -27,15 +27,17 @@ def environment():
 
 def install():
     """Installs the pinned tools, unless they are there, and the CSDL."""
-    wanted = HERE / "requirements.txt"
-    digest = hashlib.sha256(wanted.read_bytes()).hexdigest()
+    wanted, others = HERE / "requirements.txt", HERE / "constraints.txt"
+    pinned = wanted.read_bytes() + others.read_bytes()
+    digest = hashlib.sha256(pinned).hexdigest()
     stamp = TOOLS / "installed"
     if not stamp.exists() or stamp.read_text() != digest:
         subprocess.run(
             [sys.executable, "-m", "venv", "--clear", TOOLS], check=True
         )
         subprocess.run(
-            [TOOLS / "bin/pip", "install", "-q", "-r", wanted], check=True
+            [TOOLS / "bin/pip", "install", "-q", "-r", wanted, "-c", others],
+            check=True,
         )
         stamp.write_text(digest)
     subprocess.run(
@@ -59,23 +61,41 @@ def call(name, *args):
     return done.returncode == 0, done.stdout
 
 
+def table(said):
+    """The counts in the table that two of the tools close with."""
+    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
+    found = re.search(r"\|" + r"\s*(\d+)\s*\|" * 4, plain)
+    if not found:
+        raise AssertionError(f"the tool gave up:\n{said[-3000:]}")
+    names = ("PASS", "WARN", "FAIL", "NOT_TESTED")
+    return dict(zip(names, map(int, found.groups())))
+
+
+def logged(report, pattern):
+    """What the debug logs below a report say of this."""
+    lines = []
+    for log in sorted(Path(report).glob("*/*Debug*.log")):
+        lines += re.findall(pattern, log.read_text())
+    return lines
+
+
 def service_validator(bmc, report):
-    """Counts of the service validator, and the lines of what failed."""
+    """Counts of the service validator, and a line for what it minds."""
     _, said = call(
         "rf_service_validator", "-r", bmc.url, "-u", bmc.user,
         "-p", bmc.password, "--authtype", "Session", "--skipschema",
         "--schema_directory", CSDL, "--logdir", report,
     )
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
-    found = re.search(r"\|" + r"\s*(\d+)\s*\|" * 4, plain)
-    if not found:
-        raise AssertionError(f"the service validator gave up:\n{said[-3000:]}")
-    counts = dict(zip(("PASS", "WARN", "FAIL", "NOT_TESTED"),
-                      map(int, found.groups())))
-    lines = []
-    for log in sorted(Path(report).glob("*/*Debug*.log")):
-        lines += re.findall(r"(?:FAIL|WARN) - .*", log.read_text())
-    return counts, lines
+    return table(said), logged(report, r"(?:FAIL|WARN) - .*")
+
+
+def use_cases(bmc, report, *tests):
+    """Counts of the use-case checkers, and a line for what they mind."""
+    _, said = call(
+        "rf_use_case_checkers", "-r", bmc.url, "-u", bmc.user,
+        "-p", bmc.password, "--report-dir", report, "--test-list", *tests,
+    )
+    return table(said), logged(report, r"ERROR - .*")
 
 
 def protocol_validator(bmc, report):
