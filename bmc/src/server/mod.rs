@@ -46,6 +46,8 @@ const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long it may take for the head of a request, on a connection that may
 /// have been idle before.
 const HEADER: Duration = Duration::from_mins(1);
+/// The largest head of a request, and what is read ahead of its body.
+const HEAD: usize = 64 << 10;
 /// Streams on one HTTP/2 connection.
 const STREAMS: u32 = 64;
 /// How long to wait after the operating system refused a connection.
@@ -243,6 +245,7 @@ impl Redfish {
             let connection = http1::Builder::new()
                 .timer(TokioTimer::new())
                 .header_read_timeout(HEADER)
+                .max_buf_size(HEAD)
                 .serve_connection(stream, service);
             drain!(connection, stop)
         }
