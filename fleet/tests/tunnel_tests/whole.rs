@@ -171,7 +171,8 @@ async fn the_fleet_knows_what_the_device_is_and_hears_what_changes() {
     assert_eq!(device.manufacturer.as_deref(), Some("Raspberry Pi"));
     assert_eq!(device.model.as_deref(), Some("4B Rev 1.4"));
     assert_eq!(device.power_state, Some(PowerState::On));
-    assert_eq!(device.last_ip_addr, Some("127.0.0.1".parse().unwrap()));
+    // It called from this host; what is shown is its own address.
+    assert!(device.last_ip_addr.is_some_and(|own| !own.is_loopback()));
 
     let snapshot = whole.agent.model().snapshot();
     let system = snapshot.inventory.systems[0].id.clone();
