@@ -3,8 +3,9 @@
 //! A page that is watched is made again every second, once for all who watch
 //! it, and only what changed of it goes out. Nobody watching, nothing is done.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -49,8 +50,11 @@ pub(crate) struct Hub {
 #[derive(Debug)]
 struct Topic {
     parts: watch::Sender<Parts>,
-    /// The visits that the page is made for; any of them will do.
-    visits: Mutex<Vec<(u64, HeaderMap)>>,
+    /// The visits that the page is made for, each in its turn: so a session
+    /// that has ended is noticed, and its watcher sent away.
+    visits: Mutex<VecDeque<(u64, HeaderMap)>>,
+    /// How many have come so far.
+    count: AtomicU64,
 }
 
 impl Hub {
@@ -74,14 +78,16 @@ impl Hub {
 
 impl Topic {
     fn join(self: &Arc<Self>, headers: HeaderMap) -> Watcher {
-        let mut visits = lock(&self.visits);
-        let id = visits.last().map_or(0, |(id, _)| id + 1);
-        visits.push((id, headers));
+        let id = self.count.fetch_add(1, Ordering::Relaxed);
+        lock(&self.visits).push_back((id, headers));
         Watcher { topic: Arc::clone(self), id }
     }
 
-    fn any(&self) -> Option<(u64, HeaderMap)> {
-        lock(&self.visits).last().cloned()
+    fn next(&self) -> Option<(u64, HeaderMap)> {
+        let mut visits = lock(&self.visits);
+        let visit = visits.pop_front()?;
+        visits.push_back(visit.clone());
+        Some(visit)
     }
 
     fn part(&self, id: u64) {
@@ -185,6 +191,7 @@ fn topic(
     let topic = Arc::new(Topic {
         parts: watch::Sender::default(),
         visits: Mutex::default(),
+        count: AtomicU64::new(0),
     });
     topics.insert(key.clone(), Arc::clone(&topic));
     drop(topics);
@@ -214,7 +221,7 @@ async fn renew(
     let mut alone = 0;
     while alone < LINGER {
         clock.tick().await;
-        let Some((id, headers)) = topic.any() else {
+        let Some((id, headers)) = topic.next() else {
             alone += 1;
             continue;
         };
@@ -338,12 +345,33 @@ mod tests {
         assert_eq!(event(&parts("2"), &mut sent, "y"), "");
     }
 
+    #[test]
+    fn each_watcher_is_asked_in_turn() {
+        let topic = Arc::new(Topic {
+            parts: watch::Sender::default(),
+            visits: Mutex::default(),
+            count: AtomicU64::new(0),
+        });
+        let one = topic.join(HeaderMap::new());
+        let other = topic.join(HeaderMap::new());
+        let mut asked: Vec<_> =
+            (0..4).map(|_| topic.next().unwrap().0).collect();
+        assert_eq!(asked.get(..2), asked.get(2..));
+        asked.sort_unstable();
+        assert_eq!(asked, [0, 0, 1, 1]);
+        topic.part(one.id);
+        assert!(!one.is_welcome());
+        drop(one);
+        assert!(other.is_welcome());
+    }
+
     #[tokio::test(start_paused = true)]
     async fn a_line_that_broke_resumes_without_repeating() {
         let parts: Parts = Arc::new(vec![("count", "1".to_owned())]);
         let topic = Arc::new(Topic {
             parts: watch::Sender::new(Arc::clone(&parts)),
             visits: Mutex::default(),
+            count: AtomicU64::new(0),
         });
         let watcher = topic.join(HeaderMap::new());
         let (sender, mut receiver) = mpsc::channel(4);
