@@ -511,7 +511,8 @@ impl Fleet {
     }
 
     /// How the fleet is, in numbers.
-    pub(crate) fn overview(&self) -> Overview {
+    #[must_use]
+    pub fn overview(&self) -> Overview {
         let mut overview = Overview::default();
         for device in self.0.devices.all() {
             overview.devices += 1;

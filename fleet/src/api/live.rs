@@ -305,7 +305,11 @@ async fn device_sensor_list(
     answer(rqctx, Role::Readonly, |call| async move {
         let listing = listing.get()?;
         let live = call.live(&path.into_inner().device)?;
-        Ok(HttpResponseOk(listing.page(live.sensors().await?)?))
+        let mut sensors = live.sensors().await?;
+        if let Some(wanted) = &listing.filter.reading_type {
+            sensors.retain(|s| s.reading_type.as_ref() == Some(wanted));
+        }
+        Ok(HttpResponseOk(listing.page(sensors)?))
     })
     .await
 }

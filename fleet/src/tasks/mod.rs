@@ -307,3 +307,55 @@ fn end(task: &mut Task, result: Result<&str, &str>) {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Embedded;
+
+    #[tokio::test]
+    async fn a_task_that_a_restart_interrupted_has_failed_and_says_why() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(&path).unwrap());
+        let step = |name: &str, state| TaskStep {
+            name: name.to_owned(),
+            state,
+            message: None,
+            started_at: None,
+            finished_at: None,
+        };
+        let task = Task {
+            id: Xid::new(),
+            operation: "device_reset".to_owned(),
+            description: "Restart blade".to_owned(),
+            device: None,
+            device_name: None,
+            state: TaskState::Running,
+            progress: 33,
+            steps: vec![
+                step("Check the device", TaskState::Completed),
+                step("Send the reset", TaskState::Running),
+            ],
+            result: None,
+            created_by: "admin".to_owned(),
+            created_at: Utc::now(),
+            finished_at: None,
+        };
+        let table = Table::open(Arc::clone(&store)).await.unwrap();
+        table.insert(task.clone()).await.unwrap();
+
+        let events = Events::open(Arc::clone(&store)).await.unwrap();
+        let events = Arc::new(events);
+        let tasks = Tasks::open(store, Arc::clone(&events)).await.unwrap();
+        let found = tasks.get(&task.id.to_string()).unwrap();
+        assert_eq!(found.state, TaskState::Failed);
+        let why = "the fleet server was restarted";
+        assert_eq!(found.result.as_deref(), Some(why));
+        assert_eq!(found.steps[0].state, TaskState::Completed);
+        assert_eq!(found.steps[1].state, TaskState::Failed);
+        assert_eq!(found.steps[1].message.as_deref(), Some(why));
+        let told = events.before(None, 10).await.unwrap();
+        assert_eq!(told[0].message, format!("Restart blade failed: {why}"));
+    }
+}

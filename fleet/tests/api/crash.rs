@@ -137,11 +137,11 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
     server.kill();
     records.reverse();
     assert!(records.len() >= acknowledged.lock().unwrap().len());
-    let mut last = String::new();
+    let mut before = String::new();
     for (number, record) in (1..).zip(records) {
         let record: AuditRecord = serde_json::from_value(record).unwrap();
-        assert_eq!((record.sequence, &record.previous_hash), (number, &last));
+        assert_eq!((record.sequence, &record.previous_hash), (number, &before));
         assert_eq!(record.hash, hash(&record));
-        last = record.hash;
+        before = record.hash;
     }
 }

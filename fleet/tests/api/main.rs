@@ -1,10 +1,17 @@
 //! The API of a server that runs, as a caller sees it.
 
+#![expect(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "what fails here fails the test"
+)]
+
 mod access;
 mod audit;
 mod crash;
 mod devices;
 mod errors;
 mod lists;
+mod live;
 mod session;
 mod support;

@@ -97,8 +97,8 @@ async fn a_new_password_ends_the_sessions() {
     let fleet = Fleet::start().await;
     let session = fleet.token_of("op", "operator").await;
     let change = json!({"password": "another long password"});
-    let path = "/v1/accounts/op";
-    let patch = request(Method::PATCH, path, Some(&session), Some(&change));
+    let own = "/v1/accounts/op";
+    let patch = request(Method::PATCH, own, Some(&session), Some(&change));
     assert_eq!(fleet.send(patch).await.status, StatusCode::OK);
     let who = request(Method::GET, "/v1/whoami", Some(&session), None);
     assert_eq!(fleet.send(who).await.status, StatusCode::UNAUTHORIZED);

@@ -1,6 +1,6 @@
 //! A server in a folder of its own, and a client.
 
-use std::{net::SocketAddr, path::Path};
+use std::{net::SocketAddr, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -14,8 +14,11 @@ use onprem_fleet::{
 use onprem_link::enrol::{Facts, Fingerprint, JoinToken};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::{net::TcpStream, time::timeout};
 use uuid::Uuid;
+
+/// Longer than anything takes.
+const LONG: Duration = Duration::from_secs(60);
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
@@ -159,6 +162,17 @@ impl Fleet {
         let made =
             self.post("/v1/join-tokens", request, StatusCode::CREATED).await;
         made["token"].as_str().unwrap().parse().unwrap()
+    }
+
+    /// Waits until something happened.
+    pub(crate) async fn until(&self, happened: impl Fn(&Self) -> bool) {
+        let mut events = self.server.fleet().events().listen();
+        let happened = async {
+            while !happened(self) {
+                events.recv().await.unwrap();
+            }
+        };
+        timeout(LONG, happened).await.expect("it should have happened");
     }
 
     /// A device asks to join, as the device listener would say it.
