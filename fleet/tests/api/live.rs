@@ -1,0 +1,165 @@
+//! A device as it is now: a fleet, and the agent of a simulated blade.
+
+use http::{Method, StatusCode};
+use onprem_bmc::{agent::Agent, config::Config as AgentConfig};
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::support::{Fleet, request};
+
+const BLADE: &str = "/v1/devices/c001-b8-n01";
+
+/// A fleet and a blade that is online.
+async fn with_blade() -> (Fleet, Agent, TempDir) {
+    let fleet = Fleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let token = folder.path().join("join-token");
+    std::fs::write(&token, fleet.join_token(1).await.reveal()).unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let board =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/../bmc/boards/sim-blade.toml");
+    let agent = Agent::start(AgentConfig {
+        name: Some("c001-b8-n01".to_owned()),
+        state_dir: folder.path().join("agent"),
+        listen: any,
+        metrics_listen: any,
+        board: Some(board.into()),
+        fleet_url: Some(format!("https://{}", fleet.server.devices_address())),
+        join_token_file: Some(token),
+        ..AgentConfig::default()
+    })
+    .await
+    .unwrap();
+    fleet
+        .until(|fleet| {
+            let device = fleet.server.fleet().devices().view("c001-b8-n01");
+            device.is_ok_and(|device| device.power_state.is_some())
+        })
+        .await;
+    (fleet, agent, folder)
+}
+
+fn item<'a>(page: &'a Value, id: &str) -> &'a Value {
+    let items = page["items"].as_array().unwrap();
+    items.iter().find(|item| item["id"] == id).expect("it is in the list")
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_says_how_it_is() {
+    let (fleet, agent, _folder) = with_blade().await;
+    let system = fleet.get(&format!("{BLADE}/system")).await;
+    assert_eq!(system["manufacturer"], "Raspberry Pi");
+    assert_eq!(system["powerState"], "On");
+    assert!(system["memoryBytes"].as_u64().unwrap() > 1 << 30);
+
+    let sensors = fleet.get(&format!("{BLADE}/sensors?limit=1000")).await;
+    let board = item(&sensors, "Board_Temperature");
+    assert_eq!(board["readingUnits"], "Cel");
+    assert!((0.0..100.0).contains(&board["reading"].as_f64().unwrap()));
+    assert!(board["readingTime"].is_string());
+    let hot = "readingType=Temperature&sort=-reading&limit=1";
+    let hottest = fleet.get(&format!("{BLADE}/sensors?{hot}")).await;
+    assert_eq!(hottest["items"][0]["readingType"], "Temperature");
+
+    let fans = fleet.get(&format!("{BLADE}/fans")).await;
+    assert!(item(&fans, "Fan")["speedPercent"].is_number());
+    let power = fleet.get(&format!("{BLADE}/power")).await;
+    assert!(power["consumedWatts"].as_f64().unwrap() > 0.0);
+    let network = fleet.get(&format!("{BLADE}/network-interfaces")).await;
+    assert_eq!(item(&network, "eth0")["linkStatus"], "LinkUp");
+
+    let listed = fleet.get("/v1/devices?state=online").await;
+    let address = item(&network, "eth0")["addresses"][0].clone();
+    assert_eq!(listed["items"][0]["lastIpAddr"], address);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_reset_is_a_task_that_ends_in_the_wanted_power_state() {
+    let (fleet, agent, _folder) = with_blade().await;
+    let body = json!({"resetType": "ForceOff"});
+    let path = format!("{BLADE}/reset");
+    let task = fleet.post(&path, body, StatusCode::ACCEPTED).await;
+    let id = task["id"].as_str().unwrap().to_owned();
+    let ended = |fleet: &Fleet| {
+        let device = fleet.server.fleet().devices().view("c001-b8-n01");
+        let off = onprem_fleet::api::PowerState::Off;
+        device.unwrap().power_state == Some(off)
+            && fleet.server.fleet().overview().tasks_running == 0
+    };
+    fleet.until(ended).await;
+    let task = fleet.get(&format!("/v1/tasks/{id}")).await;
+    assert_eq!(task["state"], "completed", "{task}");
+    assert_eq!(task["progress"], 100);
+    assert_eq!(task["result"], "it is Off");
+    for step in task["steps"].as_array().unwrap() {
+        assert_eq!(step["state"], "completed", "{step}");
+    }
+    let kept = fleet.get("/v1/events?kind=taskChanged").await;
+    assert_eq!(kept["items"].as_array().unwrap().len(), 1);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn redfish_passes_unchanged_and_is_recorded() {
+    let (fleet, agent, _folder) = with_blade().await;
+    let redfish = format!("{BLADE}/redfish/v1");
+    let root = fleet.call(Method::GET, &redfish, None).await;
+    assert_eq!(root.headers["odata-version"], "4.0");
+    assert_eq!(root.body["@odata.id"], "/redfish/v1/");
+    let head = fleet.call(Method::HEAD, &redfish, None).await;
+    assert_eq!(head.status, StatusCode::OK);
+    assert_eq!(head.headers["odata-version"], "4.0");
+
+    let only = format!("{redfish}/Systems/node?$select=AssetTag");
+    let node = format!("{redfish}/Systems/node");
+    let label = |tag: &str| Some(json!({ "AssetTag": tag }));
+    let answer = fleet.call(Method::PATCH, &node, label("rack 7")).await;
+    assert!(answer.status.is_success(), "{}", answer.body);
+    let system = fleet.get(&only).await;
+    assert_eq!(system["AssetTag"], "rack 7");
+    let wrong = Some(json!({ "Bogus": 1 }));
+    let answer = fleet.call(Method::PATCH, &node, wrong).await;
+    assert_eq!(answer.status, StatusCode::BAD_REQUEST);
+    let info = &answer.body["error"]["@Message.ExtendedInfo"][0];
+    assert!(info["MessageId"].as_str().unwrap().ends_with("PropertyUnknown"));
+
+    // The device checks the role once more; the fleet refuses first.
+    let looker = fleet.token_of("looker", "readonly").await;
+    let body = json!({ "AssetTag": "mine" });
+    let patch = request(Method::PATCH, &node, Some(&looker), Some(&body));
+    assert_eq!(fleet.send(patch).await.status, StatusCode::FORBIDDEN);
+
+    let log = fleet.get("/v1/audit-records?operation=device_redfish_patch");
+    let log = log.await;
+    let statuses: Vec<_> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["status"].as_u64().unwrap())
+        .collect();
+    assert_eq!(statuses.first(), Some(&403));
+    assert_eq!(statuses.get(1), Some(&400));
+    assert_eq!(statuses.len(), 3);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_label_is_kept_by_the_device_and_a_deleted_device_is_cut_off() {
+    let (fleet, agent, _folder) = with_blade().await;
+    let change = Some(json!({"assetTag": "rack 7"}));
+    let answer = fleet.call(Method::PATCH, BLADE, change).await;
+    assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let system = fleet.get(&format!("{BLADE}/system")).await;
+    assert_eq!(system["assetTag"], "rack 7");
+    let light = json!({"on": true});
+    let path = format!("{BLADE}/identify");
+    fleet.post(&path, light, StatusCode::NO_CONTENT).await;
+    let system = fleet.get(&format!("{BLADE}/system")).await;
+    assert_eq!(system["locatorActive"], true);
+
+    let answer = fleet.call(Method::DELETE, BLADE, None).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    assert!(fleet.server.fleet().tunnels().online().is_empty());
+    agent.stop().await;
+}
