@@ -132,5 +132,6 @@ class Agent(Service):
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.stop()
+    def __exit__(self, failed, *_):
+        ended = self.stop()
+        assert failed or ended == 0, f"the agent ended with {ended}"
