@@ -28,7 +28,9 @@ fn operations() -> Vec<(Method, String, String)> {
 }
 
 fn lines(names: &[String]) -> String {
-    names.iter().map(|name| format!("{name}\n")).collect()
+    let mut text = names.join("\n");
+    text.push('\n');
+    text
 }
 
 #[tokio::test]

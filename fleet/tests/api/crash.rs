@@ -16,6 +16,7 @@ use std::{
 use http::{Method, StatusCode};
 use onprem_fleet::{api::AuditRecord, audit::hash};
 use serde_json::{Value, json};
+use tokio::task::JoinSet;
 
 use crate::support::{ask, request};
 
@@ -43,8 +44,8 @@ impl Running {
             .map_while(Result::ok)
             .find(|line| line.contains("API listening"))
             .expect("the server starts");
-        let words = line.split_whitespace();
-        let address = words.filter_map(|w| w.strip_prefix("address=")).next();
+        let mut words = line.split_whitespace();
+        let address = words.find_map(|w| w.strip_prefix("address="));
         let address = address.unwrap().to_owned();
         // A pipe that nobody reads would stop the server.
         thread::spawn(move || lines.for_each(drop));
@@ -103,24 +104,21 @@ async fn nothing_acknowledged_is_lost_when_the_server_is_killed() {
             token = std::fs::read_to_string(path).unwrap().trim().into();
         }
         let count = Arc::new(AtomicUsize::new(0));
-        let writers: Vec<_> = (0..WRITERS)
-            .map(|_| {
-                tokio::task::spawn(write(
-                    server.address.clone(),
-                    Arc::clone(&token),
-                    Arc::clone(&acknowledged),
-                    Arc::clone(&count),
-                ))
-            })
-            .collect();
+        let mut writers = JoinSet::new();
+        for _ in 0..WRITERS {
+            writers.spawn(write(
+                server.address.clone(),
+                Arc::clone(&token),
+                Arc::clone(&acknowledged),
+                Arc::clone(&count),
+            ));
+        }
         // Killed in the middle of it, each time at another point.
         while count.load(Ordering::SeqCst) < 20 + round * 7 {
             tokio::task::yield_now().await;
         }
         server.kill();
-        for writer in writers {
-            writer.await.unwrap();
-        }
+        writers.join_all().await;
     }
 
     let server = Running::start(folder.path());

@@ -18,7 +18,7 @@ use tokio::{net::TcpStream, time::timeout};
 use uuid::Uuid;
 
 /// Longer than anything takes.
-const LONG: Duration = Duration::from_secs(60);
+const LONG: Duration = Duration::from_mins(1);
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
