@@ -5,13 +5,14 @@
 use std::{net::IpAddr, sync::Arc};
 
 use chrono::Utc;
+use dropshot::ResultsPage;
 use onprem_link::{enrol::Fingerprint, id::Xid, log::Chain};
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::task::TaskTracker;
 use tracing::error;
 
 use crate::{
-    api::AuditRecord,
+    api::{AuditRecord, AuditRecordFilter, Key, Page},
     error::Error,
     store::{
         Change, Collection, Document, Expect, Range, Store, StoreError, Write,
@@ -20,6 +21,9 @@ use crate::{
 
 /// Records that wait to be written; who comes then waits as well.
 const QUEUE: usize = 256;
+
+/// Records that one page of a filtered list looks at.
+const LOOKED_AT: usize = 10_000;
 
 /// Something that was asked for, and what came of it.
 #[derive(Clone, Debug)]
@@ -104,6 +108,55 @@ impl Audit {
         let range = Range { after, down: true, limit };
         let found = self.store.range(Collection::Audit, range).await?;
         Ok(found.iter().map(record).collect::<Result<_, _>>()?)
+    }
+
+    /// A page of the log, the newest first; `device` is the one that the
+    /// filter names.
+    ///
+    /// # Errors
+    /// The store does not work; the page is not of this list.
+    pub async fn page(
+        &self,
+        page: &Page<AuditRecordFilter>,
+        device: Option<Xid>,
+    ) -> Result<ResultsPage<AuditRecord>, Error> {
+        let filter = &page.filter;
+        let takes = |record: &AuditRecord| {
+            let operation = filter.operation.as_ref();
+            (filter.account.is_none() || record.account == filter.account)
+                && operation.is_none_or(|o| *o == record.operation)
+                && (filter.device.is_none()
+                    || (device.is_some() && record.device == device))
+        };
+        let mut before = match &page.after {
+            None => None,
+            Some((_, id)) => Some(id.parse().map_err(|_| {
+                Error::invalid("?page_token", "not a token of this list")
+            })?),
+        };
+        let (mut found, mut looked_at) = (Vec::new(), 0);
+        loop {
+            let records = self.before(before, page.limit).await?;
+            let more = records.len() == page.limit;
+            for record in records {
+                looked_at += 1;
+                before = Some(record.sequence);
+                if takes(&record) {
+                    found.push(record);
+                }
+                if found.len() == page.limit {
+                    break;
+                }
+            }
+            if !more && found.len() < page.limit {
+                return page.answer(found, None);
+            }
+            if found.len() == page.limit || looked_at >= LOOKED_AT {
+                let next = before.filter(|sequence| *sequence > 1);
+                let next = next.map(|s| (Key::None, s.to_string()));
+                return page.answer(found, next);
+            }
+        }
     }
 }
 

@@ -6,12 +6,14 @@ use std::{
 };
 
 use chrono::Utc;
+use dropshot::ResultsPage;
 use onprem_link::{id::Xid, log::Chain};
 use tokio::sync::broadcast;
 use tracing::warn;
 
 use crate::{
-    api::{Device, Event, EventKind, Severity},
+    api::{Device, Event, EventFilter, EventKind, Key, Page, Severity},
+    error::Error,
     store::{Change, Collection, Expect, Range, Store, StoreError, Write},
 };
 
@@ -79,6 +81,48 @@ impl Events {
         limit: usize,
     ) -> Result<Vec<Event>, StoreError> {
         self.read(Range { after: Some(after), down: false, limit }).await
+    }
+
+    /// A page of the events, the newest first; `device` is the one that the
+    /// filter names.
+    ///
+    /// # Errors
+    /// The store does not work.
+    pub async fn page(
+        &self,
+        page: &Page<EventFilter>,
+        device: Option<Xid>,
+    ) -> Result<ResultsPage<Event>, Error> {
+        let filter = &page.filter;
+        let takes = |event: &Event| {
+            filter.kind.is_none_or(|kind| event.kind == kind)
+                && filter.severity.is_none_or(|s| event.severity == s)
+                && (filter.device.is_none()
+                    || (device.is_some() && event.device == device)
+                    || event.device_name == filter.device)
+        };
+        let mut after = page.after.as_ref().map(|(_, id)| id.clone());
+        let mut found = Vec::new();
+        // The ring bounds how many are looked at.
+        loop {
+            let events = self.before(after.clone(), page.limit).await?;
+            let more = events.len() == page.limit;
+            for event in events {
+                after = Some(event.id.to_string());
+                if takes(&event) {
+                    found.push(event);
+                }
+                if found.len() == page.limit {
+                    break;
+                }
+            }
+            if found.len() == page.limit {
+                return page.answer(found, after.map(|id| (Key::None, id)));
+            }
+            if !more {
+                return page.answer(found, None);
+            }
+        }
     }
 
     async fn read(&self, range: Range) -> Result<Vec<Event>, StoreError> {

@@ -15,7 +15,7 @@ use crate::{
     api::{
         AuditRecord, AuditRecordFilter, Device, DeviceState, DeviceUpdate,
         Event, EventFilter, EventKind, Health, JoinToken, JoinTokenCreate,
-        JoinTokenCreated, JoinTokenFilter, Key, Overview, Page, ResetType,
+        JoinTokenCreated, JoinTokenFilter, Overview, Page, ResetType,
         ServerHealth, Severity, Task, TaskFilter, TaskState,
     },
     audit::Audit,
@@ -30,9 +30,6 @@ use crate::{
     tasks::{self, Tasks},
     tunnel::{Authority, GrantFor, Tunnels},
 };
-
-/// Records that one page of a filtered log looks at.
-const LOOKED_AT: usize = 10_000;
 
 /// The fleet. Cheap to clone.
 #[derive(Clone, Debug)]
@@ -411,94 +408,25 @@ impl Fleet {
     /// A page of the events, the newest first.
     pub(crate) async fn events_list(
         &self,
-        page: Page<EventFilter>,
+        page: &Page<EventFilter>,
     ) -> Result<ResultsPage<Event>, Error> {
-        let filter = &page.filter;
-        let device = filter.device.as_deref();
-        let device_id = device.and_then(|name| self.0.devices.find(name));
-        let device_id = device_id.map(|device| device.id);
-        let takes = |event: &Event| {
-            filter.kind.is_none_or(|kind| event.kind == kind)
-                && filter.severity.is_none_or(|s| event.severity == s)
-                && (filter.device.is_none()
-                    || (device_id.is_some() && event.device == device_id)
-                    || event.device_name == filter.device)
-        };
-        let mut after = page.after.as_ref().map(|(_, id)| id.clone());
-        let (mut found, mut looked_at) = (Vec::new(), 0);
-        loop {
-            let events =
-                self.0.events.before(after.clone(), page.limit).await?;
-            let more = events.len() == page.limit;
-            for event in events {
-                looked_at += 1;
-                after = Some(event.id.to_string());
-                if takes(&event) {
-                    found.push(event);
-                }
-                if found.len() == page.limit {
-                    break;
-                }
-            }
-            if !more && found.len() < page.limit {
-                return page.answer(found, None);
-            }
-            if found.len() == page.limit || looked_at >= LOOKED_AT {
-                return page.answer(found, after.map(|id| (Key::None, id)));
-            }
-        }
+        let device = page.filter.device.as_deref();
+        let device = device.and_then(|name| self.0.devices.find(name));
+        self.0.events.page(page, device.map(|device| device.id)).await
     }
 
     /// A page of the audit log, the newest first.
     pub(crate) async fn audit_records(
         &self,
-        page: Page<AuditRecordFilter>,
+        page: &Page<AuditRecordFilter>,
     ) -> Result<ResultsPage<AuditRecord>, Error> {
-        let filter = &page.filter;
-        let device = filter.device.as_deref();
-        let device_id = device.and_then(|name| self.0.devices.find(name));
+        let name = page.filter.device.as_deref();
+        let device = name.and_then(|name| self.0.devices.find(name));
         // A device that was deleted is still known by its id.
-        let device_id = device_id
+        let device = device
             .map(|device| device.id)
-            .or_else(|| device.and_then(|id| id.parse().ok()));
-        let takes = |record: &AuditRecord| {
-            (filter.account.is_none() || record.account == filter.account)
-                && filter
-                    .operation
-                    .as_ref()
-                    .is_none_or(|o| *o == record.operation)
-                && (filter.device.is_none()
-                    || (device_id.is_some() && record.device == device_id))
-        };
-        let mut before = match &page.after {
-            None => None,
-            Some((_, id)) => Some(id.parse().map_err(|_| {
-                Error::invalid("?page_token", "not a token of this list")
-            })?),
-        };
-        let (mut found, mut looked_at) = (Vec::new(), 0);
-        loop {
-            let records = self.0.audit.before(before, page.limit).await?;
-            let more = records.len() == page.limit;
-            for record in records {
-                looked_at += 1;
-                before = Some(record.sequence);
-                if takes(&record) {
-                    found.push(record);
-                }
-                if found.len() == page.limit {
-                    break;
-                }
-            }
-            if !more && found.len() < page.limit {
-                return page.answer(found, None);
-            }
-            if found.len() == page.limit || looked_at >= LOOKED_AT {
-                let next = before.filter(|sequence| *sequence > 1);
-                let next = next.map(|s| (Key::None, s.to_string()));
-                return page.answer(found, next);
-            }
-        }
+            .or_else(|| name.and_then(|id| id.parse().ok()));
+        self.0.audit.page(page, device).await
     }
 
     /// How the server is.

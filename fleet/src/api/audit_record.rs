@@ -83,7 +83,7 @@ async fn audit_record_list(
     listing: Listing<AuditRecordFilter>,
 ) -> Answer<HttpResponseOk<ResultsPage<AuditRecord>>> {
     answer(rqctx, Role::Admin, |call| async move {
-        Ok(HttpResponseOk(call.fleet.audit_records(listing.get()?).await?))
+        Ok(HttpResponseOk(call.fleet.audit_records(&listing.get()?).await?))
     })
     .await
 }

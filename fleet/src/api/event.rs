@@ -104,7 +104,7 @@ async fn event_list(
     listing: Listing<EventFilter>,
 ) -> Answer<HttpResponseOk<ResultsPage<Event>>> {
     answer(rqctx, Role::Readonly, |call| async move {
-        Ok(HttpResponseOk(call.fleet.events_list(listing.get()?).await?))
+        Ok(HttpResponseOk(call.fleet.events_list(&listing.get()?).await?))
     })
     .await
 }
