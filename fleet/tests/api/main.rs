@@ -14,4 +14,5 @@ mod errors;
 mod lists;
 mod live;
 mod session;
+mod stream;
 mod support;
