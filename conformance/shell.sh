@@ -40,3 +40,11 @@ need_compiler() {
 
 # need COMMAND PACKAGE: the Debian package, unless the command is there.
 need() { command -v "$1" >/dev/null || apt_install "$2"; }
+
+# htmx for the console, by its lock file; pages work without it.
+need_assets() {
+    command -v npm >/dev/null || return 0
+    cmp -s templates/package-lock.json templates/node_modules/.lock && return
+    npm ci --prefix templates --ignore-scripts --no-audit --no-fund --silent
+    cp templates/package-lock.json templates/node_modules/.lock
+}

@@ -182,6 +182,20 @@ def redfish_says_what_the_kernel_says(fleet):
     return f"{len(expected)} links, {sensors} kernel sensors"
 
 
+def promtool_finds_nothing_to_say_of_the_metrics(fleet):
+    if not shutil.which("promtool"):
+        raise Skip("needs promtool, in Debian's package prometheus")
+    for name in ("host", "c001-b8-n01"):
+        address = json.loads((STATE / name / "addresses.json").read_text())
+        with urllib.request.urlopen(address["metrics"] + "/metrics") as answer:
+            text = answer.read()
+        done = subprocess.run(
+            ["promtool", "check", "metrics"], input=text, capture_output=True
+        )
+        assert done.returncode == 0, (done.stdout + done.stderr).decode()
+    return f"{len(text.splitlines())} lines"
+
+
 def redfishtool_works_directly_and_through_the_proxy(fleet):
     out = run(
         sys.executable, "conformance/run.py", "proxy",
@@ -288,6 +302,7 @@ def a_cut_network_shows_as_offline_and_comes_back(fleet):
 CHECKS = [
     the_first_row_is_this_machine,
     redfish_says_what_the_kernel_says,
+    promtool_finds_nothing_to_say_of_the_metrics,
     redfishtool_works_directly_and_through_the_proxy,
     the_console_passes_in_a_browser,
     nothing_acknowledged_is_lost_when_the_fleet_is_killed,

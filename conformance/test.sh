@@ -7,12 +7,14 @@ cd "$(dirname "$0")/.."
 source conformance/shell.sh
 
 cache=$PWD/.cache
-bin=$PWD/${CARGO_TARGET_DIR:-target}/debug
+bin=${CARGO_TARGET_DIR:-$PWD/target}/debug
 mkdir -p "$cache/log"
 
 step_format() { cargo fmt --all --check; }
 
 step_clippy() {
+    need npm npm
+    need_assets
     cargo clippy --workspace --all-targets --locked -- -D warnings
 }
 
@@ -29,7 +31,8 @@ step_licences() {
 
 step_cargo() {
     need ip iproute2
-    need promtool prometheus
+    need npm npm
+    need_assets
     cargo test --workspace --locked
 }
 
@@ -40,20 +43,21 @@ step_redfish() {
 
 step_openapi() {
     need_binaries
-    need npm npm
     conformance/openapi/run.sh "$bin/onprem-fleet"
 }
 
 step_system() {
     need_binaries
     need ip iproute2
-    need npm npm
     need chromium chromium
+    need promtool prometheus
     python3 conformance/system.py
 }
 
 need_binaries() {
     need python3 python3-venv
+    need npm npm
+    need_assets
     cargo build --locked --bins -p onprem-bmc -p onprem-fleet -p onprem-cli
 }
 
