@@ -126,7 +126,7 @@ impl Agent {
             },
             &tasks,
             &stop,
-        );
+        )?;
         let snapshot = model.snapshot();
         let server = server_config(&config, &snapshot.inventory);
         let serving = Arc::clone(&service);

@@ -6,6 +6,7 @@ use std::{
     path::PathBuf,
 };
 
+use http::Uri;
 use onprem_link::log::Format;
 use serde::{Deserialize, Serialize};
 
@@ -99,7 +100,7 @@ impl Config {
             });
         }
         if let Some(url) = &self.fleet_url
-            && !url.starts_with("https://")
+            && !is_fleet_url(url)
         {
             return Err(Unusable {
                 key: "fleet_url",
@@ -125,6 +126,19 @@ impl Config {
     }
 }
 
+/// Whether `url` is a scheme, a host and perhaps a port, and nothing else.
+fn is_fleet_url(url: &str) -> bool {
+    let Ok(uri) = url.parse::<Uri>() else { return false };
+    let Some(authority) = uri.authority() else { return false };
+    let port = authority.as_str().rsplit_once(':').map(|(_, port)| port);
+    let port = port.filter(|port| !port.ends_with(']'));
+    uri.scheme_str() == Some("https")
+        && !authority.host().is_empty()
+        && !authority.as_str().contains('@')
+        && port.is_none() == authority.port_u16().is_none()
+        && uri.path_and_query().is_none_or(|rest| rest == "/")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,8 +156,30 @@ mod tests {
         let config = Config { metrics_listen, ..Config::default() };
         let text = config.check().unwrap_err().to_string();
         assert!(text.contains("`metrics_listen` is `0.0.0.0:9100`"), "{text}");
-        let config =
-            Config { fleet_url: Some("fleet:1".into()), ..Config::default() };
-        assert!(config.check().is_err());
+    }
+
+    #[test]
+    fn a_fleet_is_called_by_scheme_host_and_port() {
+        let check = |url: &str| {
+            let fleet_url = Some(url.to_owned());
+            Config { fleet_url, ..Config::default() }.check()
+        };
+        for good in
+            ["https://fleet", "https://10.0.0.1:8444/", "https://[::1]:8444"]
+        {
+            assert_eq!(check(good), Ok(()), "{good}");
+        }
+        for bad in [
+            "fleet:1",
+            "http://fleet:8444",
+            "https://",
+            "https://:8444",
+            "https://fleet:99999",
+            "https://fleet:",
+            "https://fleet:8444/v1",
+            "https://user:password@fleet:8444",
+        ] {
+            assert!(check(bad).is_err(), "{bad}");
+        }
     }
 }

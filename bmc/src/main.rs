@@ -1,7 +1,7 @@
 //! Starts the agent, waits for a signal, and ends it.
 
 use std::{
-    io::{self, Write as _},
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
     time::Duration,
@@ -10,6 +10,7 @@ use std::{
 use anyhow::Context as _;
 use clap::Parser;
 use onprem_bmc::{
+    accounts::FIRST_USER,
     agent::Agent,
     config::{Config, PREFIX},
 };
@@ -118,12 +119,14 @@ async fn serve(config: Config) -> anyhow::Result<()> {
     let mut interrupt = signal(SignalKind::interrupt())?;
     let agent = Agent::start(config).await?;
     if let Some(password) = agent.initial_password() {
-        let file = agent.initial_password_file();
+        // What is no terminal is a log, where a secret would stay.
+        let shown = io::stderr().is_terminal();
+        let shown = shown.then(|| format!(" is `{password}`; it"));
         writeln!(
             io::stderr(),
-            "user `admin` with the password `{password}` was made; it is \
-             also in {} and not shown again",
-            file.display(),
+            "user `{FIRST_USER}` was made; the password{} is in {}",
+            shown.unwrap_or_default(),
+            agent.initial_password_file().display(),
         )?;
     }
     let name = tokio::select! {

@@ -13,6 +13,7 @@ use onprem_link::{
     log::Chain,
 };
 use rustix::fs::{FlockOperation, flock};
+use serde::de::DeserializeOwned;
 use serde_json::json;
 use tracing::error;
 use uuid::Uuid;
@@ -89,28 +90,12 @@ impl StateDir {
         self.path.join("settings.json")
     }
 
-    /// The settings of the parts. A file that cannot be understood is put
-    /// aside: a machine that cannot be reached helps nobody.
+    /// The settings of the parts.
     ///
     /// # Errors
-    /// The file is there and cannot be read.
+    /// See [`load_or_put_aside`].
     pub fn settings(&self) -> Result<Settings, StateError> {
-        let path = self.settings_file();
-        let Some(content) = read(&path)? else {
-            return Ok(Settings::default());
-        };
-        serde_json::from_slice(&content).or_else(|reason| {
-            let aside = path.with_extension("json.broken");
-            error!(
-                error = %Chain(&reason),
-                file = %path.display(),
-                aside = %aside.display(),
-                "settings put aside"
-            );
-            fs::rename(&path, aside)
-                .map_err(|source| StateError::File { path, source })?;
-            Ok(Settings::default())
-        })
+        load_or_put_aside(&self.settings_file())
     }
 
     /// The identity of a machine that has none: made once, then kept.
@@ -145,6 +130,32 @@ impl StateDir {
     }
 }
 
+/// What the JSON file at `path` says; the default where there is none. A file
+/// that cannot be understood is put aside: a machine that cannot be reached
+/// helps nobody.
+///
+/// # Errors
+/// The file is there, and cannot be read or put aside.
+pub(crate) fn load_or_put_aside<T: DeserializeOwned + Default>(
+    path: &Path,
+) -> Result<T, StateError> {
+    let Some(content) = read(path)? else { return Ok(T::default()) };
+    serde_json::from_slice(&content).or_else(|reason| {
+        let aside = path.with_extension("json.broken");
+        error!(
+            error = %Chain(&reason),
+            file = %path.display(),
+            aside = %aside.display(),
+            "cannot understand the file; put aside, going on without it"
+        );
+        fs::rename(path, aside).map_err(|source| StateError::File {
+            path: path.to_owned(),
+            source,
+        })?;
+        Ok(T::default())
+    })
+}
+
 fn read(path: &Path) -> Result<Option<Vec<u8>>, StateError> {
     read_if_present(path)
         .map_err(|source| StateError::File { path: path.to_owned(), source })
@@ -177,6 +188,8 @@ mod tests {
         let state = StateDir::open(folder.path()).unwrap();
         fs::write(state.settings_file(), "{\"systems\":").unwrap();
         assert_eq!(state.settings().unwrap(), Settings::default());
-        assert!(folder.path().join("settings.json.broken").exists());
+        let aside = folder.path().join("settings.json.broken");
+        let aside = fs::read_to_string(aside).unwrap();
+        assert_eq!(aside, "{\"systems\":");
     }
 }

@@ -281,3 +281,30 @@ fn a_part_that_comes_later_is_found_and_one_that_goes_is_missed() {
     );
     assert!(host.scan().drivers.is_empty());
 }
+
+#[test]
+fn a_chip_that_comes_back_under_another_number_is_found_again() {
+    let root = unpack("pi5");
+    let Scan { inventory, mut drivers } = host(root.path()).scan();
+    let model = Model::new(inventory, Settings::default());
+    let mut celsius = || {
+        for driver in &mut drivers {
+            model.post(driver.poll().samples);
+        }
+        let reading = model.snapshot().reading("CPU_Temperature").cloned();
+        Some(reading.unwrap().value?.value())
+    };
+    let hwmon = root.path().join("sys/class/hwmon");
+    let input = |chip: &str| hwmon.join(chip).join("temp1_input");
+    assert!(celsius().is_some());
+    fs::write(input("hwmon0"), "").unwrap();
+    assert_eq!(celsius(), None);
+
+    fs::rename(hwmon.join("hwmon0"), hwmon.join("hwmon7")).unwrap();
+    fs::write(input("hwmon7"), "50500\n").unwrap();
+    // Another chip has its number now.
+    fs::create_dir(hwmon.join("hwmon0")).unwrap();
+    fs::write(hwmon.join("hwmon0/name"), "tmp102\n").unwrap();
+    fs::write(input("hwmon0"), "21500\n").unwrap();
+    assert_eq!(celsius(), Some(50.5));
+}

@@ -61,11 +61,23 @@ pub enum OpenError {
         source: io::Error,
     },
     /// The file is not what was written.
-    #[error("cannot understand {path}")]
+    #[error(
+        "cannot understand {path}: put a copy of it back, or move it away \
+         to start with a new administrator"
+    )]
     Parse {
         /// The file.
         path: PathBuf,
         /// Where and why.
         source: serde_json::Error,
+    },
+    /// Nobody could ever log in to change that.
+    #[error(
+        "no account in {path} is an enabled administrator: put a copy of it \
+         back, or move it away to start with a new administrator"
+    )]
+    NoAdministrator {
+        /// The file.
+        path: PathBuf,
     },
 }

@@ -141,9 +141,13 @@ impl Accounts {
         };
         let stored = file::read_if_present(&path).map_err(at(&path))?;
         let (book, first) = if let Some(bytes) = stored {
-            let book = serde_json::from_slice(&bytes).map_err(|source| {
-                OpenError::Parse { path: path.clone(), source }
-            })?;
+            let book: Book =
+                serde_json::from_slice(&bytes).map_err(|source| {
+                    OpenError::Parse { path: path.clone(), source }
+                })?;
+            if !is_administered(&book) {
+                return Err(OpenError::NoAdministrator { path });
+            }
             (book, None)
         } else {
             let password = password::generate();
@@ -200,6 +204,10 @@ impl Accounts {
             Ok(right) => right && password.len() <= MAX_PASSWORD,
             Err(_) => return Err(Denied::Busy),
         };
+        // Many that were asked at once are not more guesses.
+        if self.is_locked(user) {
+            return Err(Denied::Locked);
+        }
         match account {
             Some(account) if right && account.enabled => {
                 self.failures().remove(user);
@@ -257,8 +265,8 @@ impl Accounts {
         .await
     }
 
-    /// Changes the account of `user`. A new password, a lost role and a
-    /// disabled account end its sessions, but for the session `keep`.
+    /// Changes the account of `user`. A new password ends its sessions, but
+    /// for the session `keep`; one that is disabled loses all.
     ///
     /// # Errors
     /// See [`ChangeError`].
@@ -381,11 +389,13 @@ impl Accounts {
     }
 }
 
+fn is_administered(book: &Book) -> bool {
+    let mut accounts = book.accounts.values();
+    accounts.any(|it| it.enabled && it.role == Role::Administrator)
+}
+
 fn still_administered(book: &Book, user: &str) -> Result<(), ChangeError> {
-    let administers = |account: &Account| {
-        account.enabled && account.role == Role::Administrator
-    };
-    if book.accounts.values().any(administers) {
+    if is_administered(book) {
         Ok(())
     } else {
         Err(ChangeError::LastAdministrator(user.to_owned()))
@@ -422,6 +432,39 @@ mod tests {
             AccountChange { enabled: Some(false), ..Default::default() };
         assert!(accounts.change(FIRST_USER, change, None).await.is_err());
         assert!(accounts.book().accounts.contains_key(FIRST_USER));
+    }
+
+    #[tokio::test]
+    async fn guesses_made_at_once_are_counted_like_others() {
+        let folder = tempfile::tempdir().unwrap();
+        let (accounts, password) = Accounts::open(folder.path()).unwrap();
+        let password = password.unwrap();
+        accounts.set_policy(|p| p.lockout_threshold = 1).await.unwrap();
+        let (first, second) = tokio::join!(
+            accounts.log_in(FIRST_USER, "wrong"),
+            accounts.log_in(FIRST_USER, &password),
+        );
+        assert!(first.is_err());
+        assert_eq!(second.unwrap_err(), Denied::Locked);
+    }
+
+    #[test]
+    fn damaged_accounts_are_refused_and_stay_as_they_are() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("accounts.json");
+        let nobody = r#"{"accounts": {}}"#;
+        for (damaged, reason) in
+            [("", "cannot understand"), (nobody, "no account in")]
+        {
+            std::fs::write(&path, damaged).unwrap();
+            let error = Accounts::open(folder.path()).unwrap_err();
+            let text = error.to_string();
+            assert!(text.contains(reason), "{text}");
+            assert!(text.contains("put a copy of it back"), "{text}");
+            let left = std::fs::read_to_string(&path).unwrap();
+            assert_eq!(left, damaged);
+            assert!(!folder.path().join("initial-password").exists());
+        }
     }
 
     #[tokio::test]

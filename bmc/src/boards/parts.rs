@@ -6,8 +6,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::file::{BoardError, InterfaceSection, Maker, Source, SystemSection};
 use crate::model::{
-    BitWidth, BoardIdentity, Drive, IpAddress, LinkState, MemoryModule,
-    NetworkInterface, Origin, Processor, Storage,
+    AddressState, BitWidth, BoardIdentity, Drive, IpAddress, LinkState,
+    MemoryModule, NetworkInterface, Origin, Processor, Storage,
 };
 
 /// A network interface of the machine that calls itself `identity`.
@@ -38,12 +38,18 @@ pub(super) fn interface(
         // The last byte of the network is the host's.
         let network = u32::from(network) & !0xff;
         let address = Ipv4Addr::from(network | u32::from(10 + host % 240));
-        IpAddress { address, prefix: 24, origin: Origin::Dhcp }
+        IpAddress {
+            address,
+            prefix: 24,
+            origin: Origin::Dhcp,
+            state: AddressState::Preferred,
+        }
     });
     let ipv6 = IpAddress {
         address: link_local(mac),
         prefix: 64,
         origin: Origin::LinkLocal,
+        state: AddressState::Preferred,
     };
     let mac = mac.map(|byte| format!("{byte:02x}")).join(":");
     Ok(NetworkInterface {

@@ -6,6 +6,7 @@ use std::{
     io,
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
@@ -24,25 +25,50 @@ pub trait Attribute: fmt::Debug + Send {
     fn read(&mut self) -> io::Result<f64>;
 }
 
+/// Where a part's files are: its folder may come back under another name.
+pub trait Place: fmt::Debug + Send + Sync {
+    /// The folder that the part has now.
+    ///
+    /// # Errors
+    /// The part is not there.
+    fn folder(&self) -> io::Result<PathBuf>;
+}
+
+/// A folder that stays where it is.
+impl Place for PathBuf {
+    fn folder(&self) -> io::Result<PathBuf> {
+        Ok(self.clone())
+    }
+}
+
 /// An attribute in sysfs or procfs. Its descriptor is kept: opening and
 /// closing costs as much as reading.
 #[derive(Debug)]
 pub struct FileAttribute {
-    path: PathBuf,
+    place: Arc<dyn Place>,
+    name: String,
     file: Option<File>,
 }
 
 impl FileAttribute {
     /// The attribute at `path`.
     #[must_use]
-    pub fn new(path: PathBuf) -> Self {
-        Self { path, file: None }
+    pub fn new(path: &Path) -> Self {
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        let name = path.file_name().unwrap_or_default();
+        Self::of(Arc::new(folder), &name.to_string_lossy())
+    }
+
+    /// The attribute `name` of the part at `place`.
+    #[must_use]
+    pub fn of(place: Arc<dyn Place>, name: &str) -> Self {
+        Self { place, name: name.to_owned(), file: None }
     }
 
     fn number(&mut self) -> io::Result<f64> {
         let file = match self.file.take() {
             Some(file) => file,
-            None => File::open(&self.path)?,
+            None => File::open(self.place.folder()?.join(&self.name))?,
         };
         let mut buffer = [0; 64];
         let length = file.read_at(&mut buffer, 0)?;
@@ -86,13 +112,24 @@ impl Source {
     /// The number in the file at `path`, times `factor`.
     #[must_use]
     pub fn file(path: &Path, factor: f64) -> Self {
-        Self::One(Box::new(FileAttribute::new(path.to_owned())), factor)
+        Self::One(Box::new(FileAttribute::new(path)), factor)
     }
 
-    /// The numbers in two files and `factor`, multiplied.
+    /// The number in the file `name` of the part at `place`, times `factor`.
     #[must_use]
-    pub fn product(a: &Path, b: &Path, factor: f64) -> Self {
-        let file = |path: &Path| Box::new(FileAttribute::new(path.to_owned()));
+    pub fn of(place: &Arc<dyn Place>, name: &str, factor: f64) -> Self {
+        let attribute = FileAttribute::of(Arc::clone(place), name);
+        Self::One(Box::new(attribute), factor)
+    }
+
+    /// The numbers in two files of one part and `factor`, multiplied.
+    #[must_use]
+    pub fn product(
+        place: &Arc<dyn Place>,
+        [a, b]: [&str; 2],
+        factor: f64,
+    ) -> Self {
+        let file = |name| Box::new(FileAttribute::of(Arc::clone(place), name));
         Self::Product(file(a), file(b), factor)
     }
 
@@ -202,7 +239,7 @@ mod tests {
     fn reads_anew_each_time_and_says_what_is_no_number() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("temp1_input");
-        let mut attribute = FileAttribute::new(path.clone());
+        let mut attribute = FileAttribute::new(&path);
         assert!(attribute.read().is_err());
         fs::write(&path, "48312\n").unwrap();
         assert!((attribute.read().unwrap() - 48312.0).abs() < 1e-9);

@@ -4,10 +4,10 @@
 //! Chips and channels are known by name and label; the number of a chip
 //! changes with the order in which drivers load.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use super::{
-    channel::{Channel, Group, Source},
+    channel::{Channel, Group, Place, Source},
     segment,
     tree::Tree,
 };
@@ -80,12 +80,18 @@ fn chip(tree: &Tree, folder: &str) -> Option<Group> {
         Some((_, nice, context)) => (*nice, *context),
         None => (name.as_str(), PhysicalContext::SystemBoard),
     };
-    let device = tree.link_name(&format!("{folder}/device"));
+    let device = device(tree, folder);
     let mut group = Group {
-        name: device.unwrap_or_else(|| name.clone()),
+        name: device.clone().unwrap_or_else(|| name.clone()),
         ..Group::default()
     };
-    let chip = Chip { tree, folder, name: &name, nice, context };
+    let place: Arc<dyn Place> = Arc::new(Socket {
+        tree: tree.clone(),
+        folder: folder.to_owned(),
+        name: name.clone(),
+        device,
+    });
+    let chip = Chip { tree, folder, place, name: &name, nice, context };
     for file in tree.entries(folder) {
         group.channels.extend(chip.channel(&file));
     }
@@ -95,9 +101,47 @@ fn chip(tree: &Tree, folder: &str) -> Option<Group> {
     (!group.channels.is_empty()).then_some(group)
 }
 
+/// The device that the chip at `folder` belongs to.
+fn device(tree: &Tree, folder: &str) -> Option<String> {
+    tree.link_name(&format!("{folder}/device"))
+}
+
+/// Where a chip was found, and what it is found again by when its driver was
+/// loaded anew and it has another number.
+#[derive(Debug)]
+struct Socket {
+    tree: Tree,
+    folder: String,
+    name: String,
+    device: Option<String>,
+}
+
+impl Socket {
+    fn holds(&self, folder: &str) -> bool {
+        self.tree.text(&format!("{folder}/name")).as_ref() == Some(&self.name)
+            && device(&self.tree, folder) == self.device
+    }
+}
+
+impl Place for Socket {
+    fn folder(&self) -> io::Result<PathBuf> {
+        let entries = self.tree.entries(FOLDER).into_iter();
+        let others = entries.map(|entry| format!("{FOLDER}/{entry}"));
+        let folder = std::iter::once(self.folder.clone())
+            .chain(others)
+            .find(|folder| self.holds(folder));
+        let folder = folder.ok_or_else(|| {
+            let text = format!("there is no chip `{}`", self.name);
+            io::Error::new(io::ErrorKind::NotFound, text)
+        })?;
+        Ok(self.tree.path(&folder))
+    }
+}
+
 struct Chip<'a> {
     tree: &'a Tree,
     folder: &'a str,
+    place: Arc<dyn Place>,
     name: &'a str,
     nice: &'a str,
     context: PhysicalContext,
@@ -140,8 +184,7 @@ impl Chip<'_> {
     }
 
     fn source(&self, file: &str, factor: f64) -> Source {
-        let path = self.tree.path(&format!("{}/{file}", self.folder));
-        Source::file(&path, factor)
+        Source::of(&self.place, file, factor)
     }
 
     fn is_rail(&self) -> bool {
@@ -237,18 +280,19 @@ impl Chip<'_> {
             return;
         }
         for number in 1..=3 {
-            let file = |stem: &str| {
-                let path = format!("{}/{stem}{number}_input", self.folder);
-                self.tree.path(&path)
+            let volts = format!("in{number}_input");
+            let amperes = format!("curr{number}_input");
+            let exists = |file: &str| {
+                self.tree.exists(&format!("{}/{file}", self.folder))
             };
-            let (volts, amperes) = (file("in"), file("curr"));
             let label = self.label("", &number.to_string());
             let label = label.filter(|l| l != "NC");
             if let Some(label) = label
-                && volts.exists()
-                && amperes.exists()
+                && exists(&volts)
+                && exists(&amperes)
             {
-                let source = Source::product(&volts, &amperes, 1e-6);
+                let source =
+                    Source::product(&self.place, [&volts, &amperes], 1e-6);
                 let name = format!("{label} Power");
                 let mut channel =
                     Channel::new(&name, SensorKind::Power, source);

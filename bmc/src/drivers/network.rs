@@ -3,7 +3,9 @@
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{segment, tree::Tree};
-use crate::model::{IpAddress, LinkState, NetworkInterface, Origin};
+use crate::model::{
+    AddressState, IpAddress, LinkState, NetworkInterface, Origin,
+};
 
 const FOLDER: &str = "/sys/class/net";
 
@@ -29,7 +31,12 @@ pub fn read(tree: &Tree) -> Vec<NetworkInterface> {
                 if let Some(prefix) = prefix_on(&routes, *address, &name) {
                     let origin = ipv4_origin(tree, &name, *address);
                     let address = *address;
-                    interface.ipv4.push(IpAddress { address, prefix, origin });
+                    interface.ipv4.push(IpAddress {
+                        address,
+                        prefix,
+                        origin,
+                        state: AddressState::Preferred,
+                    });
                 }
             }
             let own = ipv6.iter().filter(|(on, _)| *on == name);
@@ -195,10 +202,27 @@ fn ipv6(tree: &Tree) -> Vec<(String, IpAddress<Ipv6Addr>)> {
                 address: ipv6_bits(address)?,
                 prefix: u8::from_str_radix(prefix, 16).ok()?,
                 origin,
+                state: address_state(flags),
             };
             Some(((*name).to_owned(), address))
         })
         .collect()
+}
+
+/// The state in the flags `IFA_F_…` of an address.
+fn address_state(flags: u32) -> AddressState {
+    const DAD_FAILED: u32 = 0x08;
+    const DEPRECATED: u32 = 0x20;
+    const TENTATIVE: u32 = 0x40;
+    if flags & DAD_FAILED != 0 {
+        AddressState::Failed
+    } else if flags & TENTATIVE != 0 {
+        AddressState::Tentative
+    } else if flags & DEPRECATED != 0 {
+        AddressState::Deprecated
+    } else {
+        AddressState::Preferred
+    }
 }
 
 fn ipv6_gateways(tree: &Tree) -> Vec<(String, Ipv6Addr)> {
@@ -221,4 +245,35 @@ fn name_servers(tree: &Tree) -> Vec<String> {
         .filter_map(|line| line.trim().strip_prefix("nameserver"))
         .map(|server| server.trim().to_owned())
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn tells_whether_an_address_of_ipv6_may_be_used() {
+        let root = tempfile::tempdir().unwrap();
+        let lines: Vec<String> = ["80", "a0", "c0", "c8"]
+            .iter()
+            .enumerate()
+            .map(|(n, flags)| {
+                format!("2001{n:028x} 02 40 00 {flags}     eth0\n")
+            })
+            .collect();
+        let folder = root.path().join("proc/net");
+        fs::create_dir_all(&folder).unwrap();
+        fs::write(folder.join("if_inet6"), lines.concat()).unwrap();
+        let found = ipv6(&Tree::new(root.path()));
+        let states: Vec<_> = found.iter().map(|(_, a)| a.state).collect();
+        let expected = [
+            AddressState::Preferred,
+            AddressState::Deprecated,
+            AddressState::Tentative,
+            AddressState::Failed,
+        ];
+        assert_eq!(states, expected);
+    }
 }

@@ -262,6 +262,20 @@ pub enum Origin {
     LinkLocal,
 }
 
+/// Whether an address may be used, in the words of RFC 4862.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AddressState {
+    /// It may.
+    #[default]
+    Preferred,
+    /// It may no longer be used for what is new.
+    Deprecated,
+    /// It is not yet known to be the only one on its link.
+    Tentative,
+    /// Another machine on the link has it.
+    Failed,
+}
+
 /// An address with its prefix.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct IpAddress<A> {
@@ -271,6 +285,8 @@ pub struct IpAddress<A> {
     pub prefix: u8,
     /// Where it came from.
     pub origin: Origin,
+    /// Whether it may be used; an address of IPv4 always may.
+    pub state: AddressState,
 }
 
 /// A network interface.

@@ -19,11 +19,11 @@ use tokio::{sync::broadcast, time::Instant};
 pub use self::{
     health::Health,
     inventory::{
-        Architecture, Battery, BitWidth, BoardIdentity, Chassis, ChassisKind,
-        Drive, Fan, Inventory, IpAddress, LinkState, Manager, MediaType,
-        MemoryKind, MemoryModule, NetworkInterface, OperatingSystem, Origin,
-        PhysicalContext, PowerSupply, Processor, Protocol, Sensor, Storage,
-        SupplyKind, System, SystemKind, Thresholds,
+        AddressState, Architecture, Battery, BitWidth, BoardIdentity, Chassis,
+        ChassisKind, Drive, Fan, Inventory, IpAddress, LinkState, Manager,
+        MediaType, MemoryKind, MemoryModule, NetworkInterface, OperatingSystem,
+        Origin, PhysicalContext, PowerSupply, Processor, Protocol, Sensor,
+        Storage, SupplyKind, System, SystemKind, Thresholds,
     },
     quantity::{
         Amperes, Celsius, Hertz, Percent, Quantity, Rpm, SensorKind, Volts,

@@ -171,7 +171,10 @@ impl Dialer {
     ) -> Result<hyper::Response<hyper::body::Incoming>, CallError> {
         let config = tls(ca, member)?;
         let slow = |_| CallError::Slow(self.patience);
-        let to = || format!("{}:{}", self.host, self.port);
+        let to = || match self.host.contains(':') {
+            true => format!("[{}]:{}", self.host, self.port),
+            false => format!("{}:{}", self.host, self.port),
+        };
         let connect = |source| CallError::Connect { to: to(), source };
         let name = ServerName::try_from(self.host.clone())
             .map_err(|_| CallError::Address(to()))?;

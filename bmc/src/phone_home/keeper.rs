@@ -37,6 +37,8 @@ const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
 enum Failure {
     #[error("there is neither a certificate nor a join token")]
     NoToken,
+    #[error("there is no certificate, and the join token cannot be used")]
+    BadToken(#[source] KeepError),
     #[error("the fleet waits for somebody to approve this device")]
     Waiting { device: Xid, retry_after: Option<Duration> },
     #[error(transparent)]
@@ -108,11 +110,13 @@ impl<H: Handler> Keeper<H> {
         )?;
         let key = DeviceKey::open(&self.options.folder)?;
         let kept = Enrolment::load(&self.options.folder)?;
-        let token = self.token();
-        let enrolment = match (kept, token) {
-            (None, None) => return Err(Failure::NoToken),
-            (None, Some(token)) => self.enrol(&dialer, &key, &token).await?,
-            (Some(kept), Some(token))
+        let enrolment = match (kept, self.token()) {
+            (None, Ok(None)) => return Err(Failure::NoToken),
+            (None, Err(error)) => return Err(Failure::BadToken(error)),
+            (None, Ok(Some(token))) => {
+                self.enrol(&dialer, &key, &token).await?
+            }
+            (Some(kept), Ok(Some(token)))
                 if token.hash() != kept.token
                     && Some(token.hash()) != self.tried =>
             {
@@ -233,12 +237,14 @@ impl<H: Handler> Keeper<H> {
         let connecting =
             || State::Connecting { problem: Some(Chain(failure).to_string()) };
         let (state, pause) = match failure {
-            Failure::NoToken => {
+            Failure::NoToken | Failure::BadToken(_) => {
                 (State::NoToken, Pause::ForToken(Duration::MAX))
             }
             Failure::Waiting { device, retry_after } => {
+                // No failure: whoever approves is watching.
                 let wait = retry_after.unwrap_or(self.options.token_wait);
-                let wait = self.backoff.next_wait_after(wait);
+                let wait = wait.min(self.options.refused_wait);
+                let wait = wait + (wait / 4).mul_f64(rand::random());
                 (State::Waiting { device: *device }, Pause::For(wait))
             }
             Failure::Call(error) if is_final(error) => {
@@ -295,24 +301,20 @@ impl<H: Handler> Keeper<H> {
         match pause {
             Pause::For(wait) => sleep(wait).await,
             Pause::ForToken(wait) => {
-                let before = self.token().map(|token| token.hash());
+                let hash = || Some(self.token().ok()??.hash());
+                let before = hash();
                 let start = Instant::now();
-                while start.elapsed() < wait
-                    && self.token().map(|token| token.hash()) == before
-                {
+                while start.elapsed() < wait && hash() == before {
                     sleep(self.options.token_wait).await;
                 }
             }
         }
     }
 
-    /// The join token, if there is a good one.
-    fn token(&self) -> Option<JoinToken> {
-        let file = self.options.join_token_file.as_deref()?;
-        join_token(file).unwrap_or_else(|error| {
-            debug!(error = %Chain(&error), "no join token");
-            None
-        })
+    /// The join token, if there is one.
+    fn token(&self) -> Result<Option<JoinToken>, KeepError> {
+        let file = self.options.join_token_file.as_deref();
+        file.map_or(Ok(None), join_token)
     }
 
     fn tracked(&self) -> Tracked {

@@ -23,7 +23,10 @@ use tokio::sync::broadcast;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use super::{delivery, error::Error, uri, watch};
-use crate::model::Model;
+use crate::{
+    model::Model,
+    state::{self, StateError},
+};
 
 /// The registries whose messages are sent.
 pub(crate) const REGISTRIES: &[&str] = &["Base", "ResourceEvent"];
@@ -123,26 +126,21 @@ pub(crate) struct Events {
 
 impl Events {
     /// Starts to follow `model`, and to tell who is subscribed.
+    ///
+    /// # Errors
+    /// The file with the subscriptions cannot be read.
     pub(crate) fn start(
         model: Model,
         state_dir: &Path,
         tasks: TaskTracker,
         stop: CancellationToken,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, StateError> {
         let path = state_dir.join("redfish.json");
-        let stored = file::read_if_present(&path).ok().flatten();
-        let kept = stored.and_then(|bytes| {
-            let kept = serde_json::from_slice::<Kept>(&bytes);
-            kept.inspect_err(|error| {
-                tracing::error!(%error, path = %path.display(),
-                    "subscriptions not understood");
-            })
-            .ok()
-        });
+        let kept = state::load_or_put_aside(&path)?;
         let (sender, _) = broadcast::channel(KEPT);
         let events = Arc::new(Self {
             path,
-            kept: ArcSwap::from_pointee(kept.unwrap_or_default()),
+            kept: ArcSwap::from_pointee(kept),
             writer: tokio::sync::Mutex::default(),
             ring: Mutex::default(),
             sender,
@@ -160,7 +158,7 @@ impl Events {
             events.stop.child_token(),
         );
         events.tasks.spawn(follow);
-        events
+        Ok(events)
     }
 
     /// Tells of `message` about the resource at `origin`.
@@ -351,20 +349,21 @@ impl Events {
         id: &'a str,
     ) -> super::resource::Pending<'a, ()> {
         Box::pin(async move {
-            let active = self.active().remove(id);
-            if let Some(active) = active {
-                active.stop.cancel();
-            }
             let stream = {
                 let mut streams = self.streams();
                 let before = streams.len();
                 streams.retain(|it| it.id != id);
                 streams.len() < before
             };
-            if stream {
-                return Ok(());
+            if !stream {
+                self.keep(|kept| kept.subscriptions.retain(|it| it.id != id))
+                    .await?;
             }
-            self.keep(|kept| kept.subscriptions.retain(|it| it.id != id)).await
+            let active = self.active().remove(id);
+            if let Some(active) = active {
+                active.stop.cancel();
+            }
+            Ok(())
         })
     }
 

@@ -40,7 +40,7 @@ use self::{
 pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts, collectors::Exporter, commands::Commands, model::Model,
-    server::Identity,
+    server::Identity, state::StateError,
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -85,24 +85,28 @@ pub struct Service {
     writing: tokio::sync::Mutex<()>,
     /// What the TLS port is, once it is open.
     door: ArcSwap<Door>,
+    /// Own the writes.
+    tasks: TaskTracker,
 }
 
 impl Service {
     /// A service of these parts; what it does by itself runs on `tasks` until
     /// `stop`.
-    #[must_use]
+    ///
+    /// # Errors
+    /// What it keeps in the state directory cannot be read.
     pub fn start(
         parts: Parts,
         tasks: &TaskTracker,
         stop: &CancellationToken,
-    ) -> Arc<Self> {
+    ) -> Result<Arc<Self>, StateError> {
         let events = Events::start(
             parts.model.clone(),
             &parts.state_dir,
             tasks.clone(),
             stop.child_token(),
-        );
-        Arc::new(Self {
+        )?;
+        Ok(Arc::new(Self {
             model: parts.model,
             commands: parts.commands,
             accounts: parts.accounts,
@@ -113,7 +117,8 @@ impl Service {
             events,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
-        })
+            tasks: tasks.clone(),
+        }))
     }
 
     /// Where requests are counted.
@@ -137,7 +142,31 @@ impl Service {
     }
 
     /// Answers `request`. It never waits for a part in order to read it.
+    ///
+    /// A write goes on when the caller does not wait for its end: nobody gets
+    /// past the audit log, or leaves half a change, by hanging up.
     pub async fn handle<B>(
+        self: &Arc<Self>,
+        request: Request<B>,
+        origin: Origin,
+    ) -> Response<Body>
+    where
+        B: http_body::Body + Send + 'static,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        if !is_write(request.method()) {
+            return self.answer(request, origin).await;
+        }
+        let service = Arc::clone(self);
+        let answer = async move { service.answer(request, origin).await };
+        self.tasks
+            .spawn(answer)
+            .await
+            .unwrap_or_else(|_| error_response(&Error::internal()))
+    }
+
+    async fn answer<B>(
         &self,
         request: Request<B>,
         origin: Origin,

@@ -15,6 +15,8 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 
+use crate::accounts::Accounts;
+
 use super::{
     Body,
     error::Error,
@@ -55,6 +57,8 @@ impl Exchange<'_> {
             receiver,
             missed,
             stop,
+            accounts: Arc::clone(&service.accounts),
+            account: caller.account.then(|| caller.name.clone()),
         };
         let body = stream::unfold(state, |mut state| async {
             let bytes = state.next().await?;
@@ -82,6 +86,9 @@ struct Stream {
     receiver: Receiver<Arc<Event>>,
     missed: VecDeque<Arc<Event>>,
     stop: CancellationToken,
+    accounts: Arc<Accounts>,
+    /// Who listens, if it is not the fleet.
+    account: Option<String>,
 }
 
 /// Removes the subscription when the client is gone.
@@ -106,12 +113,21 @@ impl Stream {
             () = self.stop.cancelled() => return None,
             received = timeout(HEARTBEAT, self.receiver.recv()) => received,
         };
+        if !self.may_listen() {
+            return None;
+        }
         match received {
             Err(_) => Some(Bytes::from_static(b": \n\n")),
             Ok(Ok(event)) => Some(self.frame(&event)),
             // A client that cannot keep up comes back with Last-Event-ID.
             Ok(Err(RecvError::Lagged(_) | RecvError::Closed)) => None,
         }
+    }
+
+    /// Whether the account is still there, and may log in.
+    fn may_listen(&self) -> bool {
+        let Some(user) = &self.account else { return true };
+        self.accounts.book().accounts.get(user).is_some_and(|it| it.enabled)
     }
 
     fn frame(&self, event: &Event) -> Bytes {

@@ -161,6 +161,7 @@ async fn a_subscription_the_service_cannot_serve_is_refused() {
         ("Protocol", json!("Kafka"), "PropertyValueNotInList"),
         ("Destination", json!("ftp://x/"), "PropertyValueFormatError"),
         ("Destination", json!("nonsense"), "PropertyValueFormatError"),
+        ("Destination", json!("https://u:p@x/"), "PropertyValueFormatError"),
         ("VerifyCertificate", json!(true), "PropertyValueNotInList"),
         ("RegistryPrefixes", json!(["Nope"]), "PropertyValueNotInList"),
         ("SendHeartbeat", json!(true), "PropertyNotWritable"),
@@ -171,4 +172,28 @@ async fn a_subscription_the_service_cannot_serve_is_refused() {
         assert_eq!(refused.status, 400, "{body}");
         assert_eq!(refused.messages(), [message], "{body}");
     }
+}
+
+#[tokio::test]
+async fn a_stream_ends_with_the_account_that_listens() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let mut stream =
+        Stream::open(&blade.account("ada", "ReadOnly").await).await;
+    let account = "/redfish/v1/AccountService/Accounts/ada";
+    let off = json!({"Enabled": false});
+    assert_eq!(admin.patch(account, &off).await.status, 200);
+    while stream.block().await.is_some() {}
+}
+
+#[tokio::test]
+async fn subscriptions_that_cannot_be_understood_are_put_aside() {
+    let blade = Blade::simulated().await;
+    let kept = blade.state.path().join("redfish.json");
+    std::fs::write(&kept, "{").unwrap();
+    let blade = blade.restarted().await;
+    let aside = blade.state.path().join("redfish.json.broken");
+    assert_eq!(std::fs::read_to_string(aside).unwrap(), "{");
+    let all = blade.admin().get(SUBSCRIPTIONS).await;
+    assert_eq!(all.body["Members"], json!([]));
 }

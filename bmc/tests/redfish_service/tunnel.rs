@@ -26,7 +26,8 @@ struct Inside {
     service: Arc<Service>,
     state: TempDir,
     password: String,
-    _stop: tokio_util::sync::DropGuard,
+    tasks: TaskTracker,
+    stop: tokio_util::sync::DropGuard,
 }
 
 impl Inside {
@@ -41,9 +42,11 @@ impl Inside {
             exporter: blade.agent.exporter().clone(),
             state_dir: state.path().to_owned(),
         };
-        let service = Service::start(parts, &TaskTracker::new(), &stop);
+        let tasks = TaskTracker::new();
+        let service = Service::start(parts, &tasks, &stop).unwrap();
         let password = password.unwrap();
-        Self { service, state, password, _stop: stop.drop_guard() }
+        let stop = stop.drop_guard();
+        Self { service, state, password, tasks, stop }
     }
 
     async fn ask(
@@ -126,4 +129,25 @@ async fn a_session_through_the_tunnel_still_needs_its_password() {
         let made = inside.ask(role, Method::POST, SESSIONS, &body).await;
         assert_eq!(made.0, status, "{}", made.1);
     }
+}
+
+#[tokio::test]
+async fn a_write_goes_on_when_its_caller_hangs_up() {
+    let blade = Blade::simulated().await;
+    let inside = Inside::of(&blade);
+    let tag = json!({"AssetTag": "c003"});
+    {
+        let asked = inside.ask(Role::Operator, Method::PATCH, CHASSIS, &tag);
+        let mut asked = std::pin::pin!(asked);
+        assert!(futures_util::poll!(asked.as_mut()).is_pending());
+    }
+    inside.stop.disarm().cancel();
+    inside.tasks.close();
+    inside.tasks.wait().await;
+    let log = inside.state.path().join("audit.log");
+    let log = std::fs::read_to_string(log).unwrap();
+    let line: Value = serde_json::from_str(&log).unwrap();
+    assert_eq!(line["status"], 200);
+    let settings = blade.agent.model().snapshot();
+    assert!(format!("{:?}", settings.settings).contains("c003"));
 }

@@ -57,6 +57,7 @@ pub(super) struct Endpoints<D> {
     signing: Semaphore,
     patience: Duration,
     retry_after: Duration,
+    approval_wait: Duration,
 }
 
 /// A refusal with a text for people.
@@ -107,6 +108,7 @@ impl<D: Directory> Endpoints<D> {
             signing: Semaphore::new(MAX_SIGNING),
             patience: options.patience,
             retry_after: options.retry_after,
+            approval_wait: options.approval_wait,
         }
     }
 
@@ -171,12 +173,16 @@ impl<D: Directory> Endpoints<D> {
                 self.certificate(device, &key)
             }
             Admission::Waiting { device } => {
-                info!(
+                // The directory told of it at the first time.
+                debug!(
                     %device, %uuid, peer = %caller.peer,
                     "device waits for approval of its new key"
                 );
                 let waiting = EnrolResponse::Waiting { device };
-                Ok(self.json(StatusCode::ACCEPTED, &waiting))
+                let mut answer = self.json(StatusCode::ACCEPTED, &waiting);
+                let seconds = self.approval_wait.as_secs().into();
+                answer.headers_mut().insert(RETRY_AFTER, seconds);
+                Ok(answer)
             }
             Admission::Refused(code) => Err(code.into()),
         }
@@ -318,10 +324,7 @@ impl<D: Directory> Endpoints<D> {
         let headers = answer.headers_mut();
         let json = HeaderValue::from_static("application/json");
         headers.insert(CONTENT_TYPE, json);
-        if matches!(
-            status,
-            StatusCode::ACCEPTED | StatusCode::SERVICE_UNAVAILABLE
-        ) {
+        if status == StatusCode::SERVICE_UNAVAILABLE {
             let seconds = self.retry_after.as_secs();
             headers.insert(RETRY_AFTER, seconds.into());
         }

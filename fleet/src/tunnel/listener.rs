@@ -35,8 +35,11 @@ pub struct ListenOptions {
     pub patience: Duration,
     /// Connections at the same time, tunnels included.
     pub connections: usize,
-    /// When a device that is told to wait shall ask again.
+    /// When a device that cannot be served now shall ask again.
     pub retry_after: Duration,
+    /// When a device that waits for approval shall ask again: whoever approves
+    /// it wants to see it come.
+    pub approval_wait: Duration,
 }
 
 impl Default for ListenOptions {
@@ -49,6 +52,7 @@ impl Default for ListenOptions {
             patience: Duration::from_secs(10),
             connections: 24_000,
             retry_after: Duration::from_secs(15),
+            approval_wait: Duration::from_secs(5),
         }
     }
 }

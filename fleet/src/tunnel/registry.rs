@@ -1,7 +1,7 @@
 //! `Tunnels`: the devices that are connected, and how to ask them.
 
 use std::{
-    collections::{HashMap, hash_map::Entry},
+    collections::HashMap,
     io,
     net::SocketAddr,
     path::Path,
@@ -151,6 +151,8 @@ struct Inner {
     connections: AtomicU64,
 }
 
+type Open<'a> = RwLockWriteGuard<'a, HashMap<Xid, Arc<Tunnel>>>;
+
 /// One device's connection.
 #[derive(Debug)]
 struct Tunnel {
@@ -251,10 +253,10 @@ impl Tunnels {
 
     /// Ends the device's connection now; requests on their way fail.
     pub fn cut(&self, device: Xid) {
-        let tunnel = self.by_device().remove(&device);
-        if let Some(tunnel) = tunnel {
+        let mut open = self.by_device();
+        if let Some(tunnel) = open.remove(&device) {
             tunnel.stop.cancel();
-            self.announce(device, tunnel.peer, false);
+            self.announce(&open, device, tunnel.peer, false);
         }
     }
 
@@ -426,12 +428,14 @@ impl Tunnels {
             grants: Mutex::default(),
             stop: stop.clone(),
         });
-        let older = self.by_device().insert(device, tunnel);
-        if let Some(older) = older {
-            debug!(%device, %peer, older = %older.peer, "replaced");
-            older.stop.cancel();
+        {
+            let mut open = self.by_device();
+            if let Some(older) = open.insert(device, tunnel) {
+                debug!(%device, %peer, older = %older.peer, "replaced");
+                older.stop.cancel();
+            }
+            self.announce(&open, device, peer, true);
         }
-        self.announce(device, peer, true);
         let check = async {
             if !belongs.await {
                 stop.cancel();
@@ -440,18 +444,12 @@ impl Tunnels {
         let connected = stop.run_until_cancelled(connection);
         let (ended, ()) = tokio::join!(connected, check);
         stop.cancel();
-        let gone = {
-            let mut open = self.by_device();
-            match open.entry(device) {
-                Entry::Occupied(entry) if entry.get().connection == number => {
-                    Some(entry.remove())
-                }
-                _ => None,
-            }
-        };
-        if gone.is_some() {
-            self.announce(device, peer, false);
+        let mut open = self.by_device();
+        if open.get(&device).is_some_and(|it| it.connection == number) {
+            open.remove(&device);
+            self.announce(&open, device, peer, false);
         }
+        drop(open);
         ended.unwrap_or(Ok(()))
     }
 
@@ -460,11 +458,19 @@ impl Tunnels {
         open.get(&device).cloned()
     }
 
-    fn by_device(&self) -> RwLockWriteGuard<'_, HashMap<Xid, Arc<Tunnel>>> {
+    fn by_device(&self) -> Open<'_> {
         self.0.open.write().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn announce(&self, device: Xid, peer: SocketAddr, online: bool) {
+    /// Tells of a change while what is open is locked, so that listeners
+    /// hear of changes in the order in which they happened.
+    fn announce(
+        &self,
+        _open: &Open<'_>,
+        device: Xid,
+        peer: SocketAddr,
+        online: bool,
+    ) {
         debug!(%device, %peer, online, "device");
         let change = Change { device, online, peer, at: Utc::now() };
         // Nobody may be listening.

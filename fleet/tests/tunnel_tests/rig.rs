@@ -253,7 +253,11 @@ impl Fleet {
 }
 
 fn listen_options() -> ListenOptions {
-    ListenOptions { retry_after: Duration::ZERO, ..ListenOptions::default() }
+    ListenOptions {
+        retry_after: Duration::ZERO,
+        approval_wait: Duration::ZERO,
+        ..ListenOptions::default()
+    }
 }
 
 pub(crate) fn request(method: Method, path: &str) -> Request<tunnel::Body> {

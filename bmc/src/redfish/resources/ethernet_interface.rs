@@ -5,14 +5,15 @@ use std::net::Ipv4Addr;
 use onprem_redfish::schema::{
     ethernet_interface::{EthernetInterface, LinkStatus},
     ip_addresses::{
-        Ipv4address, Ipv4addressOrigin, Ipv6address, Ipv6addressOrigin,
+        AddressState, Ipv4address, Ipv4addressOrigin, Ipv6address,
+        Ipv6addressOrigin,
     },
     resource::{self, State},
 };
 
 use super::With as _;
 use crate::{
-    model::{IpAddress, LinkState, NetworkInterface, Origin},
+    model::{self, IpAddress, LinkState, NetworkInterface, Origin},
     redfish::{
         resource::{Answer, Resource, View, answer},
         uri,
@@ -110,5 +111,11 @@ fn ipv6(of: &IpAddress<std::net::Ipv6Addr>) -> Ipv6address {
             Origin::Dhcp => Ipv6addressOrigin::Dhcpv6,
             Origin::Slaac => Ipv6addressOrigin::Slaac,
             Origin::LinkLocal => Ipv6addressOrigin::LinkLocal,
+        })
+        .address_state(match of.state {
+            model::AddressState::Preferred => AddressState::Preferred,
+            model::AddressState::Deprecated => AddressState::Deprecated,
+            model::AddressState::Tentative => AddressState::Tentative,
+            model::AddressState::Failed => AddressState::Failed,
         })
 }

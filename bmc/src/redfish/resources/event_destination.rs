@@ -184,7 +184,8 @@ fn destination(write: &Write<'_>) -> Result<Destination, Error> {
     let text = write.text("/Destination").unwrap_or_default();
     let parsed: Option<Uri> = text.parse().ok();
     let usable = parsed.is_some_and(|uri| {
-        uri.host().is_some()
+        // A password in it would be shown to every reader, and logged.
+        uri.authority().is_some_and(|it| !it.as_str().contains('@'))
             && matches!(uri.scheme_str(), Some("http" | "https"))
     });
     if usable {

@@ -55,11 +55,14 @@ impl Resource for NetworkProtocol {
             "NetworkProtocol",
             "Network protocols",
         )
+        .description(
+            "The operating system keeps the clock. NTPServers is a note for \
+             whoever sets it up; the agent does not ask these servers.",
+        )
         .with(it.host_name.clone(), ManagerNetworkProtocol::host_name)
         .https(https)
         .http(off())
         .ssdp(SsdProtocol::new().protocol_enabled(false))
-        // The operating system keeps the clock; these are noted for it.
         .ntp(NtpProtocol::new().protocol_enabled(false).ntp_servers(servers))
         .status(enabled(Health::Ok));
         Some(answer(&body))
