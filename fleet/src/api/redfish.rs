@@ -1,12 +1,14 @@
 //! The Redfish service of each device, as it is: any method, body and headers
-//! unchanged both ways.
+//! unchanged both ways, but for what a device may not say to a browser that
+//! takes it for the fleet.
 
 use dropshot::{
     ApiDescription, ApiDescriptionRegisterError, ApiEndpoint,
     ApiEndpointVersions, Body, Path, RawRequest, RequestContext,
 };
 use http::{
-    HeaderName, HeaderValue, Method, Request, Response, Uri, uri::PathAndQuery,
+    HeaderMap, HeaderName, HeaderValue, Method, Request, Response, Uri, header,
+    uri::PathAndQuery,
 };
 use http_body_util::BodyExt as _;
 use schemars::JsonSchema;
@@ -33,6 +35,25 @@ const METHODS: &[Method] = &[
 ];
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+
+/// What a browser would keep or allow for the whole fleet.
+const NOT_FOR_THE_FLEET: &[&str] = &[
+    "access-control-allow-credentials",
+    "access-control-allow-headers",
+    "access-control-allow-methods",
+    "access-control-allow-origin",
+    "access-control-expose-headers",
+    "alt-svc",
+    "clear-site-data",
+    "refresh",
+    "service-worker-allowed",
+    "set-cookie",
+    "strict-transport-security",
+];
+
+/// A page that a device answers runs nothing and belongs to nobody.
+const POLICY: HeaderValue =
+    HeaderValue::from_static("default-src 'none'; sandbox");
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -158,7 +179,20 @@ async fn send(
         device: device.name.to_string(),
         source,
     })?;
-    Ok(answer.map(Body::wrap))
+    let mut answer = answer.map(Body::wrap);
+    disarm(answer.headers_mut());
+    Ok(answer)
+}
+
+/// Takes from a device's answer what would make a browser do something to
+/// the fleet, whose address it has.
+fn disarm(headers: &mut HeaderMap) {
+    for name in NOT_FOR_THE_FLEET {
+        headers.remove(*name);
+    }
+    headers.insert(header::CONTENT_SECURITY_POLICY, POLICY);
+    let nosniff = HeaderValue::from_static("nosniff");
+    headers.insert(header::X_CONTENT_TYPE_OPTIONS, nosniff);
 }
 
 /// The path within the device, with the query: what follows the device's
@@ -178,6 +212,30 @@ fn within(uri: &Uri) -> Option<Uri> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_device_cannot_speak_to_a_browser_as_the_fleet() {
+        let mut headers: HeaderMap = [
+            ("set-cookie", "onprem_session=mine; Path=/"),
+            ("clear-site-data", "*"),
+            ("access-control-allow-origin", "https://evil.example"),
+            ("content-security-policy", "default-src *"),
+            ("content-type", "text/html"),
+            ("etag", "\"1\""),
+        ]
+        .into_iter()
+        .map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap()))
+        .collect::<HeaderMap>();
+        let csp = header::CONTENT_SECURITY_POLICY;
+        headers.append(&csp, HeaderValue::from_static("script-src *"));
+        disarm(&mut headers);
+        let left: Vec<_> = headers.get_all(&csp).iter().collect();
+        assert_eq!(left, ["default-src 'none'; sandbox"]);
+        assert_eq!(headers["x-content-type-options"], "nosniff");
+        assert_eq!(headers["content-type"], "text/html");
+        assert_eq!(headers["etag"], "\"1\"");
+        assert_eq!(headers.len(), 4, "{headers:?}");
+    }
 
     #[test]
     fn the_path_within_the_device_is_as_it_was_sent() {
