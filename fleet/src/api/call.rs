@@ -14,7 +14,7 @@ use dropshot::{
     ExtractorMetadata, HttpCodedResponse, HttpError, HttpResponse,
     RequestContext, ServerContext, TypedBody, UntypedBody,
 };
-use http::{Method, Request, Response, StatusCode, header};
+use http::{HeaderMap, Method, Request, Response, StatusCode, header};
 use onprem_link::id::Xid;
 use percent_encoding::percent_decode_str;
 use schemars::JsonSchema;
@@ -177,25 +177,36 @@ async fn conclude<T>(
 }
 
 /// Writes the audit record of a request that may have changed something.
+/// A stranger who is told to wait leaves none, or whoever has no account
+/// could fill the disk.
 pub(super) async fn record(
     rqctx: &RequestContext<Fleet>,
     entry: Entry,
 ) -> Result<(), Error> {
-    if matches!(*rqctx.request.method(), Method::GET | Method::HEAD) {
+    let reads = matches!(*rqctx.request.method(), Method::GET | Method::HEAD);
+    let waits = entry.status == StatusCode::TOO_MANY_REQUESTS.as_u16();
+    if reads || waits {
         return Ok(());
     }
     rqctx.context().audit().append(entry).await
 }
 
-/// Where a request comes from: what a proxy on this host says, else the peer.
+/// Where a request comes from.
 pub(super) fn source(rqctx: &RequestContext<Fleet>) -> IpAddr {
-    let peer = rqctx.request.remote_addr().ip();
+    source_of(rqctx.request.headers(), rqctx.request.remote_addr().ip())
+}
+
+/// Where a request with these headers comes from: what a proxy on this host
+/// says, else the peer. What the proxy says comes last; all before it is what
+/// the client said.
+pub(crate) fn source_of(headers: &HeaderMap, peer: IpAddr) -> IpAddr {
     let said = || {
-        let said = rqctx.request.headers().get("x-forwarded-for")?;
+        let said = headers.get_all("x-forwarded-for").iter().next_back()?;
         said.to_str().ok()?.rsplit(',').next()?.trim().parse().ok()
     };
-    let said = peer.is_loopback().then(said).flatten();
-    said.unwrap_or(peer).to_canonical()
+    let peer = peer.to_canonical();
+    let said: Option<IpAddr> = peer.is_loopback().then(said).flatten();
+    said.map_or(peer, |said| said.to_canonical())
 }
 
 /// The device that the path of a request names.
@@ -248,7 +259,7 @@ where
     }
 }
 
-fn is_json(headers: &http::HeaderMap) -> bool {
+fn is_json(headers: &HeaderMap) -> bool {
     let Some(kind) = headers.get(header::CONTENT_TYPE) else {
         return true;
     };
@@ -300,6 +311,20 @@ fn without_place(error: &serde_json::Error) -> String {
 mod tests {
     use super::*;
     use crate::api::JoinTokenCreate;
+
+    #[test]
+    fn only_a_proxy_on_this_host_says_where_a_request_comes_from() {
+        let mut headers = HeaderMap::new();
+        for said in ["198.51.100.1", "198.51.100.2, 192.0.2.7"] {
+            headers.append("x-forwarded-for", said.parse().unwrap());
+        }
+        let proxy = IpAddr::from([127, 0, 0, 1]);
+        let client = IpAddr::from([192, 0, 2, 7]);
+        assert_eq!(source_of(&headers, proxy), client);
+        let stranger = IpAddr::from([192, 0, 2, 8]);
+        assert_eq!(source_of(&headers, stranger), stranger);
+        assert_eq!(source_of(&HeaderMap::new(), proxy), proxy);
+    }
 
     #[test]
     fn an_error_in_a_body_points_to_the_place() {

@@ -22,6 +22,7 @@ use dropshot::{
 };
 use http::{HeaderValue, Response, header};
 
+pub(crate) use self::call::source_of;
 pub use self::{
     account::{Account, AccountCreate, AccountFilter, AccountUpdate},
     api_token::{ApiToken, ApiTokenCreate, ApiTokenCreated, ApiTokenFilter},

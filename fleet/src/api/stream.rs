@@ -11,8 +11,10 @@ use http::{HeaderValue, Response, header};
 use http_body::Frame;
 use http_body_util::StreamBody;
 use onprem_link::id::Xid;
-use tokio::{sync::broadcast::error::RecvError, time::interval};
-use tokio_util::sync::CancellationToken;
+use tokio::{
+    sync::broadcast::{Receiver, error::RecvError},
+    time::interval,
+};
 
 use super::{
     call::authenticate,
@@ -20,15 +22,14 @@ use super::{
 };
 use crate::{
     Fleet,
+    auth::Caller,
     error::{Error, Failure},
+    events::KEPT,
 };
 
 /// How often something is sent when nothing happens, so that a dead
 /// connection is noticed.
 const BREATH: Duration = Duration::from_secs(15);
-
-/// Events that a client who comes back is told of what it missed.
-const MISSED: usize = 1000;
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -49,7 +50,7 @@ async fn event_stream(
     rqctx: RequestContext<Fleet>,
 ) -> Result<Response<Body>, Failure> {
     let answer = match authenticate(&rqctx).await {
-        Ok(_) => follow(&rqctx).await,
+        Ok(caller) => follow(&rqctx, caller).await,
         Err(error) => Err(error),
     };
     Ok(answer.unwrap_or_else(|error| error.failure(&rqctx).into_response()))
@@ -57,6 +58,7 @@ async fn event_stream(
 
 async fn follow(
     rqctx: &RequestContext<Fleet>,
+    caller: Caller,
 ) -> Result<Response<Body>, Error> {
     let fleet = rqctx.context();
     let query = rqctx.request.uri().query().unwrap_or_default();
@@ -69,12 +71,13 @@ async fn follow(
     let last: Option<Xid> =
         last.and_then(|last| last.to_str().ok()?.parse().ok());
     let missed = match last {
-        Some(last) => fleet.events().after(last.to_string(), MISSED).await?,
+        Some(last) => fleet.events().after(last.to_string(), KEPT).await?,
         None => Vec::new(),
     };
     let seen = missed.last().map(|event| event.id);
     let missed = stream::iter(missed.into_iter().map(Arc::new));
-    let coming = coming(listener, fleet.stop().clone()).filter(move |event| {
+    let watcher = Watcher { fleet: fleet.clone(), caller, listener };
+    let coming = coming(watcher).filter(move |event| {
         let new = event
             .as_ref()
             .is_none_or(|event| seen.is_none_or(|seen| event.id > seen));
@@ -98,29 +101,33 @@ async fn follow(
     Ok(response)
 }
 
+/// Somebody who looks on.
+struct Watcher {
+    fleet: Fleet,
+    caller: Caller,
+    listener: Receiver<Arc<Event>>,
+}
+
 /// The events from now on; nothing, now and then, as a sign of life. Whoever
-/// is too slow is cut off, and comes back for what was missed.
+/// is too slow is cut off, and comes back for what was missed; whoever may not
+/// look on any more is sent away.
 fn coming(
-    listener: tokio::sync::broadcast::Receiver<Arc<Event>>,
-    stop: CancellationToken,
+    watcher: Watcher,
 ) -> impl Stream<Item = Option<Arc<Event>>> + Send + Sync {
     let breath = interval(BREATH);
-    stream::unfold(
-        (listener, breath, stop),
-        |(mut listener, mut breath, stop)| async move {
-            let event = tokio::select! {
-                event = listener.recv() => match event {
-                    Ok(event) => Some(event),
-                    Err(RecvError::Lagged(_) | RecvError::Closed) => {
-                        return None;
-                    }
-                },
-                _ = breath.tick() => None,
-                () = stop.cancelled() => return None,
-            };
-            Some((event, (listener, breath, stop)))
-        },
-    )
+    stream::unfold((watcher, breath), |(mut watcher, mut breath)| async move {
+        let stop = watcher.fleet.stop().clone();
+        let event = tokio::select! {
+            event = watcher.listener.recv() => match event {
+                Ok(event) => Some(event),
+                Err(RecvError::Lagged(_) | RecvError::Closed) => return None,
+            },
+            _ = breath.tick() => None,
+            () = stop.cancelled() => return None,
+        };
+        let welcome = watcher.fleet.auth().still_knows(&watcher.caller);
+        welcome.then_some((event, (watcher, breath)))
+    })
 }
 
 fn topic_of(event: &Event) -> &'static str {

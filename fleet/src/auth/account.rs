@@ -167,6 +167,8 @@ impl Auth {
         if change.role.is_some() || change.enabled.is_some() {
             caller.require(Role::Admin)?;
         }
+        // A token that may do less than its account must not become it.
+        caller.require(account.role)?;
         let hash = match change.password {
             Some(password) => {
                 check_length(&password)?;
@@ -176,6 +178,7 @@ impl Auth {
         };
         let id = account.id.to_string();
         let new_password = hash.is_some();
+        let _one_at_a_time = self.administrators.lock().await;
         let changed = self
             .accounts
             .update(&id, |account| {
@@ -209,6 +212,7 @@ impl Auth {
     /// # Errors
     /// There is none; it is the last administrator.
     pub async fn account_delete(&self, name: &str) -> Result<(), Error> {
+        let _one_at_a_time = self.administrators.lock().await;
         let account = self
             .accounts
             .get(name)

@@ -134,6 +134,9 @@ pub struct Auth {
     accounts: Table<AccountRecord>,
     credentials: Table<CredentialRecord>,
     throttles: Throttles,
+    /// One account loses its rights at a time, so that the last administrator
+    /// is known to be the last.
+    administrators: tokio::sync::Mutex<()>,
 }
 
 impl Auth {
@@ -146,6 +149,7 @@ impl Auth {
             accounts: Table::open(Arc::clone(store)).await?,
             credentials: Table::open(Arc::clone(store)).await?,
             throttles: Throttles::open(Arc::clone(store)).await?,
+            administrators: tokio::sync::Mutex::default(),
         })
     }
 
@@ -186,15 +190,8 @@ impl Auth {
         let hash = credential::hash(token);
         let found = self.credentials.find("hash", &hash);
         let found = found.ok_or(Error::Unauthenticated)?;
-        let account = self.accounts.get(&found.account.to_string());
-        let account = account.ok_or(Error::Unauthenticated)?;
         let now = Utc::now();
-        let ended = found.expires_at.is_some_and(|end| end <= now)
-            || (found.session
-                && found.last_used_or_made() + SESSION_IDLE <= now);
-        if ended || !account.enabled {
-            return Err(Error::Unauthenticated);
-        }
+        let account = self.holder(&found, now).ok_or(Error::Unauthenticated)?;
         if found.last_used_at.is_none_or(|at| at + LAST_USED_GRAIN <= now) {
             self.note_use(&found.id.to_string(), now).await;
         }
@@ -210,6 +207,27 @@ impl Auth {
             },
             expires_at: found.expires_at,
         })
+    }
+
+    /// Whether what the caller showed is still good: sessions end, tokens are
+    /// deleted.
+    #[must_use]
+    pub fn still_knows(&self, caller: &Caller) -> bool {
+        let shown = self.credentials.get(&caller.credential_id.to_string());
+        shown.is_some_and(|shown| self.holder(&shown, Utc::now()).is_some())
+    }
+
+    /// The account that a credential is good for now.
+    fn holder(
+        &self,
+        shown: &CredentialRecord,
+        now: DateTime<Utc>,
+    ) -> Option<Arc<AccountRecord>> {
+        let account = self.accounts.get(&shown.account.to_string())?;
+        let ended = shown.expires_at.is_some_and(|end| end <= now)
+            || (shown.session
+                && shown.last_used_or_made() + SESSION_IDLE <= now);
+        (account.enabled && !ended).then_some(account)
     }
 
     async fn note_use(&self, id: &str, now: DateTime<Utc>) {

@@ -112,7 +112,8 @@ impl Throttles {
                     Ok::<_, StoreError>(())
                 })
                 .await?;
-            if known.is_none() && self.0.len() < REMEMBERED {
+            if known.is_none() {
+                self.make_room(REMEMBERED).await?;
                 let mut throttle = Throttle {
                     id: id.clone(),
                     failures: 0,
@@ -126,6 +127,20 @@ impl Throttles {
                     Err(error) => return Err(error),
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Forgets who guessed least, longest ago, so that those who guess much
+    /// are remembered however many others there are.
+    async fn make_room(&self, most: usize) -> Result<(), StoreError> {
+        if self.0.len() < most {
+            return Ok(());
+        }
+        let all = self.0.all();
+        let least = all.iter().min_by_key(|t| (t.failures, t.last));
+        if let Some(least) = least {
+            self.0.remove(&least.id).await?;
         }
         Ok(())
     }
@@ -206,5 +221,25 @@ mod tests {
         assert_eq!(wait(error), 120);
         throttles.succeeded(&attempt).await.unwrap();
         throttles.check(&attempt, later).unwrap();
+    }
+    #[tokio::test]
+    async fn strangers_do_not_make_a_guesser_forgotten() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store = Arc::new(Embedded::open(&path).unwrap());
+        let throttles = Throttles::open(store).await.unwrap();
+        let now = Utc::now();
+        let guesser = Attempt::new("admin", [192, 0, 2, 1].into());
+        for _ in 0..5 {
+            throttles.failed(&guesser, now).await.unwrap();
+        }
+        let stranger = Attempt::new("nobody", [192, 0, 2, 2].into());
+        throttles.failed(&stranger, now).await.unwrap();
+        for most in [4, 3] {
+            throttles.make_room(most).await.unwrap();
+        }
+        assert_eq!(throttles.0.len(), 2);
+        throttles.check(&stranger, now).unwrap();
+        throttles.check(&guesser, now).unwrap_err();
     }
 }

@@ -51,6 +51,7 @@ use self::made::Outcome;
 use self::page::{Frame, send};
 use self::place::{Place, Target};
 use self::visit::Visit;
+use crate::api::source_of;
 
 /// The largest form.
 const LARGEST_FORM: usize = 256 * 1024;
@@ -232,7 +233,10 @@ async fn exact_page<C: Host>(
         headers,
         body.as_bytes(),
     )
-    .from(request.remote_addr().ip(), rqctx.server.using_tls());
+    .from(
+        source_of(headers, request.remote_addr().ip()),
+        rqctx.server.using_tls(),
+    );
     Ok(answer(&visit, headers).await)
 }
 

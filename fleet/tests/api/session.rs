@@ -105,3 +105,64 @@ async fn a_new_password_ends_the_sessions() {
     let login = json!({"name": "op", "password": "another long password"});
     fleet.post("/v1/login", login, StatusCode::OK).await;
 }
+
+#[tokio::test]
+async fn a_lesser_token_of_an_administrator_cannot_take_the_account() {
+    let fleet = Fleet::start().await;
+    let lesser = json!({"role": "readonly"});
+    let made = fleet.post("/v1/api-tokens", lesser, StatusCode::CREATED).await;
+    let lesser = made["token"].as_str().unwrap();
+    let change = json!({"password": "a password of mine"});
+    let own = "/v1/accounts/admin";
+    let patch = request(Method::PATCH, own, Some(lesser), Some(&change));
+    assert_eq!(fleet.send(patch).await.status, StatusCode::FORBIDDEN);
+    let login = json!({"name": "admin", "password": "a password of mine"});
+    fleet.post("/v1/login", login, StatusCode::UNAUTHORIZED).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn one_administrator_stays_whatever_comes_together() {
+    let fleet = Fleet::start().await;
+    let other = fleet.token_of("other", "admin").await;
+    let less = json!({"role": "operator"});
+    let demote = |name: &str| {
+        let path = format!("/v1/accounts/{name}");
+        let patch = request(Method::PATCH, &path, Some(&other), Some(&less));
+        fleet.send(patch)
+    };
+    let (one, two) = tokio::join!(demote("admin"), demote("other"));
+    let mut statuses = [one.status, two.status];
+    statuses.sort();
+    let refused = [StatusCode::FORBIDDEN, StatusCode::CONFLICT];
+    assert_eq!(statuses[0], StatusCode::OK);
+    assert!(refused.contains(&statuses[1]), "{statuses:?}");
+}
+
+#[tokio::test]
+async fn the_last_administrator_can_be_neither_deleted_nor_disabled() {
+    let fleet = Fleet::start().await;
+    let last = "/v1/accounts/admin";
+    let answer = fleet.call(Method::DELETE, last, None).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.body);
+    for change in [json!({"role": "operator"}), json!({"enabled": false})] {
+        let answer = fleet.call(Method::PATCH, last, Some(change)).await;
+        assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn attempts_that_are_told_to_wait_do_not_fill_the_audit_log() {
+    let fleet = Fleet::start().await;
+    let wrong = json!({"name": "nobody", "password": "a wrong guess"});
+    for _ in 0..9 {
+        fleet.call(Method::POST, "/v1/login", Some(wrong.clone())).await;
+    }
+    let log = fleet.get("/v1/audit-records?operation=login").await;
+    let statuses: Vec<_> = log["items"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|record| record["status"].as_u64().unwrap())
+        .collect();
+    assert_eq!(statuses, [401; 5]);
+}

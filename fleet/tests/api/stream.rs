@@ -87,3 +87,31 @@ async fn events_come_as_they_happen_and_those_missed_come_first() {
     let answer = fleet.send(request(Method::GET, path, None, None)).await;
     assert_eq!(answer.status, StatusCode::UNAUTHORIZED);
 }
+
+#[tokio::test]
+async fn a_session_that_has_ended_gets_no_more_events() {
+    let fleet = Fleet::start().await;
+    let session = fleet.token_of("looker", "readonly").await;
+    let join = fleet.join_token(1).await;
+    let address = fleet.server.fleet().api_address().unwrap();
+    let stream = TcpStream::connect(address).await.unwrap();
+    let io = TokioIo::new(stream);
+    let (mut sender, connection) =
+        hyper::client::conn::http1::handshake(io).await.unwrap();
+    let path = "/v1/events/stream";
+    let get = request(Method::GET, path, Some(&session), None);
+    let read = async {
+        let answer = sender.send_request(get).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::OK);
+        fleet.call(Method::DELETE, "/v1/accounts/looker", None).await;
+        fleet.enrol(&join, "secret", "secret").await;
+        answer.into_body().collect().await.unwrap().to_bytes()
+    };
+    tokio::pin!(read, connection);
+    let told = tokio::select! {
+        told = &mut read => told,
+        _ = connection => panic!("the stream ended"),
+    };
+    let told = String::from_utf8_lossy(&told);
+    assert!(!told.contains("secret"), "{told}");
+}
