@@ -14,6 +14,7 @@ use dropshot::Body;
 use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, Uri, header};
 use http_body_util::StreamBody;
 use hyper::body::Frame;
+use serde_json::Value;
 use tokio::sync::{mpsc, watch};
 use tokio::time::{MissedTickBehavior, interval};
 use tokio_stream::StreamExt as _;
@@ -125,15 +126,8 @@ pub(crate) async fn stream(
 ) -> Result<Outcome, Refusal> {
     let who = visit.api.get("/v1/whoami").await?;
     let page = visit.asked("page");
-    let uri: Uri = page.parse().map_err(|_| Refusal::not_found())?;
-    let word = |name: &str| who.get(name).map(ToString::to_string);
-    // What devices say is the same for all of a role; the rest may not be.
-    let shared = if page == "/" || page.starts_with("/devices") {
-        word("role")
-    } else {
-        word("account")
-    };
-    let key = format!("{} {page}", shared.unwrap_or_default());
+    let uri = canonical(visit.console, page)?;
+    let key = key(&who, &uri);
     let mut own = HeaderMap::new();
     if let Some(cookie) = headers.get(header::COOKIE) {
         own.insert(header::COOKIE, cookie.clone());
@@ -169,6 +163,29 @@ pub(crate) async fn stream(
         headers.insert(name, HeaderValue::from_static(value));
     }
     Ok(Outcome::Raw(answer))
+}
+
+/// The address of a page as its readings are known by, however it is spelt.
+fn canonical(console: &Console, page: &str) -> Result<Uri, Refusal> {
+    let none = HeaderMap::new();
+    let unbound = ([127, 0, 0, 1], 0).into();
+    let uri: Uri = page.parse().map_err(|_| Refusal::not_found())?;
+    let visit = Visit::new(console, unbound, &Method::GET, &uri, &none, b"");
+    visit.here().parse().map_err(|_| Refusal::not_found())
+}
+
+/// Who shares the watching of a page. What devices say is the same for all
+/// of a role; the rest is each account's own. A credential may have a lesser
+/// role than its account.
+fn key(who: &Value, page: &Uri) -> String {
+    let word = |name: &str| who.get(name).and_then(Value::as_str);
+    let role = word("role").unwrap_or_default();
+    let first = page.path().split('/').nth(1).unwrap_or_default();
+    let account = match first {
+        "" | "devices" => "",
+        _ => word("account").unwrap_or_default(),
+    };
+    format!("{role} {account} {page}")
 }
 
 /// The topic of a page; its first watcher sets it going.
@@ -325,6 +342,24 @@ fn event(
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_watches_a_page_that_was_made_for_a_greater_role() {
+        let who = |account: &str, role: &str| serde_json::json!({ "account": account, "role": role });
+        let page = |text: &str| canonical(&Console::new(), text).unwrap();
+        let (admin, lesser) = (who("ada", "admin"), who("ada", "readonly"));
+        for text in ["/", "/devices/a", "/accounts", "/devices-new"] {
+            let page = page(text);
+            assert_ne!(key(&admin, &page), key(&lesser, &page), "{text}");
+        }
+        let other = who("bob", "admin");
+        let devices = page("/devices?q=a");
+        assert_eq!(key(&admin, &devices), key(&other, &devices));
+        let tokens = page("/api-tokens");
+        assert_ne!(key(&admin, &tokens), key(&other, &tokens));
+        // However it is spelt, a page has one history.
+        assert_eq!(page("/devices?q=%61"), devices);
+    }
 
     #[test]
     fn only_what_changed_is_sent() {
