@@ -140,6 +140,10 @@ impl Fleet {
         &self.0.join_tokens
     }
 
+    pub(crate) fn store(&self) -> &dyn Store {
+        &*self.0.store
+    }
+
     pub(crate) fn abilities(&self) -> &Abilities {
         &self.0.abilities
     }

@@ -133,6 +133,7 @@ impl Server {
         .await
         .map_err(StartError::Content)?;
         first_account(&fleet, state_dir).await?;
+        presence::recover(&fleet).await.map_err(StartError::Content)?;
 
         let changes = tunnels.changes();
         let options = ListenOptions {

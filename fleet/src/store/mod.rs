@@ -33,6 +33,8 @@ pub enum Collection {
     Events,
     /// Join tokens.
     JoinTokens,
+    /// What the server notes of itself.
+    Server,
     /// Tasks.
     Tasks,
     /// Wrong passwords.
@@ -50,6 +52,7 @@ impl Collection {
             Self::Devices => "devices",
             Self::Events => "events",
             Self::JoinTokens => "join-tokens",
+            Self::Server => "server",
             Self::Tasks => "tasks",
             Self::Throttles => "throttles",
         }

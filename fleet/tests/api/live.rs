@@ -106,6 +106,8 @@ async fn redfish_passes_unchanged_and_is_recorded() {
     let redfish = format!("{BLADE}/redfish/v1");
     let root = fleet.call(Method::GET, &redfish, None).await;
     assert_eq!(root.headers["odata-version"], "4.0");
+    let policy = &root.headers["content-security-policy"];
+    assert_eq!(policy, "default-src 'none'; sandbox");
     assert_eq!(root.body["@odata.id"], "/redfish/v1/");
     let head = fleet.call(Method::HEAD, &redfish, None).await;
     assert_eq!(head.status, StatusCode::OK);
@@ -162,4 +164,19 @@ async fn a_label_is_kept_by_the_device_and_a_deleted_device_is_cut_off() {
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
     assert!(fleet.server.fleet().tunnels().online().is_empty());
     agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_was_last_seen_when_the_server_ended() {
+    let (fleet, agent, _folder) = with_blade().await;
+    let seen = |device: &Value| -> chrono::DateTime<chrono::Utc> {
+        device["lastSeen"].as_str().unwrap().parse().unwrap()
+    };
+    let before = fleet.get(BLADE).await;
+    assert_eq!(before["state"], "online");
+    // The server ends first: nobody notes that the device has gone.
+    let fleet = fleet.restart_without(agent).await;
+    let after = fleet.get(BLADE).await;
+    assert_eq!(after["state"], "offline");
+    assert!(seen(&after) >= seen(&before), "{before} {after}");
 }

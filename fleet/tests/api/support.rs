@@ -6,6 +6,7 @@ use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
+use onprem_bmc::agent::Agent;
 use onprem_fleet::{
     config::Config,
     server::Server,
@@ -107,6 +108,14 @@ impl Fleet {
     pub(crate) async fn restart(self) -> Self {
         let Self { server, folder, .. } = self;
         server.stop().await;
+        Self::start_in(folder).await
+    }
+
+    /// The same, while `agent` is gone.
+    pub(crate) async fn restart_without(self, agent: Agent) -> Self {
+        let Self { server, folder, .. } = self;
+        server.stop().await;
+        agent.stop().await;
         Self::start_in(folder).await
     }
 
