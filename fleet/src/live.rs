@@ -4,6 +4,7 @@
 use std::{
     collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use chrono::{DateTime, Utc};
@@ -13,6 +14,7 @@ use http_body_util::{BodyExt as _, Limited};
 use onprem_link::id::Xid;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use tokio::time::timeout;
 
 use crate::{
     api::{
@@ -25,6 +27,9 @@ use crate::{
 
 /// The largest answer that is read.
 const MAX_ANSWER: usize = 4 << 20;
+
+/// How long an answer that has begun may take to end.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Requests to one device at the same time.
 const AT_ONCE: usize = 8;
@@ -118,9 +123,10 @@ impl Live {
         let answer = self.tunnels.send(self.device.id, request, &self.grant);
         let answer = answer.await.map_err(|error| self.failed(error))?;
         let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER)
-            .collect()
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect();
+        let body = timeout(PATIENCE, body)
             .await
+            .map_err(|_| self.failed(TunnelError::Timeout(PATIENCE)))?
             .map_err(|_| self.strange("an answer that breaks off"))?
             .to_bytes();
         if body.is_empty() && status.is_success() {
