@@ -134,10 +134,14 @@ impl Audit {
                 Error::invalid("?page_token", "not a token of this list")
             })?),
         };
+        let filters = filter.account.is_some()
+            || filter.operation.is_some()
+            || filter.device.is_some();
+        let at_once = if filters { LOOKED_AT / 10 } else { page.limit };
         let (mut found, mut looked_at) = (Vec::new(), 0);
         loop {
-            let records = self.before(before, page.limit).await?;
-            let more = records.len() == page.limit;
+            let records = self.before(before, at_once).await?;
+            let more = records.len() == at_once;
             for record in records {
                 looked_at += 1;
                 before = Some(record.sequence);

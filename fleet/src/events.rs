@@ -102,11 +102,15 @@ impl Events {
                     || event.device_name == filter.device)
         };
         let mut after = page.after.as_ref().map(|(_, id)| id.clone());
+        let filters = filter.kind.is_some()
+            || filter.severity.is_some()
+            || filter.device.is_some();
+        let at_once = if filters { KEPT / 10 } else { page.limit };
         let mut found = Vec::new();
         // The ring bounds how many are looked at.
         loop {
-            let events = self.before(after.clone(), page.limit).await?;
-            let more = events.len() == page.limit;
+            let events = self.before(after.clone(), at_once).await?;
+            let more = events.len() == at_once;
             for event in events {
                 after = Some(event.id.to_string());
                 if takes(&event) {
