@@ -1,10 +1,15 @@
 //! Contexts: the fleets one works with, in one file that only its owner reads.
 
 use std::{
-    collections::BTreeMap, env, fs, io::Write as _, path::Path, path::PathBuf,
+    collections::BTreeMap,
+    env, fs,
+    io::Write as _,
+    net::IpAddr,
+    path::{Path, PathBuf},
 };
 
-use clap::ArgMatches;
+use clap::{ArgMatches, parser::ValueSource};
+use reqwest::Url;
 use serde::{Deserialize, Serialize};
 
 use crate::failure::{Code, Failure};
@@ -68,8 +73,12 @@ pub(crate) fn read(path: &Path) -> Result<Contexts, Failure> {
     let what = || format!("cannot read {}", path.display());
     match fs::read_to_string(path) {
         Ok(text) => toml::from_str(&text).map_err(|error| {
-            let failure = Failure::because(&what(), &error);
-            Failure { code: Code::Invalid, ..failure }
+            // The error's own text would show the line, and a token with it.
+            let before = error.span().and_then(|span| text.get(..span.start));
+            let line = before.unwrap_or_default().matches('\n').count() + 1;
+            let path = path.display();
+            let text = format!("{path}:{line}: {}", error.message());
+            Failure::new(Code::Invalid, text)
         }),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
             Ok(Contexts::default())
@@ -89,7 +98,8 @@ pub(crate) fn write(path: &Path, contexts: &Contexts) -> Result<(), Failure> {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(text.as_bytes())?;
         file.as_file().sync_all()?;
-        file.persist(path)?;
+        // A link to the file stays one.
+        file.persist(path.canonicalize().as_deref().unwrap_or(path))?;
         Ok(())
     };
     let what = format!("cannot write {}", path.display());
@@ -104,9 +114,22 @@ impl Target {
 
     /// What flags, environment and contexts say together.
     pub(crate) fn find(matches: &ArgMatches) -> Result<Self, Failure> {
-        let url = matches.get_one::<String>("url").map(|url| trim(url));
-        let token = token(matches)?;
+        // What is said now goes before what the environment says for every
+        // command.
+        let by_name = is_said(matches, "context") && !is_said(matches, "url");
+        let lasting = match variable("ONPREM_URL") {
+            Some(url) if !by_name => Some(address(&url)?),
+            _ => None,
+        };
+        let url = match matches.get_one::<String>("url") {
+            Some(url) if is_said(matches, "url") => Some(address(url)?),
+            _ => lasting.clone(),
+        };
+        // A token is for the fleet that gave it, and for no other.
+        let elsewhere = by_name || (lasting.is_some() && lasting != url);
+        let token = token(matches, elsewhere)?;
         let wanted = matches.get_one::<String>("context");
+        let wanted = wanted.filter(|name| !name.is_empty());
         let ca_file = matches.get_one::<PathBuf>("ca-file").cloned();
         if let (Some(url), Some(token), None) = (&url, &token, wanted) {
             // Nothing of the file is needed.
@@ -134,10 +157,12 @@ impl Target {
                 })?)
             }
         };
-        let known = context.map(|context| trim(&context.url));
+        let known = match context {
+            Some(context) => Some(address(&context.url)?),
+            None => None,
+        };
         let url = url.or_else(|| known.clone());
-        let url = url.unwrap_or_else(|| DEFAULT_URL.to_owned());
-        // A token is for the fleet that gave it, and for no other.
+        let url = url.unwrap_or_else(Self::default_url);
         let context = context.filter(|_| known.as_ref() == Some(&url));
         Ok(Self {
             token: token.or_else(|| context?.token.clone()),
@@ -147,19 +172,70 @@ impl Target {
     }
 }
 
-/// `url` without a slash at its end.
-pub(crate) fn trim(url: &str) -> String {
-    url.trim_end_matches('/').to_owned()
+/// Whether a flag stands on the command line, and not in the environment.
+pub(crate) fn is_said(matches: &ArgMatches, flag: &str) -> bool {
+    matches.value_source(flag) == Some(ValueSource::CommandLine)
 }
 
-/// The token of the environment or of a file; never an argument, which other
-/// users of the machine could read.
-fn token(matches: &ArgMatches) -> Result<Option<String>, Failure> {
-    let set = |text: String| Some(text).filter(|text| !text.is_empty());
-    if let Some(path) = matches.get_one::<PathBuf>("token-file") {
-        return Ok(set(secret_of(path)?));
+/// Where a fleet is, in the one form that can be compared.
+pub(crate) fn address(text: &str) -> Result<String, Failure> {
+    let wrong = || {
+        Failure::usage(format!("`{text}` is no address of a fleet"))
+            .hint("an address looks like http://127.0.0.1:8080")
+    };
+    let url = Url::parse(text).map_err(|_| wrong())?;
+    let named = url.username().is_empty() && url.password().is_none();
+    let bare = url.query().is_none() && url.fragment().is_none();
+    if !matches!(url.scheme(), "http" | "https") || !url.has_host() {
+        return Err(wrong());
     }
-    Ok(env::var("ONPREM_TOKEN").ok().and_then(set))
+    if !named || !bare {
+        // What is wrong with it may be a secret.
+        return Err(Failure::usage(
+            "the address of a fleet has no user, query or fragment",
+        ));
+    }
+    if url.scheme() == "http" && !is_here(&url) {
+        let text = format!("`{text}` would show what is sent to everybody");
+        return Err(Failure::usage(text)
+            .hint("use https; http is for a fleet on this machine"));
+    }
+    Ok(url.as_str().trim_end_matches('/').to_owned())
+}
+
+/// Whether `url` is on this machine.
+pub(crate) fn is_here(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    match host.parse::<IpAddr>() {
+        Ok(address) => address.is_loopback(),
+        Err(_) => host == "localhost",
+    }
+}
+
+fn variable(name: &str) -> Option<String> {
+    env::var(name).ok().filter(|text| !text.is_empty())
+}
+
+/// The token of the environment, unless that is of a fleet `elsewhere`, or of
+/// a file; never an argument, which other users of the machine could read.
+fn token(
+    matches: &ArgMatches,
+    elsewhere: bool,
+) -> Result<Option<String>, Failure> {
+    if elsewhere && !is_said(matches, "token-file") {
+        return Ok(None);
+    }
+    let Some(path) = matches.get_one::<PathBuf>("token-file") else {
+        return Ok(variable("ONPREM_TOKEN"));
+    };
+    match secret_of(path)? {
+        token if token.is_empty() => Err(Failure::new(
+            Code::Invalid,
+            format!("there is no token in {}", path.display()),
+        )),
+        token => Ok(Some(token)),
+    }
 }
 
 /// The first line of the file at `path`; `-` is stdin.

@@ -2,6 +2,8 @@
 
 use std::{error::Error, fmt, io};
 
+use http::StatusCode;
+
 /// The exit codes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
@@ -15,6 +17,20 @@ pub(crate) enum Code {
     Denied = 6,
     Offline = 7,
     Partial = 8,
+}
+
+impl Code {
+    /// What an answer with this status means.
+    pub(crate) fn of_status(status: StatusCode) -> Self {
+        match status.as_u16() {
+            400 | 413 | 415 | 422 => Self::Invalid,
+            401 | 403 => Self::Denied,
+            404 => Self::NotFound,
+            409 | 412 | 428 => Self::Conflict,
+            408 | 502..=504 => Self::Offline,
+            _ => Self::Other,
+        }
+    }
 }
 
 /// Why a command did not do what it was asked.
@@ -56,7 +72,10 @@ impl Failure {
         let agree = failed.iter().all(|(_, f)| f.code == first);
         let code =
             if agree && failed.len() == all { first } else { Code::Partial };
-        Self::new(code, format!("{} of {all} failed", failed.len()))
+        let hint = failed.first().and_then(|(_, f)| f.hint.clone());
+        let hint = hint.filter(|_| agree);
+        let message = format!("{} of {all} failed", failed.len());
+        Self { hint, ..Self::new(code, message) }
     }
 }
 

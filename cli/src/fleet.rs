@@ -6,13 +6,14 @@ use clap::ArgMatches;
 use onprem_description::{Operation, Shape};
 use reqwest::{
     Certificate, ClientBuilder, Method, RequestBuilder, Response, StatusCode,
+    Url,
     header::{AUTHORIZATION, HeaderMap, HeaderValue},
     redirect,
 };
 use serde_json::Value;
 
 use crate::{
-    config::Target,
+    config::{self, Target},
     failure::{Code, Failure, chain},
 };
 
@@ -20,13 +21,20 @@ use crate::{
 const PAGE: usize = 1000;
 
 /// How long an answer may take unless said otherwise.
-pub(crate) const TIMEOUT: Duration = Duration::from_mins(1);
+const TIMEOUT: Duration = Duration::from_mins(1);
 
 /// A fleet that can be called.
 #[derive(Debug, Clone)]
 pub(crate) struct Fleet {
     pub(crate) http: reqwest::Client,
     pub(crate) target: Target,
+    timeout: Option<Duration>,
+}
+
+/// How long an answer may take.
+pub(crate) fn timeout(matches: &ArgMatches) -> Duration {
+    let seconds = matches.get_one::<u64>("timeout");
+    seconds.map_or(TIMEOUT, |seconds| Duration::from_secs(*seconds))
 }
 
 impl Fleet {
@@ -35,14 +43,12 @@ impl Fleet {
         timeout: Option<Duration>,
     ) -> Result<Self, Failure> {
         let http = build(client(&target, timeout)?)?;
-        Ok(Self { http, target })
+        Ok(Self { http, target, timeout })
     }
 
     /// The fleet that flags, environment and contexts name.
     pub(crate) fn of(matches: &ArgMatches) -> Result<Self, Failure> {
-        let seconds = matches.get_one::<u64>("timeout");
-        let timeout = seconds.map_or(TIMEOUT, |s| Duration::from_secs(*s));
-        Self::open(Target::find(matches)?, Some(timeout))
+        Self::open(Target::find(matches)?, Some(timeout(matches)))
     }
 
     /// The same, for calls that may last for any time.
@@ -62,8 +68,8 @@ impl Fleet {
             headers.insert(AUTHORIZATION, value);
         }
         let builder =
-            client(&self.target, Some(TIMEOUT))?.default_headers(headers);
-        Ok(Self { http: build(builder)?, target: self.target })
+            client(&self.target, self.timeout)?.default_headers(headers);
+        Ok(Self { http: build(builder)?, ..self })
     }
 
     /// A request with our credentials; `path` begins with a slash.
@@ -98,6 +104,11 @@ impl Fleet {
         query: &[(String, String)],
         body: Option<&Value>,
     ) -> Result<Value, Failure> {
+        // An address has another meaning for such names.
+        let odd = |name: &&&str| matches!(**name, "" | "." | "..");
+        if let Some(name) = variables.iter().find(odd) {
+            return Err(Failure::usage(format!("`{name}` is no name")));
+        }
         let method = Method::from_bytes(operation.method.as_bytes())
             .map_err(|e| Failure::because("cannot call the fleet", &e))?;
         let mut request = self.request(method, &operation.fill(variables));
@@ -114,7 +125,9 @@ impl Fleet {
             return Ok(Value::Null);
         }
         serde_json::from_slice(&bytes).map_err(|error| {
-            Failure::because("cannot understand the fleet's answer", &error)
+            let url = &self.target.url;
+            let what = format!("cannot understand the answer of {url}");
+            Failure::because(&what, &error).hint("is that a fleet?")
         })
     }
 
@@ -146,10 +159,13 @@ impl Fleet {
                     if let Some(Value::Array(all)) = page.remove("items") {
                         items.extend(all);
                     }
-                    next = page
-                        .get("next_page")
-                        .and_then(Value::as_str)
-                        .map(str::to_owned);
+                    let after = page.get("next_page");
+                    let after = after.and_then(Value::as_str);
+                    if after.is_some() && after == next.as_deref() {
+                        let text = "the fleet gives the same page for ever";
+                        return Err(Failure::other(text));
+                    }
+                    next = after.map(str::to_owned);
                 }
                 _ => {}
             }
@@ -165,10 +181,6 @@ impl Fleet {
     /// No answer came.
     pub(crate) fn unreached(&self, error: &reqwest::Error) -> Failure {
         let url = &self.target.url;
-        if error.is_builder() {
-            return Failure::usage(format!("`{url}` is no address of a fleet"))
-                .hint("an address looks like http://127.0.0.1:8080");
-        }
         let text = if error.is_timeout() {
             format!("no answer from {url} in time")
         } else {
@@ -176,8 +188,11 @@ impl Fleet {
             let cause = cause.map_or_else(|| error.to_string(), chain);
             format!("cannot reach the fleet at {url}: {cause}")
         };
+        let distrusted = text.contains("certificate");
         let failure = Failure::new(Code::Offline, text);
-        if error.is_connect() {
+        if distrusted {
+            failure.hint("say whom to trust: `--ca-file FILE`")
+        } else if error.is_connect() {
             failure.hint("say where the fleet is: --url, ONPREM_URL or `onprem context use`")
         } else {
             failure
@@ -214,14 +229,7 @@ impl Fleet {
             }
             _ => message,
         };
-        let code = match status.as_u16() {
-            400 | 413 | 415 | 422 => Code::Invalid,
-            401 | 403 => Code::Denied,
-            404 => Code::NotFound,
-            409 | 412 | 428 => Code::Conflict,
-            408 | 502..=504 => Code::Offline,
-            _ => Code::Other,
-        };
+        let code = Code::of_status(status);
         let hint = match (status.as_u16(), header("retry-after")) {
             (401, _) => Some(match self.target.token {
                 None => "`onprem login`, or set ONPREM_TOKEN".to_owned(),
@@ -248,6 +256,10 @@ fn client(
         .redirect(redirect::Policy::none());
     if let Some(timeout) = timeout {
         builder = builder.timeout(timeout);
+    }
+    if Url::parse(&target.url).is_ok_and(|url| config::is_here(&url)) {
+        // Nobody between us and this machine is to see what we send.
+        builder = builder.no_proxy();
     }
     if target.url.starts_with("http://") {
         // Reading the system's certificates takes longer than the call.

@@ -57,10 +57,13 @@ fn context(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
         }
         "use" => {
             let Some(name) = name else { return Ok(()) };
-            if let Some(url) = matches.get_one::<String>("url") {
+            // The address of the environment is for no context.
+            let url = matches.get_one::<String>("url");
+            let url = url.filter(|_| config::is_said(matches, "url"));
+            if let Some(url) = url {
+                let url = config::address(url)?;
                 let context =
                     contexts.contexts.entry(name.clone()).or_default();
-                let url = config::trim(url);
                 if context.url != url {
                     *context = Context { url, ..Context::default() };
                 }

@@ -6,14 +6,14 @@ use clap::{Arg, ArgAction, ArgMatches, Command};
 use futures_util::StreamExt as _;
 use onprem_description::PageModel;
 use reqwest::{
-    Method, Response,
-    header::{CONTENT_TYPE, HeaderName, HeaderValue},
+    Method, Response, Url,
+    header::{CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 
 use crate::{
     build::switch,
     failure::{Code, Failure},
-    fleet::Fleet,
+    fleet::{self, Fleet},
     run::{Entry, Run},
 };
 
@@ -60,9 +60,17 @@ fn build(_: &'static PageModel) -> Command {
         ])
 }
 
-/// The path under which a device's Redfish service is reached.
-pub(crate) fn device_path(device: &str, path: &str) -> String {
-    let rest = path.strip_prefix("/redfish/v1").unwrap_or(path);
+/// The path under which a resource of a device is reached; none if it leads
+/// away from the device.
+pub(crate) fn device_path(device: &str, path: &str) -> Option<String> {
+    let rest = match path.strip_prefix("/redfish/v1") {
+        Some(rest) if rest.is_empty() || rest.starts_with(['/', '?']) => rest,
+        None if path != "/redfish" && !path.starts_with("/redfish/") => path,
+        _ => return None,
+    };
+    if device.is_empty() {
+        return None;
+    }
     let rest = rest.trim_start_matches('/');
     let mut name = String::new();
     for byte in device.bytes() {
@@ -73,7 +81,11 @@ pub(crate) fn device_path(device: &str, path: &str) -> String {
             name = format!("{name}%{byte:02X}");
         }
     }
-    format!("/v1/devices/{name}/redfish/v1/{rest}")
+    let root = format!("/v1/devices/{name}/redfish/v1/");
+    let path = format!("{root}{rest}");
+    // What `..` does in its many spellings is the address's business.
+    let url = Url::parse(&format!("http://fleet{path}")).ok()?;
+    url.path().starts_with(&root).then_some(path)
 }
 
 async fn curl(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
@@ -86,24 +98,38 @@ async fn curl(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let method = Method::from_bytes(method.as_bytes())
         .map_err(|_| Failure::usage(format!("`{method}` is no method")))?;
     let (device, path) = (text("device"), text("path"));
-    let path =
-        device_path(device.unwrap_or_default(), path.unwrap_or_default());
+    let (device, path) = (device.unwrap_or_default(), path.unwrap_or_default());
+    let path = device_path(device, path).ok_or_else(|| {
+        Failure::usage(format!("`{path}` is no resource of `{device}`"))
+            .hint("a path begins with /redfish/v1/")
+    })?;
 
-    let fleet = Fleet::of(matches)?;
+    let fleet = Fleet::patient(matches)?;
     let mut request = fleet.request(method, &path);
+    let mut headers = HeaderMap::new();
     if let Some(data) = data {
-        request = request.header(CONTENT_TYPE, "application/json").body(data);
+        request = request.body(data);
+        let json = HeaderValue::from_static("application/json");
+        headers.insert(CONTENT_TYPE, json);
     }
+    let mut said = HeaderMap::new();
     for header in matches.get_many::<String>("header").into_iter().flatten() {
         let wrong = || Failure::usage(format!("`{header}` is no header"));
         let (name, value) = header.split_once(':').ok_or_else(wrong)?;
         let name = HeaderName::from_bytes(name.trim().as_bytes())
             .map_err(|_| wrong())?;
         let value = HeaderValue::from_str(value.trim()).map_err(|_| wrong())?;
-        request = request.header(name, value);
+        said.append(name, value);
     }
+    // What is said takes the place of what would be sent.
+    let answer = request.headers(headers).headers(said).send();
+    let patience = fleet::timeout(matches);
     let answer =
-        request.send().await.map_err(|error| fleet.unreached(&error))?;
+        tokio::time::timeout(patience, answer).await.map_err(|_| {
+            let url = &fleet.target.url;
+            Failure::new(Code::Offline, format!("no answer from {url} in time"))
+        })?;
+    let answer = answer.map_err(|error| fleet.unreached(&error))?;
     let status = answer.status();
     if matches.get_flag("include") {
         head(run, &answer)?;
@@ -123,14 +149,7 @@ async fn curl(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     if status.is_success() || status.is_redirection() {
         return Ok(());
     }
-    let code = match status.as_u16() {
-        400 | 413 | 415 | 422 => Code::Invalid,
-        401 | 403 => Code::Denied,
-        404 => Code::NotFound,
-        409 | 412 | 428 => Code::Conflict,
-        408 | 502..=504 => Code::Offline,
-        _ => Code::Other,
-    };
+    let code = Code::of_status(status);
     Err(Failure::new(code, format!("the answer is {status}")))
 }
 
@@ -167,11 +186,29 @@ mod tests {
     fn paths_are_the_devices_own_or_what_follows_the_root() {
         let expected = "/v1/devices/a/redfish/v1/Systems";
         for path in ["/redfish/v1/Systems", "/Systems", "Systems"] {
-            assert_eq!(device_path("a", path), expected);
+            assert_eq!(device_path("a", path).as_deref(), Some(expected));
         }
         assert_eq!(
-            device_path("a/../b", "/redfish/v1/"),
-            "/v1/devices/a%2F..%2Fb/redfish/v1/"
+            device_path("a/../b", "/redfish/v1/").as_deref(),
+            Some("/v1/devices/a%2F..%2Fb/redfish/v1/")
         );
+    }
+
+    #[test]
+    fn no_path_leads_away_from_the_device() {
+        for path in [
+            "/redfish/v1/../../../accounts",
+            "/redfish/v1/%2e%2E/x",
+            "/redfish/v1/..\\..\\x",
+            "/redfish/v1x",
+            "/redfish/../x",
+            "/redfish",
+            "..",
+        ] {
+            assert_eq!(device_path("a", path), None, "{path}");
+        }
+        for device in ["", ".", ".."] {
+            assert_eq!(device_path(device, "/redfish/v1/"), None);
+        }
     }
 }

@@ -7,9 +7,9 @@ use onprem_description::{Operation, PageModel};
 use serde_json::{Value, json};
 
 use crate::{
-    config::{self, Context, Target},
+    config::{self, Context, Contexts, Target, address},
     failure::{Code, Failure},
-    fleet::{Fleet, TIMEOUT},
+    fleet::{self, Fleet},
     run::{Entry, Run},
 };
 
@@ -52,15 +52,16 @@ async fn login(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let operation = operation(run, "login")?;
     let path = config::path(matches)?;
     let mut contexts = config::read(&path)?;
+    let url = matches.get_one::<String>("url").filter(|url| !url.is_empty());
+    let url = url.map(|url| address(url)).transpose()?;
     let name = matches.get_one::<String>("context").cloned();
-    let name = name.or_else(|| contexts.current.clone());
-    let name = name.unwrap_or_else(|| "default".to_owned());
+    let name = name.filter(|name| !name.is_empty());
+    let name = name.unwrap_or_else(|| name_for(&contexts, url.as_deref()));
     let known = contexts.contexts.get(&name);
-    let url = matches.get_one::<String>("url").map(|url| config::trim(url));
     let target = Target {
         url: match (url, known) {
             (Some(url), _) => url,
-            (None, Some(context)) => context.url.clone(),
+            (None, Some(context)) => address(&context.url)?,
             // What is said and unsaid elsewhere holds here as well.
             (None, None) if contexts.current.is_none() => Target::default_url(),
             (None, None) => {
@@ -93,7 +94,8 @@ async fn login(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
                 .hint("`--password-file FILE`; `-` is stdin"));
         }
     };
-    let fleet = Fleet::open(target.clone(), Some(TIMEOUT))?;
+    let patience = fleet::timeout(matches);
+    let fleet = Fleet::open(target.clone(), Some(patience))?;
     let body = json!({"name": account, "password": password});
     let answer = fleet.call(operation, &[], &[], Some(&body)).await?;
     let token = answer.get("token").and_then(Value::as_str);
@@ -113,6 +115,27 @@ async fn login(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     Ok(())
 }
 
+/// The context that a session at `url` belongs to: the current one, unless that
+/// is of another fleet.
+fn name_for(contexts: &Contexts, url: Option<&str>) -> String {
+    let at = |context: &Context| {
+        url.is_none_or(|url| address(&context.url).is_ok_and(|own| own == url))
+    };
+    let all = &contexts.contexts;
+    if let Some(name) = &contexts.current
+        && all.get(name).is_none_or(at)
+    {
+        return name.clone();
+    }
+    let same = all.iter().find(|(_, context)| url.is_some() && at(context));
+    let host = url.and_then(|url| url.split_once("://"));
+    match (same, host) {
+        (Some((name, _)), _) => name.clone(),
+        (None, Some((_, host))) if all.contains_key("default") => host.into(),
+        _ => "default".to_owned(),
+    }
+}
+
 async fn logout(
     run: &mut Run<'_>,
     matches: &ArgMatches,
@@ -123,20 +146,21 @@ async fn logout(
     let name = matches.get_one::<String>("context").cloned();
     let name = name.or_else(|| contexts.current.clone()).unwrap_or_default();
     let Some(context) = contexts.contexts.get_mut(&name) else {
-        return Err(Failure::new(
-            Code::NotFound,
-            format!("no context named `{name}`"),
-        ));
+        let text = match name.as_str() {
+            "" => "no context is in use".to_owned(),
+            name => format!("no context named `{name}`"),
+        };
+        return Err(Failure::new(Code::NotFound, text));
     };
     let target = Target {
-        url: context.url.clone(),
+        url: address(&context.url)?,
         token: context.token.take(),
         ca_file: context.ca_file.clone(),
     };
     if target.token.is_none() {
         return Ok(());
     }
-    let fleet = Fleet::open(target, Some(TIMEOUT))?;
+    let fleet = Fleet::open(target, Some(fleet::timeout(matches)))?;
     match fleet.call(operation, &[], &[], None).await {
         // A session that is over already is what was asked for.
         Ok(_) => {}

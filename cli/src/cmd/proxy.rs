@@ -212,19 +212,21 @@ impl Door {
         if !is_from_a_tool(&head.headers) {
             return own(StatusCode::FORBIDDEN, Bytes::new());
         }
-        let Some(path) = self.path(&head.uri) else {
-            return own(StatusCode::NOT_FOUND, Bytes::new());
-        };
         if head.uri.path().trim_end_matches('/') == "/redfish" {
             // The one resource above the version; it is always the same.
             let versions = br#"{"v1":"/redfish/v1/"}"#;
             return own(StatusCode::OK, Bytes::from_static(versions));
         }
+        let Some(path) = self.path(&head.uri) else {
+            return own(StatusCode::NOT_FOUND, Bytes::new());
+        };
         let mut onward = self.fleet.request(head.method, &path);
         let mut headers = passed(&head.headers);
         // We say who we are; the fleet says to the device who may what.
         headers.remove(header::AUTHORIZATION);
         headers.remove(header::HOST);
+        // A browser sends here what it has for the console beside us.
+        headers.remove(header::COOKIE);
         let has_body = headers.contains_key(header::CONTENT_LENGTH)
             || head.headers.contains_key(header::TRANSFER_ENCODING);
         onward = onward.headers(headers);
@@ -257,12 +259,12 @@ impl Door {
     /// The way of a device's path through the fleet.
     fn path(&self, uri: &Uri) -> Option<String> {
         let path = uri.path();
-        if path != "/redfish" && !path.starts_with("/redfish/") {
+        if !path.starts_with("/redfish/") {
             return None;
         }
         let query = uri.query().map(|query| format!("?{query}"));
         let query = query.unwrap_or_default();
-        Some(format!("{}{query}", device_path(&self.device, path)))
+        Some(format!("{}{query}", device_path(&self.device, path)?))
     }
 }
 
@@ -273,19 +275,20 @@ fn is_from_a_tool(headers: &HeaderMap) -> bool {
         let name = authority.rsplit_once(':').map_or(authority, |(n, _)| n);
         matches!(name, "localhost" | "127.0.0.1")
     };
-    let text = |name| headers.get(name).map(|v: &HeaderValue| v.to_str());
-    let named = match text(header::HOST) {
-        None => true,
-        Some(host) => host.is_ok_and(local),
+    let text = |name: HeaderName| {
+        let value = headers.get(name)?;
+        Some(value.to_str().unwrap_or_default())
     };
-    let from = match text(header::ORIGIN) {
-        None => true,
-        Some(Err(_)) => false,
-        Some(Ok(origin)) => origin
-            .split_once("://")
-            .is_some_and(|(_, authority)| local(authority)),
-    };
-    named && from
+    let host = text(header::HOST);
+    let origin = text(header::ORIGIN);
+    // Another port of this machine may serve a page of another site.
+    let own = origin.is_none_or(|origin| {
+        let authority = origin.split_once("://").map(|(_, rest)| rest);
+        authority.is_some() && authority == host
+    });
+    let site = text(HeaderName::from_static("sec-fetch-site"));
+    let from_here = site.is_none_or(|s| matches!(s, "same-origin" | "none"));
+    host.is_none_or(local) && own && from_here
 }
 
 /// The headers that pass a hop.

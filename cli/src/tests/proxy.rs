@@ -5,6 +5,10 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use http::Response;
 use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
 
 use super::{Kept, fake::FakeFleet};
 use crate::{run, screen::Screen};
@@ -118,9 +122,13 @@ async fn the_root_above_the_version_is_there_and_nothing_else() {
 async fn pages_of_other_sites_are_kept_out() {
     let fleet = FakeFleet::start().await;
     with_proxy(&fleet, |address| async move {
-        for (name, value) in
-            [("origin", "https://evil.example"), ("host", "evil.example:80")]
-        {
+        for (name, value) in [
+            ("origin", "https://evil.example"),
+            ("origin", "http://127.0.0.1:1"),
+            ("origin", "null"),
+            ("sec-fetch-site", "cross-site"),
+            ("host", "evil.example:80"),
+        ] {
             let url = format!("http://{address}/redfish");
             let answer = tool().get(url).header(name, value).send().await;
             assert_eq!(answer.expect("an answer").status(), 403, "{name}");
@@ -147,4 +155,34 @@ async fn a_large_body_passes_in_both_directions() {
     })
     .await;
     assert_eq!(fleet.seen().last().expect("a request").body, large);
+}
+
+#[tokio::test]
+async fn no_path_leads_from_the_device_to_the_fleet() {
+    let fleet = FakeFleet::start().await;
+    with_proxy(&fleet, |address| async move {
+        for path in [
+            "/redfish/v1/../../../accounts",
+            "/redfish/v1/%2e%2e/%2E./x",
+            "/redfish/v1/..\\..\\x",
+            "/redfish/../accounts",
+        ] {
+            // A client of ours would not let such a path out.
+            let stream = TcpStream::connect(&address).await;
+            let mut stream = stream.expect("a connection");
+            let line = format!(
+                "GET {path} HTTP/1.1\r\nHost: {address}\r\n\
+                 Connection: close\r\n\r\n"
+            );
+            let sent = stream.write_all(line.as_bytes()).await;
+            sent.expect("a request");
+            let mut answer = String::new();
+            let read = stream.read_to_string(&mut answer).await;
+            read.expect("an answer");
+            assert!(answer.starts_with("HTTP/1.1 404"), "{path}: {answer}");
+        }
+    })
+    .await;
+    // The question whether the device is there, and nothing more.
+    assert_eq!(fleet.seen().len(), 1);
 }
