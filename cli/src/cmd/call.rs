@@ -1,7 +1,7 @@
 //! Calls one operation for everything that was named, and says what came of
 //! it.
 
-use std::path::PathBuf;
+use std::{collections::HashSet, path::PathBuf};
 
 use clap::ArgMatches;
 use futures_util::{StreamExt as _, stream};
@@ -19,8 +19,9 @@ use crate::{
     failure::{Code, Failure},
     fields,
     fleet::Fleet,
-    output::{self, Form},
+    output,
     run::Run,
+    screen::plain,
     task,
 };
 
@@ -135,6 +136,7 @@ fn targets<'a>(
         values
     };
     let count = many.map_or(1, |many| values(&many.name).len());
+    let mut seen = HashSet::new();
     (0..count)
         .map(|index| {
             operation
@@ -148,6 +150,8 @@ fn targets<'a>(
                 })
                 .collect()
         })
+        // What is named twice is done once.
+        .filter(|target: &Vec<&str>| seen.insert(target.clone()))
         .collect()
 }
 
@@ -268,19 +272,12 @@ fn report(
     if let (Some(print), None) = (&operation.cli.print, form) {
         for (_, item) in done {
             let text = item.get(print).and_then(Value::as_str);
-            run.screen.print(text.unwrap_or_default())?;
+            run.screen.print(&plain(text.unwrap_or_default()))?;
         }
         return Ok(());
     }
     let items: Vec<Value> = done.iter().map(|(_, item)| item.clone()).collect();
     match form {
-        Some(form @ (Form::Json | Form::Yaml)) => {
-            let value = match items.as_slice() {
-                [only] => only.clone(),
-                _ => Value::Array(items),
-            };
-            output::whole(run.screen, &value, form)
-        }
         Some(form) => {
             let schema = operation.answer.schema.as_ref();
             let answers = |r: &&'static Resource| {
@@ -289,7 +286,7 @@ fn report(
             };
             let known = run.model.resources.iter().find(answers);
             let known = known.unwrap_or(resource);
-            output::items(run.screen, known, &items, form)
+            output::several(run.screen, known, &items, form)
         }
         None if operation.reads() || operation.name == "create" => {
             for item in &items {

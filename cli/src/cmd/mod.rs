@@ -10,7 +10,7 @@ mod curl;
 mod delete;
 mod describe;
 mod explain;
-mod get;
+pub(crate) mod get;
 mod login;
 pub(crate) mod operation;
 mod proxy;
