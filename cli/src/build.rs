@@ -3,13 +3,17 @@
 use std::{ffi::OsString, path::PathBuf};
 
 use clap::{
-    Arg, ArgAction, Command,
-    builder::{FalseyValueParser, PossibleValuesParser},
-    value_parser,
+    Arg, ArgAction, Command, builder::PossibleValuesParser, value_parser,
 };
 use onprem_description::{Kind, Operation, PageModel, Property, Resource};
 
 use crate::cmd::{self, COMMANDS};
+
+/// What the help says below all else.
+const ENVIRONMENT: &str = "\
+What holds for every command may stand in the environment: the global options
+and ONPREM_OUTPUT, and in ONPREM_TOKEN an API token for the fleet of ONPREM_URL.
+What is said goes before it, and it goes before the context.";
 
 /// The whole tree.
 pub(crate) fn tree(model: &'static PageModel) -> Command {
@@ -22,15 +26,32 @@ pub(crate) fn tree_for(
     model: &'static PageModel,
     words: &[OsString],
 ) -> Command {
-    let first = words.get(1).and_then(|word| word.to_str());
     let known = |first: &&str| {
         *first == "api" || COMMANDS.iter().any(|entry| entry.name == *first)
     };
-    match first.filter(known) {
+    match command_of(words).filter(known) {
         Some(first) => part(model, Some(first)),
         // A mistake is explained, and help given, with all that there is.
         None => root(model, None).subcommand(crate::api::stub()),
     }
+}
+
+/// The word that says what to do; global options may stand before it.
+fn command_of(words: &[OsString]) -> Option<&str> {
+    let mut words = words.iter().skip(1).map(|word| word.to_str());
+    while let Some(Some(word)) = words.next() {
+        if !word.starts_with('-') {
+            return Some(word);
+        }
+        let takes_a_word = word.starts_with("--")
+            && !word.contains('=')
+            && !"--help".starts_with(word)
+            && !"--version".starts_with(word);
+        if takes_a_word {
+            words.next();
+        }
+    }
+    None
 }
 
 fn part(model: &'static PageModel, only: Option<&str>) -> Command {
@@ -49,6 +70,7 @@ fn root(model: &'static PageModel, only: Option<&str>) -> Command {
         .subcommand_required(true)
         .arg_required_else_help(true)
         .disable_help_subcommand(true)
+        .after_help(ENVIRONMENT)
         .infer_long_args(true)
         .args(globals());
     let wanted = |name: &str| only.is_none_or(|only| only == name);
@@ -58,7 +80,7 @@ fn root(model: &'static PageModel, only: Option<&str>) -> Command {
     if only.is_none() {
         root = cmd::operation::verbs(model, root);
     }
-    with_environment(root)
+    root
 }
 
 fn globals() -> Vec<Arg> {
@@ -88,30 +110,17 @@ fn globals() -> Vec<Arg> {
             .value_parser(value_parser!(u64).range(1..)),
     ]
     .into_iter()
-    .map(|arg| arg.global(true).help_heading("Global options"))
+    .map(|arg| of_environment(arg).global(true).help_heading("Global options"))
     .collect()
 }
 
-/// Gives each flag its environment variable: `--no-wait`, `ONPREM_NO_WAIT`.
-fn with_environment(command: Command) -> Command {
-    command
-        .mut_args(|arg| {
-            let Some(long) = arg.get_long().map(str::to_owned) else {
-                return arg;
-            };
-            if matches!(long.as_str(), "help" | "version") {
-                return arg;
-            }
-            let name = long.to_uppercase().replace('-', "_");
-            let arg = arg.env(format!("ONPREM_{name}")).hide_env_values(true);
-            match arg.get_action() {
-                ArgAction::SetTrue => {
-                    arg.value_parser(FalseyValueParser::new())
-                }
-                _ => arg,
-            }
-        })
-        .mut_subcommands(with_environment)
+/// Gives a flag its environment variable: `--ca-file`, `ONPREM_CA_FILE`. Only
+/// what means the same in every command has one; a filter that holds unseen
+/// would hide things.
+pub(crate) fn of_environment(arg: Arg) -> Arg {
+    let name = arg.get_long().unwrap_or_default();
+    let name = name.to_uppercase().replace('-', "_");
+    arg.env(format!("ONPREM_{name}")).hide_env_values(true)
 }
 
 /// A switch.

@@ -1,10 +1,17 @@
 //! Items in the form that was asked for.
 
+use std::fmt::Write as _;
+
 use clap::{Arg, ArgMatches, ValueEnum, builder::EnumValueParser};
 use onprem_description::{Column, Property, Resource, Tone};
 use serde_json::Value;
 
-use crate::{failure::Failure, screen::Screen, table};
+use crate::{
+    build::of_environment,
+    failure::Failure,
+    screen::{Screen, plain, steers},
+    table,
+};
 
 /// The forms of output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -15,20 +22,25 @@ pub(crate) enum Form {
     Wide,
     /// JSON, as the API says it.
     Json,
+    /// JSON, each item on a line.
+    Jsonl,
     /// YAML.
     Yaml,
+    /// All columns, with commas between.
+    Csv,
     /// Only the names, one on a line.
     Name,
 }
 
 /// The flag that chooses the form.
 pub(crate) fn argument() -> Arg {
-    Arg::new("output")
+    let arg = Arg::new("output")
         .long("output")
         .short('o')
         .value_name("FORM")
         .help("The form of the output")
-        .value_parser(EnumValueParser::<Form>::new())
+        .value_parser(EnumValueParser::<Form>::new());
+    of_environment(arg)
 }
 
 /// The form that was asked for.
@@ -50,10 +62,16 @@ pub(crate) fn items(
                 resource.columns.iter().filter(|c| wide || !c.wide).collect();
             screen.print(&table::render(&columns, items, screen.width))
         }
-        Form::Name => names(screen, resource, items),
+        Form::Name => items.iter().try_for_each(|item| {
+            screen.print(&plain(&resource.label_of(item)))
+        }),
         Form::Json | Form::Yaml => {
             whole(screen, &Value::Array(items.to_vec()), form)
         }
+        Form::Jsonl => items
+            .iter()
+            .try_for_each(|item| screen.print(&escaped(&item.to_string()))),
+        Form::Csv => csv(screen, resource, items),
     }
 }
 
@@ -70,29 +88,72 @@ pub(crate) fn item(
     }
 }
 
+/// Prints what was named: one item as it is, several as a list.
+pub(crate) fn several(
+    screen: &mut Screen,
+    resource: &Resource,
+    all: &[Value],
+    form: Form,
+) -> Result<(), Failure> {
+    match all {
+        [only] => item(screen, resource, only, form),
+        _ => items(screen, resource, all, form),
+    }
+}
+
 /// Prints a value as JSON or YAML.
 pub(crate) fn whole(
     screen: &mut Screen,
     value: &Value,
     form: Form,
 ) -> Result<(), Failure> {
-    let text = if form == Form::Yaml {
-        serde_norway::to_string(value)
-            .map_err(|e| Failure::because("cannot write YAML", &e))?
-    } else {
-        serde_json::to_string_pretty(value)
-            .map_err(|e| Failure::because("cannot write JSON", &e))?
-    };
-    screen.print(text.trim_end())
+    if form == Form::Yaml {
+        let text = serde_norway::to_string(value)
+            .map_err(|e| Failure::because("cannot write YAML", &e))?;
+        return screen.print(text.trim_end());
+    }
+    let text = serde_json::to_string_pretty(value)
+        .map_err(|e| Failure::because("cannot write JSON", &e))?;
+    screen.print(&escaped(&text))
 }
 
-fn names(
+/// JSON without what would steer a terminal; JSON leaves most of it as it is.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for c in json.chars() {
+        if steers(c) && c != '\n' {
+            // All these have four digits.
+            let _ = write!(text, "\\u{:04x}", u32::from(c));
+        } else {
+            text.push(c);
+        }
+    }
+    text
+}
+
+fn csv(
     screen: &mut Screen,
     resource: &Resource,
     items: &[Value],
 ) -> Result<(), Failure> {
+    let columns = || resource.columns.iter().map(|column| &column.property);
+    let line = |cells: Vec<String>| {
+        let cells = cells.into_iter().map(|cell| {
+            if cell.contains([',', '"']) {
+                format!("\"{}\"", cell.replace('"', "\"\""))
+            } else {
+                cell
+            }
+        });
+        cells.collect::<Vec<_>>().join(",")
+    };
+    screen.print(&line(columns().map(table::name).collect()))?;
     for item in items {
-        screen.print(&resource.label_of(item))?;
+        let cell = |property: &Property| match property.value(item) {
+            None | Some(Value::Null) => String::new(),
+            Some(_) => table::cell(property, item),
+        };
+        screen.print(&line(columns().map(cell).collect()))?;
     }
     Ok(())
 }
@@ -178,11 +239,7 @@ fn lines(screen: &Screen, property: &Property, item: &Value) -> Vec<String> {
 }
 
 fn toned(screen: &Screen, property: &Property, value: &Value) -> String {
-    let text: String = property
-        .show(value)
-        .chars()
-        .map(|c| if c.is_control() { ' ' } else { c })
-        .collect();
+    let text = plain(&property.show(value));
     let state = property.state_of(value);
     let Some(state) = state.filter(|_| screen.colour) else { return text };
     let colour = match state.tone {

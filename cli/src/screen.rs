@@ -67,7 +67,7 @@ impl Screen {
         }
     }
 
-    /// Writes a line of data.
+    /// Writes a line of data; `text` may colour it.
     pub(crate) fn print(&mut self, text: &str) -> Result<(), Failure> {
         Ok(writeln!(self.out, "{text}")?)
     }
@@ -85,13 +85,15 @@ impl Screen {
     /// Tells the person something. That nobody reads it is no failure.
     pub(crate) fn note(&mut self, text: &str) {
         self.clear();
-        let _ = writeln!(self.err, "{text}");
+        for line in text.lines() {
+            let _ = writeln!(self.err, "{}", plain(line));
+        }
     }
 
     /// Tells how far things are, in place of the last such line.
     pub(crate) fn progress(&mut self, text: &str) {
         if self.progress {
-            let _ = write!(self.err, "\r\x1b[K{text}");
+            let _ = write!(self.err, "\r\x1b[K{}", plain(text));
             let _ = self.err.flush();
             self.pending = true;
         }
@@ -104,14 +106,19 @@ impl Screen {
         }
     }
 
-    /// Asks for a line.
+    /// Asks for a word.
     pub(crate) fn ask(&mut self, question: &str) -> Result<String, Failure> {
+        Ok(self.line(question)?.trim().to_owned())
+    }
+
+    /// Asks for a line.
+    fn line(&mut self, question: &str) -> Result<String, Failure> {
         self.clear();
         let _ = write!(self.err, "{question}");
         let _ = self.err.flush();
         let mut line = String::new();
         io::stdin().lock().read_line(&mut line)?;
-        Ok(line.trim().to_owned())
+        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
     }
 
     /// Asks for a line that is not shown.
@@ -127,7 +134,7 @@ impl Screen {
         let mut quiet = before.clone();
         quiet.local_modes.remove(LocalModes::ECHO);
         tcsetattr(&stdin, OptionalActions::Flush, &quiet).map_err(told)?;
-        let answer = self.ask(question);
+        let answer = self.line(question);
         tcsetattr(&stdin, OptionalActions::Flush, &before).map_err(told)?;
         let _ = writeln!(self.err);
         answer
@@ -143,4 +150,17 @@ impl Screen {
             self.note(&format!("request id: {id}"));
         }
     }
+}
+
+/// Whether a character steers a terminal, or turns the order of those after it.
+pub(crate) fn steers(c: char) -> bool {
+    c.is_control()
+        || matches!(c, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}')
+        || matches!(c, '\u{2066}'..='\u{2069}')
+}
+
+/// `text` on one line, with nothing in it that steers the terminal: it may come
+/// from a machine.
+pub(crate) fn plain(text: &str) -> String {
+    text.chars().map(|c| if steers(c) { ' ' } else { c }).collect()
 }

@@ -3,6 +3,9 @@
 use comfy_table::{Cell, Row, Table, presets};
 use onprem_description::{Column, Kind, Property};
 use serde_json::Value;
+use unicode_width::{UnicodeWidthChar as _, UnicodeWidthStr as _};
+
+use crate::screen::plain;
 
 /// The narrowest a column is cut to.
 const NARROW: usize = 4;
@@ -15,10 +18,7 @@ pub(crate) fn render(
 ) -> String {
     let heads: Vec<[String; 2]> = columns
         .iter()
-        .map(|column| {
-            let name = column.property.pointer.trim_start_matches('/');
-            [name.replace('/', "."), column.property.kind.dtype()]
-        })
+        .map(|column| [name(&column.property), column.property.kind.dtype()])
         .collect();
     let rows: Vec<Vec<String>> = items
         .iter()
@@ -59,8 +59,13 @@ pub(crate) fn render(
     table.to_string()
 }
 
+/// What stands over a column.
+pub(crate) fn name(property: &Property) -> String {
+    property.pointer.trim_start_matches('/').replace('/', ".")
+}
+
 /// What stands in a cell: values as they are, on one line.
-fn cell(property: &Property, item: &Value) -> String {
+pub(crate) fn cell(property: &Property, item: &Value) -> String {
     let text = match property.value(item) {
         None | Some(Value::Null) => "null".to_owned(),
         Some(Value::String(text)) if property.kind == Kind::DateTime => {
@@ -82,9 +87,7 @@ fn cell(property: &Property, item: &Value) -> String {
         }
         Some(value) => value.to_string(),
     };
-    // A value may come from a machine: nothing in it reaches the terminal
-    // that would steer it.
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    plain(&text)
 }
 
 /// A time without fractions of a second, still one that programs read.
@@ -106,15 +109,22 @@ fn short(number: f64) -> String {
     if text.ends_with('.') { format!("{text}0") } else { text.to_owned() }
 }
 
+/// How many columns of a terminal it takes.
 fn long(text: &str) -> usize {
-    text.chars().count()
+    text.width()
 }
 
 fn cut(text: &str, width: usize) -> String {
     if long(text) <= width {
         return text.to_owned();
     }
-    let mut short: String = text.chars().take(width.max(1) - 1).collect();
+    let mut left = width.max(1) - 1;
+    let fits = |c: &char| {
+        let rest = left.checked_sub(c.width().unwrap_or(0));
+        left = rest.unwrap_or(left);
+        rest.is_some()
+    };
+    let mut short: String = text.chars().take_while(fits).collect();
     short.push('…');
     short
 }
@@ -147,6 +157,8 @@ fn shrink(widths: &mut [usize], whole: &[bool], total: usize) {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashSet;
+
     use onprem_description::PageModel;
     use serde_json::json;
 
@@ -237,6 +249,17 @@ mod tests {
     }
 
     #[test]
+    fn cuts_wide_letters_by_the_columns_they_take() {
+        let items = [json!({"id": "機".repeat(40), "name": "n"})];
+        for line in printed(&items, Some(70)).lines() {
+            assert!((69..=70).contains(&line.width()), "{line}");
+        }
+        let text = printed(&[json!({"id": "機架", "name": "n"})], None);
+        let widths: HashSet<_> = text.lines().map(str::width).collect();
+        assert_eq!(widths.len(), 1, "{text}");
+    }
+
+    #[test]
     fn shortens_times_and_fractions() {
         assert_eq!(
             to_the_second("2026-11-22T15:53:47.021239608Z"),
@@ -253,7 +276,8 @@ mod tests {
 
     #[test]
     fn lets_nothing_steer_the_terminal() {
-        let text = printed(&[json!({"id": "a\u{1b}[2Jb\nc"})], None);
-        assert!(text.contains("a [2Jb c"), "{text}");
+        let item = json!({"id": "a\u{1b}[2Jb\nc\u{9b}d\u{202e}e"});
+        let text = printed(&[item], None);
+        assert!(text.contains("a [2Jb c d e"), "{text}");
     }
 }

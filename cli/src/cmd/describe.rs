@@ -8,7 +8,7 @@ use crate::{
     build::{self, scope_flags, scope_values},
     failure::Failure,
     fleet::Fleet,
-    output::{self, Form},
+    output,
     run::{Entry, Run},
 };
 
@@ -76,6 +76,7 @@ async fn describe(
     let all = found.len();
     let mut failed = Vec::new();
     let mut first = true;
+    let mut items = Vec::new();
     for (name, item) in found {
         match (item, form) {
             (Ok(item), None) => {
@@ -89,14 +90,14 @@ async fn describe(
                     &item,
                 )?;
             }
-            (Ok(item), Some(form @ (Form::Json | Form::Yaml))) => {
-                output::whole(run.screen, &item, form)?;
-            }
-            (Ok(item), Some(form)) => {
-                output::item(run.screen, resource, &item, form)?;
-            }
+            (Ok(item), Some(_)) => items.push(item),
             (Err(failure), _) => failed.push((name, failure)),
         }
+    }
+    if let Some(form) = form
+        && !items.is_empty()
+    {
+        output::several(run.screen, resource, &items, form)?;
     }
     conclude(run, failed, all)
 }

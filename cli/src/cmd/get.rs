@@ -80,6 +80,12 @@ pub(crate) fn list_arguments(
         }
     });
     let query = list.query.iter().filter(|query| query.name != "sort");
+    let narrows = query
+        .clone()
+        .map(|query| format!("query.{}", query.name))
+        .chain(sort.iter().map(|_| "sort".to_owned()))
+        .chain(["limit".to_owned(), "all".to_owned()]);
+    let narrows: Vec<String> = narrows.collect();
     command
         .about(list.summary.as_str())
         .long_about(list.description.as_ref().map_or_else(
@@ -90,7 +96,8 @@ pub(crate) fn list_arguments(
             Arg::new("names")
                 .value_name("NAME")
                 .num_args(0..)
-                .help("Only those of these names or ids"),
+                .help("Only those of these names or ids")
+                .conflicts_with_all(narrows),
         )
         .args(scope_flags(list, false))
         .args(query.map(|q| field_flag(format!("query.{}", q.name), q)))

@@ -12,7 +12,7 @@ use crate::{
     failure::Failure,
     fields,
     fleet::Fleet,
-    output::{self, Form},
+    output,
     run::{Entry, Run},
 };
 
@@ -111,15 +111,10 @@ async fn set(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     }
     let body = Value::Object(body);
     let item = fleet.call(update, &variables, &[], Some(&body)).await?;
-    match output::form(matches) {
-        Some(form @ (Form::Json | Form::Yaml)) => {
-            output::whole(run.screen, &item, form)
-        }
-        Some(form) => output::item(run.screen, resource, &item, form),
-        None => {
-            let name = resource.name_of(&item).or(variables.last().copied());
-            run.screen.note(&format!("{}: changed", name.unwrap_or_default()));
-            Ok(())
-        }
+    if let Some(form) = output::form(matches) {
+        return output::item(run.screen, resource, &item, form);
     }
+    let name = resource.name_of(&item).or(variables.last().copied());
+    run.screen.note(&format!("{}: changed", name.unwrap_or_default()));
+    Ok(())
 }

@@ -3,6 +3,7 @@
 mod fake;
 mod proxy;
 mod tree;
+mod trust;
 mod verbs;
 
 use std::{

@@ -99,24 +99,38 @@ fn the_tree_is_sound() {
     tree(PageModel::get()).debug_assert();
 }
 
+/// A filter that holds unseen would hide things.
 #[test]
-fn each_flag_has_its_environment_variable() {
+fn only_what_holds_for_every_command_comes_from_the_environment() {
     fn walk(command: &Command) {
         for arg in command.get_arguments() {
             let Some(long) = arg.get_long() else { continue };
-            if matches!(long, "help" | "version") {
-                continue;
-            }
             let name = long.to_uppercase().replace('-', "_");
             let name = format!("ONPREM_{name}");
+            let name =
+                (arg.is_global_set() || long == "output").then_some(name);
             let env = arg.get_env().map(|env| env.to_string_lossy());
-            assert_eq!(env.as_deref(), Some(name.as_str()), "{long}");
+            assert_eq!(env.as_deref(), name.as_deref(), "{long}");
         }
         command.get_subcommands().for_each(walk);
     }
-    let tree = tree(PageModel::get());
-    let by_hand = |c: &&Command| c.get_name() != "api";
-    tree.get_subcommands().filter(by_hand).for_each(walk);
+    walk(&tree(PageModel::get()));
+}
+
+#[test]
+fn global_options_may_stand_before_the_command() {
+    let lines = [
+        "onprem --timeout 5 api whoami",
+        "onprem --url=http://127.0.0.1:1 --context a api whoami",
+        "onprem --context a power off b --yes",
+    ];
+    for line in lines {
+        let words: Vec<_> = line.split(' ').map(Into::into).collect();
+        let parsed = tree_for(PageModel::get(), &words);
+        if let Err(error) = parsed.try_get_matches_from(words) {
+            panic!("{line}: {error}");
+        }
+    }
 }
 
 #[test]

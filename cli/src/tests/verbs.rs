@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::{changed, fake::FakeFleet, onprem, onprem_of};
 
-fn device(name: &str) -> Value {
+pub(super) fn device(name: &str) -> Value {
     json!({
         "id": "cfv5v3h32ckl0mq6al70", "name": name,
         "manufacturer": "Raspberry Pi", "model": "4B Rev 1.4",
@@ -16,7 +16,7 @@ fn device(name: &str) -> Value {
     })
 }
 
-fn error(code: &str, message: &str) -> Value {
+pub(super) fn error(code: &str, message: &str) -> Value {
     json!({"error_code": code, "message": message, "request_id": "r-7"})
 }
 
@@ -356,4 +356,94 @@ async fn explain_tells_what_the_description_says() {
     assert_eq!(done.code, 0, "{}", done.err);
     assert!(done.out.contains("online, offline, waiting"), "{}", done.out);
     assert_eq!(onprem(&["explain", "devise"]).await.code, 4);
+}
+
+#[tokio::test(start_paused = true)]
+async fn each_device_of_many_says_how_it_went() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("POST /v1/devices/a/reset", 202, &task("completed"));
+    fleet.on("POST /v1/devices/c/reset", 202, &task("failed"));
+    let offline = error("device_offline", "`b` is offline");
+    fleet.on("POST /v1/devices/b/reset", 503, &offline);
+    let url = fleet.url.as_str();
+    let words = ["power", "off", "a", "b", "c", "a", "--yes", "--url", url];
+    let done = onprem(&words).await;
+    assert_eq!((done.code, done.out.as_str()), (8, ""), "{}", done.err);
+    let lines: Vec<_> = done.err.lines().collect();
+    assert_eq!(
+        lines,
+        [
+            "a: power off: completed",
+            "b: `b` is offline",
+            "c: failed: no power",
+            "error: 2 of 3 failed",
+        ]
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_task_that_is_not_begun_is_waited_for() {
+    let fleet = FakeFleet::start().await;
+    fleet.on("POST /v1/devices/a/reset", 202, &task("pending"));
+    let path = "GET /v1/tasks/d00000000000000000t0";
+    fleet.on(path, 200, &task("pending"));
+    // The fleet is started anew meanwhile.
+    fleet.on(path, 503, &error("starting", "not yet"));
+    fleet.on(path, 200, &task("failed"));
+    let words = ["power", "on", "a", "--yes", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 1, "{}", done.err);
+    assert!(done.err.contains("failed: no power"), "{}", done.err);
+    let words = [&words[..], &["--no-wait"]].concat();
+    let done = onprem(&words).await;
+    assert_eq!(done.err, "a: power on: pending\n");
+    assert_eq!(done.code, 0);
+}
+
+#[tokio::test]
+async fn csv_has_all_columns_and_quotes_what_needs_it() {
+    let fleet = FakeFleet::start().await;
+    let mut item = device("a, \"b\"");
+    item["manufacturer"] = Value::Null;
+    fleet.on("GET /v1/devices", 200, &json!({"items": [item]}));
+    let words = ["get", "devices", "-o", "csv", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    let lines: Vec<_> = done.out.lines().collect();
+    assert!(lines[0].starts_with("id,name,manufacturer,"), "{}", lines[0]);
+    let start = "cfv5v3h32ckl0mq6al70,\"a, \"\"b\"\"\",,4B Rev 1.4,";
+    assert!(lines[1].starts_with(start), "{}", lines[1]);
+}
+
+#[tokio::test]
+async fn names_and_filters_do_not_go_together() {
+    let words = ["get", "devices", "a", "--state", "online"];
+    assert_eq!(onprem(&words).await.code, 2);
+    assert_eq!(onprem(&["get", "devices", "a", "--all"]).await.code, 2);
+}
+
+#[tokio::test]
+async fn several_described_as_json_are_one_document() {
+    let fleet = FakeFleet::start().await;
+    for name in ["a", "b"] {
+        fleet.on(&format!("GET /v1/devices/{name}"), 200, &device(name));
+    }
+    let words = ["describe", "device", "a", "b", "-o", "json"];
+    let words = [&words[..], &["--url", &fleet.url]].concat();
+    let both: Value = serde_json::from_str(&onprem(&words).await.out).unwrap();
+    assert_eq!(both, json!([device("a"), device("b")]));
+}
+
+#[tokio::test]
+async fn a_header_that_is_said_takes_the_place_of_ours() {
+    let fleet = FakeFleet::start().await;
+    let line = "PATCH /v1/devices/a/redfish/v1/Systems/host";
+    fleet.on(line, 200, &json!({}));
+    let url = fleet.url.as_str();
+    let words = ["curl", "a", "/Systems/host", "-X", "patch", "-d", "x=1"];
+    let header = ["-H", "Content-Type: text/plain", "--url", url];
+    let done = onprem(&[&words[..], &header].concat()).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    let seen = fleet.seen();
+    let types = seen[0].headers.get_all("content-type");
+    assert_eq!(types.iter().collect::<Vec<_>>(), ["text/plain"]);
 }
