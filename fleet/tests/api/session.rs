@@ -127,8 +127,7 @@ async fn one_administrator_stays_whatever_comes_together() {
     let less = json!({"role": "operator"});
     let demote = |name: &str| {
         let path = format!("/v1/accounts/{name}");
-        let patch = request(Method::PATCH, &path, Some(&other), Some(&less));
-        fleet.send(patch)
+        fleet.send(request(Method::PATCH, &path, Some(&other), Some(&less)))
     };
     let (one, two) = tokio::join!(demote("admin"), demote("other"));
     let mut statuses = [one.status, two.status];
