@@ -37,7 +37,7 @@ pub(crate) fn tree_for(
 }
 
 /// The word that says what to do; global options may stand before it.
-fn command_of(words: &[OsString]) -> Option<&str> {
+pub(crate) fn command_of(words: &[OsString]) -> Option<&str> {
     let mut words = words.iter().skip(1).map(|word| word.to_str());
     while let Some(Some(word)) = words.next() {
         if !word.starts_with('-') {

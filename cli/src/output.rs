@@ -57,9 +57,7 @@ pub(crate) fn items(
 ) -> Result<(), Failure> {
     match form {
         Form::Table | Form::Wide => {
-            let wide = form == Form::Wide;
-            let columns: Vec<&Column> =
-                resource.columns.iter().filter(|c| wide || !c.wide).collect();
+            let columns: Vec<&Column> = columns(resource, form).collect();
             screen.print(&table::render(&columns, items, screen.width))
         }
         Form::Name => items.iter().try_for_each(|item| {
@@ -72,6 +70,24 @@ pub(crate) fn items(
             .iter()
             .try_for_each(|item| screen.print(&escaped(&item.to_string()))),
         Form::Csv => csv(screen, resource, items),
+    }
+}
+
+/// The columns that are shown.
+fn columns(resource: &Resource, form: Form) -> impl Iterator<Item = &Column> {
+    let all = form != Form::Table;
+    resource.columns.iter().filter(move |column| all || !column.wide)
+}
+
+/// What is seen of an item: two that look the same are not told apart.
+pub(crate) fn look(resource: &Resource, item: &Value, form: Form) -> String {
+    match form {
+        Form::Table | Form::Wide | Form::Csv => columns(resource, form)
+            .map(|column| table::cell(&column.property, item))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Form::Name => plain(&resource.label_of(item)),
+        Form::Json | Form::Jsonl | Form::Yaml => item.to_string(),
     }
 }
 

@@ -36,7 +36,12 @@ pub(crate) async fn run(
     words: impl IntoIterator<Item = OsString>,
     screen: &mut Screen,
 ) -> u8 {
-    let words: Vec<OsString> = words.into_iter().collect();
+    let mut words: Vec<OsString> = words.into_iter().collect();
+    if build::command_of(&words) == Some("help") {
+        // `help get devices` is what many try first.
+        words.retain(|word| word != "help");
+        words.push("--help".into());
+    }
     let command = build::tree_for(model, &words);
     let result = match command.try_get_matches_from(words) {
         Ok(matches) => {

@@ -91,6 +91,9 @@ fn none(name: &str) -> Failure {
 }
 
 fn list(run: &mut Run<'_>, contexts: &Contexts) -> Result<(), Failure> {
+    if contexts.contexts.is_empty() {
+        run.screen.note("note: there are none; `onprem login` makes one");
+    }
     let width = contexts.contexts.keys().map(String::len).max().unwrap_or(0);
     for (name, context) in &contexts.contexts {
         let mark =
@@ -108,10 +111,10 @@ fn show(
     let Some(context) = contexts.contexts.get(name) else {
         return Err(if name.is_empty() {
             Failure::new(Code::NotFound, "no context is in use")
+                .hint("`onprem login` makes one")
         } else {
-            none(name)
-        }
-        .hint("`onprem context list` shows those there are"));
+            none(name).hint("`onprem context list` shows those there are")
+        });
     };
     run.screen.print(&format!("name: {name}"))?;
     run.screen.print(&format!("url: {}", context.url))?;

@@ -1,11 +1,14 @@
 //! `get`: lists things, or shows some of them by name.
 
+use std::{collections::HashSet, time::Duration};
+
 use clap::{
     Arg, ArgMatches, Command, builder::PossibleValuesParser, value_parser,
 };
 use futures_util::{StreamExt as _, stream};
 use onprem_description::{Kind, Operation, PageModel, Resource};
 use serde_json::Value;
+use tokio::time::sleep;
 
 use crate::{
     build::{self, field_flag, scope_flags, scope_values, switch},
@@ -24,6 +27,9 @@ pub(crate) const ENTRY: Entry = Entry {
 
 /// How many items are listed unless more are asked for.
 const LIMIT: usize = 500;
+
+/// How often a list that is watched is looked at.
+const PERIOD: Duration = Duration::from_secs(2);
 
 /// How many things are asked for at the same time.
 pub(crate) const AT_ONCE: usize = 16;
@@ -84,7 +90,7 @@ pub(crate) fn list_arguments(
         .clone()
         .map(|query| format!("query.{}", query.name))
         .chain(sort.iter().map(|_| "sort".to_owned()))
-        .chain(["limit".to_owned(), "all".to_owned()]);
+        .chain(["limit", "all", "watch"].map(str::to_owned));
     let narrows: Vec<String> = narrows.collect();
     command
         .about(list.summary.as_str())
@@ -110,6 +116,7 @@ pub(crate) fn list_arguments(
                 .value_parser(value_parser!(u32).range(1..)),
         )
         .arg(switch("all", "All, however many").conflicts_with("limit"))
+        .arg(switch("watch", "Go on, and show what changes").short('w'))
 }
 
 /// The keys without those that sort downwards.
@@ -173,7 +180,11 @@ pub(crate) async fn list_of(
         let limit = matches.get_one::<u32>("limit");
         limit.map_or(LIMIT, |n| usize::try_from(*n).unwrap_or(LIMIT))
     };
-    let (items, more) = fleet.list(list, &scope, &query, limit).await?;
+    let list = || fleet.list(list, &scope, &query, limit);
+    let (items, more) = list().await?;
+    if matches.get_flag("watch") {
+        return watch(run, resource, form, items, list).await;
+    }
     output::items(run.screen, resource, &items, form)?;
     if more && matches.get_one::<u32>("limit").is_none() {
         run.screen.note(&format!(
@@ -182,6 +193,47 @@ pub(crate) async fn list_of(
         ));
     }
     Ok(())
+}
+
+/// Shows `items`, and then what `list` finds that is new: on a terminal all in
+/// place of what stands there, else what has changed.
+async fn watch<F>(
+    run: &mut Run<'_>,
+    resource: &'static Resource,
+    form: Form,
+    mut items: Vec<Value>,
+    list: impl Fn() -> F,
+) -> Result<(), Failure>
+where
+    F: Future<Output = Result<(Vec<Value>, bool), Failure>>,
+{
+    let mut shown = HashSet::new();
+    loop {
+        if run.screen.width.is_some() {
+            run.screen.write(b"\x1b[H\x1b[2J\x1b[3J")?;
+            output::items(run.screen, resource, &items, form)?;
+        } else {
+            let look = |item: &Value| output::look(resource, item, form);
+            let now: HashSet<String> = items.iter().map(look).collect();
+            items.retain(|item| !shown.contains(&look(item)));
+            if shown.is_empty() || !items.is_empty() {
+                output::items(run.screen, resource, &items, form)?;
+            }
+            shown = now;
+        }
+        run.screen.flush()?;
+        items = loop {
+            sleep(PERIOD).await;
+            match list().await {
+                Ok((items, _)) => break items,
+                // It comes back; that is what one watches for.
+                Err(failure) if failure.code == Code::Offline => {
+                    run.screen.note(&format!("note: {failure}"));
+                }
+                Err(failure) => return Err(failure),
+            }
+        };
+    }
 }
 
 /// Prints those that were found and names the others.

@@ -447,3 +447,38 @@ async fn a_header_that_is_said_takes_the_place_of_ours() {
     let types = seen[0].headers.get_all("content-type");
     assert_eq!(types.iter().collect::<Vec<_>>(), ["text/plain"]);
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_is_watched_is_shown_when_it_changes() {
+    let fleet = FakeFleet::start().await;
+    let path = "GET /v1/devices";
+    let mut later = device("a");
+    later["lastSeen"] = json!("2026-11-22T10:00:02Z");
+    for items in [
+        json!([device("a"), device("b")]),
+        json!([later, device("b")]),
+        json!([device("a"), device("c")]),
+    ] {
+        fleet.on(path, 200, &json!({"items": items}));
+    }
+    fleet.on(path, 503, &error("starting", "not yet"));
+    fleet.on(path, 401, &error("denied", "the session has ended"));
+    let words = ["get", "devices", "-w", "-o", "name", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.out, "a\nb\nc\n");
+    assert_eq!(done.code, 6);
+    assert!(done.err.starts_with("note: not yet\n"), "{}", done.err);
+}
+
+#[tokio::test]
+async fn help_is_found_as_a_word_as_well() {
+    for (words, expected) in [
+        (&["help"][..], "Commands:"),
+        (&["help", "get"], "Kinds:"),
+        (&["help", "get", "devices"], "--sort"),
+    ] {
+        let done = onprem(words).await;
+        assert_eq!(done.code, 0, "{}", done.err);
+        assert!(done.out.contains(expected), "{}", done.out);
+    }
+}

@@ -24,6 +24,7 @@ const TAKEN: &[&str] = &[
     "token-file",
     "url",
     "version",
+    "watch",
     "yes",
 ];
 

@@ -240,7 +240,9 @@ fn default_columns(
         .map(|(index, property)| Column {
             title: property.title.clone(),
             width: None,
-            wide: index >= COLUMNS,
+            // Whole structures in a cell are not for reading.
+            wide: index >= COLUMNS
+                || property.kind == Kind::List(Box::new(Kind::Struct)),
             sort: sort_key(property, sorts),
             property: property.clone(),
         })
