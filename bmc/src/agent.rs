@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
 use http::{Request, Response, header::CONTENT_TYPE};
-use onprem_link::{enrol::Facts, grant::Grant};
+use onprem_link::{enrol::Facts, grant::Grant, log::Chain};
 use tokio::{
     sync::mpsc,
     task::{JoinError, spawn_blocking},
@@ -131,7 +131,11 @@ impl Agent {
         let server = server_config(&config, &snapshot.inventory);
         let serving = Arc::clone(&service);
         let bound = server::start(server, serving, &tasks, &stop).await?;
-        state.write_addresses(bound.address, bound.metrics)?;
+        let told = state.write_addresses(bound.address, bound.metrics);
+        if let Err(error) = told {
+            // A full disk is no reason not to serve.
+            warn!(error = %Chain(&error), "scripts cannot be told where");
+        }
         info!(address = %bound.address, "listening");
         if let Some(address) = bound.metrics {
             info!(%address, "listening for scrapes");

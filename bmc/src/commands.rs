@@ -124,11 +124,14 @@ pub enum CommandError {
     },
 }
 
-/// A change of settings.
+/// A change of a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Setting {
+pub enum Setting {
+    /// What the owner's books call the part.
     AssetTag(String),
-    HostName(String),
+    /// The host name of the part; its own if there is none.
+    HostName(Option<String>),
+    /// Whether the part shows somebody in the room where it is.
     LocationIndicator(bool),
 }
 
@@ -144,7 +147,7 @@ pub(crate) struct Command<C> {
 #[derive(Clone, Debug)]
 pub struct Commands {
     pub(crate) power: mpsc::Sender<Command<ResetType>>,
-    pub(crate) settings: mpsc::Sender<Command<Setting>>,
+    pub(crate) settings: mpsc::Sender<Command<Vec<Setting>>>,
 }
 
 impl Commands {
@@ -162,40 +165,16 @@ impl Commands {
         send(&self.power, part, kind).await
     }
 
-    /// Keeps what the owner's books call `part`.
+    /// Changes settings of `part`: all of them, or none.
     ///
     /// # Errors
     /// See [`CommandError`].
-    pub async fn set_asset_tag(
+    pub async fn set(
         &self,
         part: Part,
-        tag: String,
+        settings: Vec<Setting>,
     ) -> Result<(), CommandError> {
-        send(&self.settings, part, Setting::AssetTag(tag)).await
-    }
-
-    /// Keeps the host name of `part`.
-    ///
-    /// # Errors
-    /// See [`CommandError`].
-    pub async fn set_host_name(
-        &self,
-        part: Part,
-        name: String,
-    ) -> Result<(), CommandError> {
-        send(&self.settings, part, Setting::HostName(name)).await
-    }
-
-    /// Lets `part` show somebody in the room where it is.
-    ///
-    /// # Errors
-    /// See [`CommandError`].
-    pub async fn set_indicator(
-        &self,
-        part: Part,
-        active: bool,
-    ) -> Result<(), CommandError> {
-        send(&self.settings, part, Setting::LocationIndicator(active)).await
+        send(&self.settings, part, settings).await
     }
 }
 
@@ -255,7 +234,7 @@ mod tests {
         let error = commands.reset("node", ResetType::On).await.unwrap_err();
         assert!(matches!(error, CommandError::Failed { .. }), "{error}");
         let part = Part::Manager("bmc".into());
-        let error = commands.set_indicator(part, true).await.unwrap_err();
+        let error = commands.set(part, Vec::new()).await.unwrap_err();
         assert!(matches!(error, CommandError::Failed { .. }), "{error}");
     }
 }

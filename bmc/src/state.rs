@@ -104,8 +104,10 @@ impl StateDir {
     /// The file cannot be read or written.
     pub fn identity(&self) -> Result<String, StateError> {
         let path = self.path.join("identity");
-        if let Some(content) = read(&path)? {
-            return Ok(String::from_utf8_lossy(&content).trim().to_owned());
+        let kept = read(&path)?.unwrap_or_default();
+        let kept = String::from_utf8_lossy(&kept).trim().to_owned();
+        if !kept.is_empty() {
+            return Ok(kept);
         }
         let identity = Uuid::new_v4().to_string();
         write(path, identity.as_bytes())?;

@@ -2,6 +2,7 @@
 
 mod health;
 mod inventory;
+mod network;
 mod quantity;
 mod reading;
 mod settings;
@@ -19,12 +20,12 @@ use tokio::{sync::broadcast, time::Instant};
 pub use self::{
     health::Health,
     inventory::{
-        AddressState, Architecture, Battery, BitWidth, BoardIdentity, Chassis,
-        ChassisKind, Drive, Fan, Inventory, IpAddress, LinkState, Manager,
-        MediaType, MemoryKind, MemoryModule, NetworkInterface, OperatingSystem,
-        Origin, PhysicalContext, PowerSupply, Processor, Protocol, Sensor,
-        Storage, SupplyKind, System, SystemKind, Thresholds,
+        Architecture, Battery, BitWidth, BoardIdentity, Chassis, ChassisKind,
+        Drive, Fan, Inventory, Manager, MediaType, MemoryKind, MemoryModule,
+        OperatingSystem, PhysicalContext, PowerSupply, Processor, Protocol,
+        Sensor, Storage, SupplyKind, System, SystemKind, Thresholds,
     },
+    network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},
     quantity::{
         Amperes, Celsius, Hertz, Percent, Quantity, Rpm, SensorKind, Volts,
         Watts,

@@ -171,9 +171,12 @@ impl Dialer {
     ) -> Result<hyper::Response<hyper::body::Incoming>, CallError> {
         let config = tls(ca, member)?;
         let slow = |_| CallError::Slow(self.patience);
-        let to = || match self.host.contains(':') {
-            true => format!("[{}]:{}", self.host, self.port),
-            false => format!("{}:{}", self.host, self.port),
+        let to = || {
+            if self.host.contains(':') {
+                format!("[{}]:{}", self.host, self.port)
+            } else {
+                format!("{}:{}", self.host, self.port)
+            }
         };
         let connect = |source| CallError::Connect { to: to(), source };
         let name = ServerName::try_from(self.host.clone())

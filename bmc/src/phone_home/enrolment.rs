@@ -9,12 +9,14 @@ use onprem_link::{
     enrol::{Fingerprint, JoinToken},
     file,
     id::Xid,
+    log::Chain,
 };
 use rcgen::{CertificateParams, DistinguishedName, KeyPair};
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer, pem::PemObject as _,
 };
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
 
 /// Why what is kept cannot be used.
@@ -28,9 +30,23 @@ pub(super) enum KeepError {
         /// What the file system said.
         source: io::Error,
     },
-    /// The key is unusable, or cannot be made.
+    /// The key cannot be made, or does not sign.
     #[error("cannot use the device's key")]
     Key(#[from] rcgen::Error),
+    /// The key is none.
+    #[error(
+        "cannot understand the device's key {path}: where it is moved away, \
+         the device joins anew with a join token"
+    )]
+    BadKey {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong.
+        source: rcgen::Error,
+    },
+    /// What should name the device does not.
+    #[error("cannot understand device.json")]
+    Device(#[source] serde_json::Error),
     /// What should be a certificate is none.
     #[error("no certificate where one should be")]
     Certificate,
@@ -45,7 +61,9 @@ impl DeviceKey {
     pub(super) fn open(folder: &Path) -> Result<Self, KeepError> {
         let path = folder.join("key.pem");
         if let Some(pem) = read(&path)? {
-            return Ok(Self(KeyPair::from_pem(&pem)?));
+            let key = KeyPair::from_pem(&pem);
+            let bad = |source| KeepError::BadKey { path, source };
+            return key.map(Self).map_err(bad);
         }
         let key = KeyPair::generate()?;
         replace(&path, key.serialize_pem().as_bytes())?;
@@ -88,19 +106,27 @@ pub(super) struct Enrolment {
 }
 
 impl Enrolment {
-    /// The membership kept in `folder`, if there is one.
+    /// The membership kept in `folder`, if there is one that can be
+    /// understood: with a join token, the device joins anew.
     pub(super) fn load(folder: &Path) -> Result<Option<Self>, KeepError> {
         let Some(device) = read(&folder.join("device.json"))? else {
             return Ok(None);
         };
         let certificate = read(&folder.join("cert.pem"))?;
         let ca = read(&folder.join("ca.pem"))?;
-        let (Some(certificate), Some(ca), Ok(device)) =
-            (certificate, ca, serde_json::from_str(&device))
-        else {
+        let (Some(certificate), Some(ca)) = (certificate, ca) else {
             return Ok(None);
         };
-        Self::read(device, &certificate, &ca).map(Some)
+        let kept = serde_json::from_str(&device)
+            .map_err(KeepError::Device)
+            .and_then(|device| Self::read(device, &certificate, &ca));
+        let damaged = |error: &KeepError| {
+            warn!(
+                error = %Chain(error), folder = %folder.display(),
+                "cannot understand the membership in the fleet"
+            );
+        };
+        Ok(kept.inspect_err(damaged).ok())
     }
 
     /// Keeps a certificate that the fleet answered with.
@@ -180,4 +206,24 @@ fn read(path: &Path) -> Result<Option<String>, KeepError> {
 fn replace(path: &Path, content: &[u8]) -> Result<(), KeepError> {
     file::replace(path, content)
         .map_err(|source| KeepError::File { path: path.to_owned(), source })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_membership_is_none_and_a_damaged_key_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let write = |name: &str, text: &str| {
+            std::fs::write(folder.path().join(name), text).unwrap();
+        };
+        for name in ["cert.pem", "ca.pem", "device.json"] {
+            write(name, "{");
+        }
+        assert!(Enrolment::load(folder.path()).unwrap().is_none());
+        write("key.pem", "{");
+        let error = DeviceKey::open(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("key.pem"), "{error}");
+    }
 }

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, net::IpAddr, pin::Pin};
 
 use http::{HeaderName, HeaderValue};
 use onprem_link::grant::Grant;
-use onprem_redfish::message::Message;
+use onprem_redfish::message::{Message, base};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
@@ -141,8 +141,18 @@ impl Write<'_> {
     }
 
     /// The number at a JSON pointer.
-    pub(crate) fn number(&self, pointer: &str) -> Option<u32> {
-        self.values.get(pointer)?.as_u64().and_then(|n| u32::try_from(n).ok())
+    ///
+    /// # Errors
+    /// It is none that can be kept.
+    pub(crate) fn number(&self, pointer: &str) -> Result<Option<u32>, Error> {
+        let Some(value) = self.values.get(pointer) else { return Ok(None) };
+        let number = value.as_u64().and_then(|n| u32::try_from(n).ok());
+        number.map(Some).ok_or_else(|| {
+            let name = pointer.trim_start_matches('/');
+            let text = value.to_string();
+            let message = base::property_value_out_of_range(text, name);
+            Error::bad(vec![message.about(pointer)])
+        })
     }
 
     /// The texts in the array at a JSON pointer.

@@ -97,7 +97,10 @@ pub enum ServerError {
         source: io::Error,
     },
     /// There is no certificate.
-    #[error("cannot serve TLS")]
+    #[error(
+        "cannot serve TLS; where cert.pem and key.pem are moved away, new \
+         ones are made"
+    )]
     Tls(#[from] TlsError),
 }
 

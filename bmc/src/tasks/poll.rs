@@ -78,7 +78,12 @@ async fn patiently<T>(
             info!(driver = name, "driver answers again");
         }
         return answer
-            .inspect_err(|error| error!(driver = name, %error, "driver lost"))
+            .inspect_err(|error| {
+                // What is cancelled ends with the agent.
+                if error.is_panic() {
+                    error!(driver = name, %error, "driver lost");
+                }
+            })
             .ok();
     }
 }

@@ -24,7 +24,7 @@ const HOST_NAME: usize = 253;
 /// Carries out changes of settings one after the other until `stop`.
 pub(crate) async fn own(
     file: PathBuf,
-    mut commands: mpsc::Receiver<Command<Setting>>,
+    mut commands: mpsc::Receiver<Command<Vec<Setting>>>,
     model: Model,
     stop: CancellationToken,
 ) {
@@ -44,7 +44,7 @@ async fn set(
     file: &Path,
     model: &Model,
     part: &Part,
-    setting: Setting,
+    changes: Vec<Setting>,
 ) -> Result<(), CommandError> {
     let snapshot = model.snapshot();
     if !exists(&snapshot, part) {
@@ -52,11 +52,15 @@ async fn set(
     }
     let mut settings = Settings::clone(&snapshot.settings);
     let own = settings.of_mut(part);
-    match setting {
-        Setting::AssetTag(tag) => own.asset_tag = Some(asset_tag(tag)?),
-        Setting::HostName(name) => own.host_name = Some(host_name(name)?),
-        Setting::LocationIndicator(active) => {
-            own.location_indicator_active = active;
+    for change in changes {
+        match change {
+            Setting::AssetTag(tag) => own.asset_tag = Some(asset_tag(tag)?),
+            Setting::HostName(name) => {
+                own.host_name = name.map(host_name).transpose()?;
+            }
+            Setting::LocationIndicator(active) => {
+                own.location_indicator_active = active;
+            }
         }
     }
     let failed = |reason: String| {
@@ -93,7 +97,7 @@ fn asset_tag(value: String) -> Result<String, CommandError> {
     } else {
         return Ok(value);
     };
-    Err(CommandError::Invalid { what: "asset tag", value, reason })
+    Err(CommandError::Invalid { what: "AssetTag", value, reason })
 }
 
 fn host_name(value: String) -> Result<String, CommandError> {
@@ -107,7 +111,7 @@ fn host_name(value: String) -> Result<String, CommandError> {
         return Ok(value);
     }
     let reason = "labels of letters, digits and inner hyphens are expected";
-    Err(CommandError::Invalid { what: "host name", value, reason })
+    Err(CommandError::Invalid { what: "HostName", value, reason })
 }
 
 #[cfg(test)]

@@ -164,6 +164,7 @@ async fn a_subscription_the_service_cannot_serve_is_refused() {
         ("Destination", json!("https://u:p@x/"), "PropertyValueFormatError"),
         ("VerifyCertificate", json!(true), "PropertyValueNotInList"),
         ("RegistryPrefixes", json!(["Nope"]), "PropertyValueNotInList"),
+        ("Context", json!("c".repeat(1025)), "StringValueTooLong"),
         ("SendHeartbeat", json!(true), "PropertyNotWritable"),
     ] {
         let mut body = whole.clone();

@@ -39,10 +39,34 @@ async fn a_mistake_in_a_patch_is_named_and_nothing_is_written() {
             400,
             &["PropertyNotWritable"],
         ),
+        (
+            &system,
+            r#"{"AssetTag": "new", "HostName": "-x"}"#,
+            400,
+            &["PropertyValueFormatError"],
+        ),
         (&system, "{", 400, &["MalformedJSON"]),
         (&system, "[]", 400, &["UnrecognizedRequestBody"]),
         (root, r#"{"Name": "x"}"#, 405, &["OperationNotAllowed"]),
         ("/redfish/v1/Nowhere", "{}", 404, &["ResourceMissingAtURI"]),
+        (
+            PROTOCOL,
+            r#"{"NTP": {"NTPServers": ["no host"]}}"#,
+            400,
+            &["PropertyValueFormatError"],
+        ),
+        (
+            "/redfish/v1/AccountService",
+            r#"{"AccountLockoutDuration": 99999999999}"#,
+            400,
+            &["PropertyValueOutOfRange"],
+        ),
+        (
+            "/redfish/v1/AccountService",
+            r#"{"AccountLockoutDuration": 10}"#,
+            400,
+            &["PropertyValueConflict"],
+        ),
     ] {
         let reply = admin.send(Method::PATCH, uri, body).await;
         assert_eq!(reply.status, status, "{uri} {body}: {}", reply.body);
@@ -128,6 +152,22 @@ async fn an_array_is_patched_element_by_element() {
     let many = json!({"NTP": {"NTPServers": vec!["x"; 9]}});
     let refused = admin.patch(PROTOCOL, &many).await;
     assert_eq!(refused.messages(), ["ArraySizeTooLong"]);
+}
+
+#[tokio::test]
+async fn a_host_name_that_is_taken_back_is_the_own_one_again() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let system = system(&admin).await;
+    let own = admin.get(&system).await.body["HostName"].clone();
+    let named = admin.patch(&system, &json!({"HostName": "other"})).await;
+    assert_eq!(named.body["HostName"], "other");
+    let back = admin.patch(&system, &json!({"HostName": null})).await;
+    assert_eq!(back.body["HostName"], own);
+    let refused = admin.patch(&system, &json!({"HostName": "-x"})).await;
+    let info = &refused.body["error"]["@Message.ExtendedInfo"][0];
+    assert_eq!(info["MessageArgs"], json!(["-x", "HostName"]));
+    assert_eq!(info["RelatedProperties"], json!(["#/HostName"]));
 }
 
 #[tokio::test]

@@ -8,7 +8,9 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use hyper_util::rt::TokioIo;
 use onprem_bmc::{
-    agent::Agent, commands::ResetType, config::Config as AgentConfig,
+    agent::Agent,
+    commands::{ResetType, Setting},
+    config::Config as AgentConfig,
     model::Part,
 };
 use onprem_fleet::{
@@ -178,7 +180,8 @@ async fn the_fleet_knows_what_the_device_is_and_hears_what_changes() {
     let system = snapshot.inventory.systems[0].id.clone();
     let part = Part::System(system.clone());
     let commands = whole.agent.commands();
-    commands.set_asset_tag(part, "rack 3".to_owned()).await.unwrap();
+    let tag = Setting::AssetTag("rack 3".to_owned());
+    commands.set(part, vec![tag]).await.unwrap();
     let tagged = |d: &Device| d.asset_tag.as_deref() == Some("rack 3");
     whole.until(tagged).await;
 

@@ -1,9 +1,12 @@
 //! `AccountService`: what holds for all accounts.
 
-use onprem_redfish::schema::{
-    Reference,
-    account_service::{self, BasicAuthState, LocalAccountAuth},
-    manager_account::AccountTypes,
+use onprem_redfish::{
+    message::base,
+    schema::{
+        Reference,
+        account_service::{self, BasicAuthState, LocalAccountAuth},
+        manager_account::AccountTypes,
+    },
 };
 
 use super::enabled;
@@ -11,10 +14,13 @@ use crate::{
     accounts::{MAX_PASSWORD, MIN_PASSWORD},
     model::Health,
     redfish::{
+        error::Error,
         resource::{Answer, Freshness, Pending, Resource, View, Write, answer},
         uri,
     },
 };
+
+const RESET_AFTER: &str = "/AccountLockoutCounterResetAfter";
 
 /// `/redfish/v1/AccountService`
 pub(crate) struct AccountService;
@@ -67,21 +73,24 @@ impl Resource for AccountService {
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
-            let threshold = write.number("/AccountLockoutThreshold");
-            let duration = write.number("/AccountLockoutDuration");
-            let reset = write.number("/AccountLockoutCounterResetAfter");
             let accounts = &write.service.accounts;
-            accounts
-                .set_policy(|policy| {
-                    let old = policy.clone();
-                    policy.lockout_threshold =
-                        threshold.unwrap_or(old.lockout_threshold);
-                    policy.lockout_seconds =
-                        duration.unwrap_or(old.lockout_seconds);
-                    policy.lockout_reset_seconds =
-                        reset.unwrap_or(old.lockout_reset_seconds);
-                })
-                .await?;
+            let mut policy = accounts.book().policy.clone();
+            for (pointer, value) in [
+                ("/AccountLockoutThreshold", &mut policy.lockout_threshold),
+                ("/AccountLockoutDuration", &mut policy.lockout_seconds),
+                (RESET_AFTER, &mut policy.lockout_reset_seconds),
+            ] {
+                *value = write.number(pointer)?.unwrap_or(*value);
+            }
+            let lock = policy.lockout_seconds;
+            if lock > 0 && policy.lockout_reset_seconds > lock {
+                let message = base::property_value_conflict(
+                    "AccountLockoutCounterResetAfter",
+                    "AccountLockoutDuration",
+                );
+                return Err(Error::bad(vec![message.about(RESET_AFTER)]));
+            }
+            accounts.set_policy(|kept| *kept = policy).await?;
             Ok(())
         })
     }

@@ -7,6 +7,7 @@ use onprem_redfish::schema::{
 
 use super::{With as _, enabled, power_state};
 use crate::{
+    commands::Setting,
     model::{ChassisKind, Part},
     redfish::{
         error::Error,
@@ -100,18 +101,22 @@ impl Resource for Chassis {
     }
 }
 
-/// Sets the asset tag and the indicator of `part`.
+/// Sets asset tag, host name and indicator of `part`: all, or nothing.
 pub(super) async fn patch_part(
     write: &Write<'_>,
     part: Part,
 ) -> Result<(), Error> {
-    let commands = &write.service.commands;
+    let mut settings = Vec::new();
     if write.values.contains_key("/AssetTag") {
-        let tag = write.text("/AssetTag").unwrap_or_default().to_owned();
-        commands.set_asset_tag(part.clone(), tag).await?;
+        let tag = write.text("/AssetTag").unwrap_or_default();
+        settings.push(Setting::AssetTag(tag.to_owned()));
+    }
+    if write.values.contains_key("/HostName") {
+        let name = write.text("/HostName").map(str::to_owned);
+        settings.push(Setting::HostName(name));
     }
     if let Some(active) = write.flag("/LocationIndicatorActive") {
-        commands.set_indicator(part, active).await?;
+        settings.push(Setting::LocationIndicator(active));
     }
-    Ok(())
+    Ok(write.service.commands.set(part, settings).await?)
 }

@@ -23,6 +23,9 @@ use crate::redfish::{
     uri,
 };
 
+/// How long a context or a destination may be.
+const LONGEST: u16 = 1024;
+
 /// `/redfish/v1/EventService/Subscriptions`
 pub(crate) struct Subscriptions;
 
@@ -76,7 +79,7 @@ impl Resource for Subscriptions {
             if let Some(unknown) = unknown {
                 return Err(not_in_list(unknown, "RegistryPrefixes"));
             }
-            let context = write.text("/Context").map(str::to_owned);
+            let context = context(write)?;
             let made = write
                 .service
                 .events
@@ -142,7 +145,7 @@ impl Resource for Subscription {
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
-            let context = write.text("/Context").map(str::to_owned);
+            let context = context(write)?;
             let events = &write.service.events;
             events.change(write.id(0), |it| it.context = context).await
         })
@@ -180,10 +183,22 @@ fn supported(
     }
 }
 
+/// What the subscriber wants to hear with each event.
+fn context(write: &Write<'_>) -> Result<Option<String>, Error> {
+    let Some(text) = write.text("/Context") else { return Ok(None) };
+    if text.chars().count() > LONGEST.into() {
+        let start: String = text.chars().take(40).collect();
+        let message = base::string_value_too_long(start, LONGEST);
+        return Err(Error::bad(vec![message.about("/Context")]));
+    }
+    Ok(Some(text.to_owned()))
+}
+
 fn destination(write: &Write<'_>) -> Result<Destination, Error> {
     let text = write.text("/Destination").unwrap_or_default();
     let parsed: Option<Uri> = text.parse().ok();
-    let usable = parsed.is_some_and(|uri| {
+    let short = text.len() <= LONGEST.into();
+    let usable = parsed.filter(|_| short).is_some_and(|uri| {
         // A password in it would be shown to every reader, and logged.
         uri.authority().is_some_and(|it| !it.as_str().contains('@'))
             && matches!(uri.scheme_str(), Some("http" | "https"))

@@ -83,7 +83,20 @@ impl Resource for NetworkProtocol {
                 let message = base::array_size_too_long("NTPServers", limit);
                 return Err(Error::bad(vec![message.about("/NTP/NTPServers")]));
             }
+            if let Some(other) = servers.iter().find(|it| !is_host(it)) {
+                let start: String = other.chars().take(255).collect();
+                let message =
+                    base::property_value_format_error(start, "NTPServers");
+                return Err(Error::bad(vec![message.about("/NTP/NTPServers")]));
+            }
             write.service.events.keep(|kept| kept.ntp_servers = servers).await
         })
     }
+}
+
+/// Whether `text` may be a name or an address of a machine; an empty one is a
+/// place that is kept free.
+fn is_host(text: &str) -> bool {
+    let safe = |c: char| c.is_ascii_alphanumeric() || ".-:".contains(c);
+    text.len() <= 253 && text.chars().all(safe)
 }

@@ -46,7 +46,7 @@ impl Resource for SessionService {
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
-            if let Some(seconds) = write.number("/SessionTimeout") {
+            if let Some(seconds) = write.number("/SessionTimeout")? {
                 let accounts = &write.service.accounts;
                 accounts
                     .set_policy(|policy| policy.session_seconds = seconds)

@@ -98,14 +98,8 @@ impl Resource for System {
     }
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
-        Box::pin(async {
-            let commands = &write.service.commands;
-            let part = Part::System(write.id(0).into());
-            if let Some(name) = write.text("/HostName") {
-                commands.set_host_name(part.clone(), name.to_owned()).await?;
-            }
-            super::chassis::patch_part(write, part).await
-        })
+        let part = Part::System(write.id(0).into());
+        Box::pin(super::chassis::patch_part(write, part))
     }
 
     fn actions(&self) -> &'static [Action] {
