@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, fmt::Debug, rc::Rc};
 
-use clap::{ArgMatches, Command};
+use clap::{Arg, ArgMatches, Command};
 use onprem_client::{
     Client, Error, ResponseValue,
     cli::{Cli, CliCommand, CliConfig},
@@ -28,16 +28,26 @@ pub(crate) fn stub() -> Command {
 /// The command with all operations, each under its id.
 pub(crate) fn tree() -> Command {
     let operations = CliCommand::iter().map(|operation| {
-        Cli::<Printer>::get_command(operation)
-            .name(onprem_description::kebab(operation.operation_id()))
-            .disable_version_flag(true)
-            .mut_args(|arg| match arg.get_id().as_str() {
+        let made = Cli::<Printer>::get_command(operation);
+        // The generator's flag for an example of a body prints none, and calls
+        // the operation all the same.
+        let args = made
+            .get_arguments()
+            .filter(|arg| arg.get_id() != "json-body-template")
+            .cloned()
+            .map(|arg| match arg.get_id().as_str() {
                 // Arguments are seen by everybody on the machine.
-                "password" => arg.hide(true).required(false),
+                "password" => Arg::new("password").long("password").hide(true),
                 "json-body" => arg.help("A file with the whole body"),
-                "json-body-template" => arg.help("Print an example of a body"),
                 _ => arg,
-            })
+            });
+        let name = onprem_description::kebab(operation.operation_id());
+        let command = Command::new(name).disable_version_flag(true).args(args);
+        let about = made.get_about().cloned().unwrap_or_default();
+        match made.get_long_about().cloned() {
+            Some(more) => command.about(about).long_about(more),
+            None => command.about(about),
+        }
     });
     stub()
         .subcommand_required(true)

@@ -482,3 +482,17 @@ async fn help_is_found_as_a_word_as_well() {
         assert!(done.out.contains(expected), "{}", done.out);
     }
 }
+
+#[tokio::test]
+async fn a_password_is_in_a_file_and_never_an_argument() {
+    let fleet = FakeFleet::start().await;
+    let url = fleet.url.as_str();
+    let words = ["api", "account-create", "--name", "ann", "--role", "admin"];
+    let given = ["--password", "correct horse battery", "--url", url];
+    let done = onprem(&[&words[..], &given].concat()).await;
+    assert_eq!(done.code, 2, "{}", done.err);
+    assert!(done.err.contains("--json-body FILE"), "{}", done.err);
+    let done = onprem(&[&words[..], &["--url", url]].concat()).await;
+    assert!(done.code != 0 && !done.err.contains("--password"), "{}", done.err);
+    assert!(fleet.seen().is_empty());
+}
