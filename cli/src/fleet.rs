@@ -14,7 +14,7 @@ use serde_json::Value;
 
 use crate::{
     config::{self, Target},
-    failure::{Code, Failure, chain},
+    failure::{Code, Failure},
 };
 
 /// How many items are asked for at once.
@@ -184,8 +184,11 @@ impl Fleet {
         let text = if error.is_timeout() {
             format!("no answer from {url} in time")
         } else {
-            let cause = std::error::Error::source(error);
-            let cause = cause.map_or_else(|| error.to_string(), chain);
+            // Those between are the libraries' names for it.
+            let mut cause: &dyn std::error::Error = error;
+            while let Some(inner) = cause.source() {
+                cause = inner;
+            }
             format!("cannot reach the fleet at {url}: {cause}")
         };
         let distrusted = text.contains("certificate");

@@ -1,6 +1,7 @@
 //! Runs command lines against a fleet that answers what a test says.
 
 mod fake;
+mod login;
 mod proxy;
 mod tree;
 mod trust;

@@ -238,52 +238,6 @@ async fn identify_takes_on_and_off() {
 }
 
 #[tokio::test]
-async fn login_keeps_the_token_for_that_fleet_alone() {
-    let fleet = FakeFleet::start().await;
-    let other = FakeFleet::start().await;
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("config.toml");
-    let password = folder.path().join("password");
-    std::fs::write(&password, "secret word\n").unwrap();
-    let session = json!({
-        "token": "ops_1", "account": "admin", "role": "admin",
-        "expiresAt": "2026-11-23T10:00:00Z",
-    });
-    fleet.on("POST /v1/login", 200, &session);
-    let config = file.to_str().unwrap();
-    let url = fleet.url.as_str();
-    let done = onprem(&[
-        "login",
-        "admin",
-        "--url",
-        url,
-        "--config",
-        config,
-        "--password-file",
-        password.to_str().unwrap(),
-    ])
-    .await;
-    assert_eq!(done.code, 0, "{}", done.err);
-    assert_eq!(fleet.seen()[0].json()["password"], "secret word");
-    let mode = std::os::unix::fs::PermissionsExt::mode(
-        &std::fs::metadata(&file).unwrap().permissions(),
-    );
-    assert_eq!(mode & 0o777, 0o600);
-
-    for fleet in [&fleet, &other] {
-        fleet.on("GET /v1/devices", 200, &json!({"items": []}));
-    }
-    onprem(&["get", "devices", "--config", config]).await;
-    let headers = &fleet.seen()[0].headers;
-    assert_eq!(headers["authorization"], "Bearer ops_1");
-    let words = ["get", "devices", "--config", config, "--url", &other.url];
-    onprem(&words).await;
-    assert!(!other.seen()[0].headers.contains_key("authorization"));
-    let shown = onprem(&["context", "show", "--config", config]).await.out;
-    assert!(shown.contains(url) && !shown.contains("ops_1"), "{shown}");
-}
-
-#[tokio::test]
 async fn a_new_resource_appears_by_itself() {
     let model = changed(|document| {
         let lamp = json!({"type": "object", "properties": {
@@ -481,18 +435,4 @@ async fn help_is_found_as_a_word_as_well() {
         assert_eq!(done.code, 0, "{}", done.err);
         assert!(done.out.contains(expected), "{}", done.out);
     }
-}
-
-#[tokio::test]
-async fn a_password_is_in_a_file_and_never_an_argument() {
-    let fleet = FakeFleet::start().await;
-    let url = fleet.url.as_str();
-    let words = ["api", "account-create", "--name", "ann", "--role", "admin"];
-    let given = ["--password", "correct horse battery", "--url", url];
-    let done = onprem(&[&words[..], &given].concat()).await;
-    assert_eq!(done.code, 2, "{}", done.err);
-    assert!(done.err.contains("--json-body FILE"), "{}", done.err);
-    let done = onprem(&[&words[..], &["--url", url]].concat()).await;
-    assert!(done.code != 0 && !done.err.contains("--password"), "{}", done.err);
-    assert!(fleet.seen().is_empty());
 }
