@@ -1,6 +1,6 @@
 //! Devices: the machines that an agent runs on.
 
-use std::{collections::BTreeMap, net::IpAddr};
+use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use dropshot::{
@@ -134,6 +134,18 @@ pub enum PowerState {
     PoweringOff,
     /// It is powered and does not run.
     Paused,
+}
+
+impl fmt::Display for PowerState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::On => "on",
+            Self::Off => "off",
+            Self::PoweringOn => "powering on",
+            Self::PoweringOff => "powering off",
+            Self::Paused => "paused",
+        })
+    }
 }
 
 /// A key that asks to take the place of the known one.

@@ -232,7 +232,9 @@ impl Cells<'_> {
                 tone: tone(state.tone),
                 label: state.label.clone(),
             },
-            None => Shown::Text(property.show(value)),
+            None => {
+                Shown::Text(onprem_description::title(&property.show(value)))
+            }
         }
         .into()
     }

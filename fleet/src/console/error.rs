@@ -60,17 +60,23 @@ impl Refusal {
 
     /// The message as a sentence.
     pub(crate) fn sentence(&self) -> String {
-        let message = quoted(&self.message);
-        let mut letters = message.chars();
-        let Some(first) = letters.next() else {
+        if self.message.is_empty() {
             return "The server gave no reason.".to_owned();
-        };
-        let mut text: String = first.to_uppercase().chain(letters).collect();
-        if !text.ends_with(['.', '!', '?']) {
-            text.push('.');
         }
-        text
+        sentence(&self.message)
     }
+}
+
+/// A message as a sentence.
+pub(crate) fn sentence(message: &str) -> String {
+    let message = quoted(message);
+    let mut letters = message.chars();
+    let first = letters.next().into_iter().flat_map(char::to_uppercase);
+    let mut text: String = first.chain(letters).collect();
+    if !text.ends_with(['.', '!', '?']) {
+        text.push('.');
+    }
+    text
 }
 
 /// The API sets names in backticks; people set them in quotes.

@@ -193,7 +193,7 @@ pub(crate) async fn list(
             && fixed.iter().all(|(own, _)| *own != query.name)
             && !visit.asked(&query.name).is_empty()
     });
-    let (words, rows) = (resource.title.to_lowercase(), table.len());
+    let (words, rows) = (resource.plural.replace('-', " "), table.len());
     let listing = Listing {
         action: visit.path.clone(),
         filters: filters(visit, resource, operation, fixed),
@@ -308,7 +308,7 @@ fn empty(resource: &Resource, is_filtered: bool, path: &str) -> Empty {
     Empty {
         is_filtered,
         action: path.to_owned(),
-        title: format!("No {} yet", resource.title.to_lowercase()),
+        title: format!("No {} yet", resource.plural.replace('-', " ")),
         text: says
             .map(|says| says.text.clone())
             .or_else(|| resource.description.clone())

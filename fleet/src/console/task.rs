@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::card::{Cards, cards};
 use super::cell::{Cell, Cells};
-use super::error::{Refusal, quoted};
+use super::error::{Refusal, sentence};
 use super::heading::{Heading, heading};
 use super::list;
 use super::made::{Made, rendered};
@@ -69,7 +69,7 @@ pub(crate) async fn page(
     let progress = Progress {
         percent: item.get("progress").and_then(Value::as_u64).unwrap_or(0),
         tone: tone(state, &item),
-        result: text(&item, "result"),
+        result: told(&item, "result"),
         steps: steps(cells, resource.property("/steps"), &item),
     };
     let mut parts = heading.parts();
@@ -87,9 +87,9 @@ pub(crate) async fn page(
     Ok(Made::new(&page)?.with(parts))
 }
 
-fn text(item: &Value, name: &str) -> Option<String> {
+fn told(item: &Value, name: &str) -> Option<String> {
     let text = item.get(name)?.as_str()?;
-    (!text.is_empty()).then(|| quoted(text))
+    (!text.is_empty()).then(|| sentence(text))
 }
 
 fn tone(state: Option<&Property>, item: &Value) -> String {
@@ -115,12 +115,16 @@ fn steps(
         .flatten()
         .map(|step| Step {
             tone: tone(state.as_ref(), step),
-            name: text(step, "name").unwrap_or_default(),
+            name: step
+                .get("name")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
             state: match &state {
                 Some(state) => cells.of(state, step),
                 None => super::cell::Shown::Nothing.into(),
             },
-            message: text(step, "message"),
+            message: told(step, "message"),
             time: took(step),
         })
         .collect()

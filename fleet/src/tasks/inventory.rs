@@ -241,7 +241,7 @@ fn news(before: &Device, now: &Device) -> Option<(Severity, String)> {
     if before.power_state != now.power_state
         && let Some(power) = now.power_state
     {
-        let message = format!("the power of {name} is {power:?}");
+        let message = format!("{name} is {power}");
         return Some((Severity::Info, message));
     }
     let facts = |device: &Device| {

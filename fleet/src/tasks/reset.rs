@@ -97,7 +97,7 @@ async fn steps(
     let before = progress
         .step(async {
             let state = live.power_state().await?;
-            Ok((state, state.map(|state| format!("it is {state:?}"))))
+            Ok((state, state.map(|state| format!("it is {state}"))))
         })
         .await?;
     progress
@@ -110,7 +110,7 @@ async fn steps(
     progress
         .step(async {
             let state = patience.wait(live, wanted).await?;
-            let message = format!("it is {state:?}");
+            let message = format!("it is {state}");
             Ok((message.clone(), Some(message)))
         })
         .await

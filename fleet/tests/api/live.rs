@@ -91,7 +91,7 @@ async fn a_reset_is_a_task_that_ends_in_the_wanted_power_state() {
     let task = fleet.get(&format!("/v1/tasks/{id}")).await;
     assert_eq!(task["state"], "completed", "{task}");
     assert_eq!(task["progress"], 100);
-    assert_eq!(task["result"], "it is Off");
+    assert_eq!(task["result"], "it is off");
     for step in task["steps"].as_array().unwrap() {
         assert_eq!(step["state"], "completed", "{step}");
     }

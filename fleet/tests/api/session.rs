@@ -132,9 +132,8 @@ async fn one_administrator_stays_whatever_comes_together() {
     let (one, two) = tokio::join!(demote("admin"), demote("other"));
     let mut statuses = [one.status, two.status];
     statuses.sort();
-    let refused = [StatusCode::FORBIDDEN, StatusCode::CONFLICT];
     assert_eq!(statuses[0], StatusCode::OK);
-    assert!(refused.contains(&statuses[1]), "{statuses:?}");
+    assert!(statuses[1].is_client_error(), "{statuses:?}");
 }
 
 #[tokio::test]
