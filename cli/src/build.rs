@@ -133,6 +133,16 @@ pub(crate) fn yes() -> Arg {
     switch("yes", "Do not ask").short('y')
 }
 
+/// A command that takes a kind: `get`.
+pub(crate) fn of_kinds(name: &'static str, about: &'static str) -> Command {
+    Command::new(name)
+        .about(about)
+        .subcommand_required(true)
+        .arg_required_else_help(true)
+        .subcommand_value_name("KIND")
+        .subcommand_help_heading("Kinds")
+}
+
 /// The command of a resource under a verb: `get devices`.
 pub(crate) fn of_resource(resource: &'static Resource, many: bool) -> Command {
     let (name, other) = if many {

@@ -19,12 +19,7 @@ pub(crate) const ENTRY: Entry = Entry {
 fn build(model: &'static PageModel) -> Command {
     let kinds = model.resources.iter();
     let kinds = kinds.filter(|resource| actions(resource).next().is_some());
-    Command::new("action")
-        .about("Run an action of a thing")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand_value_name("KIND")
-        .subcommand_help_heading("Kinds")
+    build::of_kinds("action", "Run an action of a thing")
         .subcommands(kinds.map(of_kind))
 }
 

@@ -17,12 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn build(model: &'static PageModel) -> Command {
-    Command::new("create")
-        .about("Make a thing")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand_value_name("KIND")
-        .subcommand_help_heading("Kinds")
+    build::of_kinds("create", "Make a thing")
         .subcommands(model.resources.iter().filter_map(of_kind))
 }
 

@@ -17,12 +17,7 @@ pub(crate) const ENTRY: Entry = Entry {
 };
 
 fn build(model: &'static PageModel) -> Command {
-    Command::new("delete")
-        .about("Delete things")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand_value_name("KIND")
-        .subcommand_help_heading("Kinds")
+    build::of_kinds("delete", "Delete things")
         .subcommands(model.resources.iter().filter_map(of_kind))
 }
 

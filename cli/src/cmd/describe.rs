@@ -21,12 +21,7 @@ pub(crate) const ENTRY: Entry = Entry {
 fn build(model: &'static PageModel) -> Command {
     let kinds = model.resources.iter();
     let kinds = kinds.filter(|r| r.view.is_some() || r.list.is_some());
-    Command::new("describe")
-        .about("Show all that is known of a thing")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand_value_name("KIND")
-        .subcommand_help_heading("Kinds")
+    build::of_kinds("describe", "Show all that is known of a thing")
         .subcommands(kinds.map(of_kind))
 }
 

@@ -39,13 +39,8 @@ fn build(model: &'static PageModel) -> Command {
         .resources
         .iter()
         .filter(|resource| resource.list.is_some() || resource.is_single());
-    Command::new("get")
-        .about("List things, or show some by name")
+    build::of_kinds("get", "List things, or show some by name")
         .visible_alias("list")
-        .subcommand_required(true)
-        .arg_required_else_help(true)
-        .subcommand_value_name("KIND")
-        .subcommand_help_heading("Kinds")
         .subcommands(kinds.map(of_kind))
 }
 
