@@ -12,6 +12,8 @@ use serde_json::{Map, Value};
 
 /// A value in a message is cut at this many characters.
 const SHOWN: usize = 100;
+/// What is wrong is told up to this many messages.
+const TOLD: usize = 32;
 
 /// Checks the body of a PATCH.
 ///
@@ -151,6 +153,7 @@ impl Body {
         let messages: Vec<_> = self
             .rest()
             .iter()
+            .take(TOLD)
             .map(|pointer| {
                 let name = pointer.rsplit('/').next().unwrap_or_default();
                 match self.purpose {
@@ -226,6 +229,7 @@ impl Check {
         if self.messages.is_empty() {
             Ok(Body { purpose: self.purpose, values })
         } else {
+            self.messages.truncate(TOLD);
             Err(self.messages)
         }
     }

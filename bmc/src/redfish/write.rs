@@ -27,6 +27,8 @@ use super::{
 
 /// The largest body of a request.
 const MAX_BODY: usize = 256 << 10;
+/// The largest body of a stranger's: a name and a password.
+const MAX_STRANGER: usize = 4 << 10;
 /// How long a client may take to send one.
 const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a write may wait for those before it.
@@ -51,7 +53,7 @@ impl Exchange<'_> {
             self.may_write_something(entry, ids)?;
         }
         self.must_exist(entry, path, ids)?;
-        let body = read(&self.parts.headers, body).await?;
+        let body = read(&self.parts.headers, body, MAX_BODY).await?;
         let checked = write::patch(entry.schema()?, &body);
         let mut checked = checked.map_err(Error::bad)?;
         let mut values = Values::new();
@@ -98,7 +100,8 @@ impl Exchange<'_> {
         if !session {
             self.authorize(entry, ids, None)?;
         }
-        let body = read(&self.parts.headers, body).await?;
+        let limit = if session { MAX_STRANGER } else { MAX_BODY };
+        let body = read(&self.parts.headers, body, limit).await?;
         let member = entry.resource.kind().strip_suffix("Collection");
         let schema = member.and_then(csdl::type_named);
         let schema = schema.ok_or_else(Error::internal)?;
@@ -176,7 +179,7 @@ impl Exchange<'_> {
         self.authorize(entry, ids, None)?;
         let resource = path.split("/Actions/").next().unwrap_or(path);
         self.must_exist(entry, resource, ids)?;
-        let body = read(&self.parts.headers, body).await?;
+        let body = read(&self.parts.headers, body, MAX_BODY).await?;
         let rules = entry.schema()?.action(name).ok_or_else(Error::internal)?;
         let checked = write::action(rules, &body);
         let mut checked = checked.map_err(Error::bad)?;
@@ -280,7 +283,11 @@ fn annotate(body: &Bytes, message: &Message) -> Bytes {
 }
 
 /// The JSON in the body of a request.
-async fn read<B>(headers: &HeaderMap, body: B) -> Result<Value, Error>
+async fn read<B>(
+    headers: &HeaderMap,
+    body: B,
+    limit: usize,
+) -> Result<Value, Error>
 where
     B: http_body::Body + Send,
     B::Data: Send,
@@ -298,10 +305,10 @@ where
     let announced = headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > MAX_BODY) {
+    if announced.is_some_and(|length| length > limit) {
         return Err(Error::too_large());
     }
-    let body = Limited::new(body, MAX_BODY).collect();
+    let body = Limited::new(body, limit).collect();
     let body = timeout(BODY_DEADLINE, body).await.map_err(|_| {
         Error::new(StatusCode::REQUEST_TIMEOUT, base::operation_timeout())
     })?;

@@ -1,10 +1,10 @@
 //! What can be written, and what is said of mistakes.
 
 use http::Method;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::task::JoinSet;
 
-use crate::client::{ACCOUNTS, Blade, Client};
+use crate::client::{ACCOUNTS, Blade, Client, SESSIONS};
 
 const PROTOCOL: &str = "/redfish/v1/Managers/bmc/NetworkProtocol";
 
@@ -83,6 +83,16 @@ async fn bodies_and_methods_have_bounds() {
     let large = format!("{{\"AssetTag\": \"{}\"}}", "x".repeat(300_000));
     let reply = admin.send(Method::PATCH, &system, &large).await;
     assert_eq!(reply.status, 413);
+    let reply = blade.stranger().send(Method::POST, SESSIONS, &large).await;
+    assert_eq!(reply.status, 413);
+    let much = json!({"UserName": "admin", "Password": "x".repeat(5_000)});
+    assert_eq!(blade.stranger().post(SESSIONS, &much).await.status, 413);
+    let wrong: Value = (0..99)
+        .map(|n| (format!("P{n}"), n.into()))
+        .collect::<Map<_, _>>()
+        .into();
+    let reply = admin.patch(&system, &wrong).await;
+    assert_eq!(reply.messages().len(), 32);
     let deep = format!("{}{}", "[".repeat(10_000), "]".repeat(10_000));
     let reply = admin.send(Method::PATCH, &system, &deep).await;
     assert_eq!(reply.messages(), ["MalformedJSON"]);
