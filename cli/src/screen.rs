@@ -2,14 +2,18 @@
 
 use std::{
     env,
-    io::{self, BufRead as _, IsTerminal as _, Write},
+    io::{self, IsTerminal as _, Read as _, Write},
 };
 
 use rustix::termios::{
-    LocalModes, OptionalActions, tcgetattr, tcgetwinsize, tcsetattr,
+    LocalModes, OptionalActions, SpecialCodeIndex, tcgetattr, tcgetwinsize,
+    tcsetattr,
 };
 
 use crate::failure::{Failure, chain};
+
+/// What a terminal sends for Ctrl-C.
+const CTRL_C: u8 = 3;
 
 /// The two streams and what is known of the reader.
 #[expect(
@@ -116,9 +120,16 @@ impl Screen {
         self.clear();
         let _ = write!(self.err, "{question}");
         let _ = self.err.flush();
-        let mut line = String::new();
-        io::stdin().lock().read_line(&mut line)?;
-        Ok(line.trim_end_matches(['\r', '\n']).to_owned())
+        let mut line = Vec::new();
+        for byte in io::stdin().lock().bytes() {
+            match byte? {
+                b'\n' => break,
+                CTRL_C => return Err(Failure::other("nothing was done")),
+                byte => line.push(byte),
+            }
+        }
+        String::from_utf8(line)
+            .map_err(|_| Failure::usage("what was entered is no text"))
     }
 
     /// Asks for a line that is not shown.
@@ -132,7 +143,10 @@ impl Screen {
         };
         let before = tcgetattr(&stdin).map_err(told)?;
         let mut quiet = before.clone();
-        quiet.local_modes.remove(LocalModes::ECHO);
+        // Ctrl-C ends the line instead of us: the terminal is to be left as
+        // it was.
+        quiet.local_modes.remove(LocalModes::ECHO | LocalModes::ISIG);
+        quiet.special_codes[SpecialCodeIndex::VEOL] = CTRL_C;
         tcsetattr(&stdin, OptionalActions::Flush, &quiet).map_err(told)?;
         let answer = self.line(question);
         tcsetattr(&stdin, OptionalActions::Flush, &before).map_err(told)?;
