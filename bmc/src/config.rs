@@ -7,11 +7,8 @@ use std::{
 };
 
 use http::Uri;
-use onprem_link::log::Format;
+use onprem_link::{log::Format, process::Configuration};
 use serde::{Deserialize, Serialize};
-
-/// The start of environment variables that set a key.
-pub const PREFIX: &str = "ONPREM_BMC_";
 
 /// What can be configured; the default starts with nothing installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +48,14 @@ pub struct Config {
     /// How long running work may take to end when the agent stops, in
     /// seconds.
     pub grace_seconds: u64,
+}
+
+impl Configuration for Config {
+    const PREFIX: &'static str = "ONPREM_BMC_";
+
+    fn log(&self) -> (&str, Format) {
+        (&self.log, self.log_format)
+    }
 }
 
 impl Default for Config {

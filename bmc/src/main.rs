@@ -4,26 +4,12 @@ use std::{
     io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     process::ExitCode,
-    time::Duration,
 };
 
-use anyhow::Context as _;
 use clap::Parser;
-use onprem_bmc::{
-    accounts::FIRST_USER,
-    agent::Agent,
-    config::{Config, PREFIX},
-};
-use onprem_link::{config, log};
-use tokio::{
-    runtime,
-    signal::unix::{SignalKind, signal},
-};
-use toml::{Table, Value};
-use tracing::info;
-
-/// How long the runtime waits for threads that hang in a driver.
-const THREADS: Duration = Duration::from_millis(100);
+use onprem_bmc::{accounts::FIRST_USER, agent::Agent, config::Config};
+use onprem_link::process::{self, Said, Signals};
+use toml::Table;
 
 /// The on-prem agent: a Redfish service for the machine it runs on
 #[derive(Debug, Parser)]
@@ -66,7 +52,7 @@ impl Flags {
         let path = |path: &Option<PathBuf>| {
             path.as_ref().map(|path| path.display().to_string())
         };
-        let given = [
+        process::given([
             ("state_dir", path(&self.state_dir)),
             ("listen", self.listen.clone()),
             ("metrics_listen", self.metrics_listen.clone()),
@@ -75,48 +61,23 @@ impl Flags {
             ("serial_number", self.serial_number.clone()),
             ("fleet_url", self.fleet_url.clone()),
             ("join_token_file", path(&self.join_token_file)),
-        ];
-        let given = given.into_iter().filter_map(|(key, value)| {
-            Some((key.to_owned(), Value::String(value?)))
-        });
-        given.collect()
+        ])
     }
 }
 
 fn main() -> ExitCode {
     // It fails where there is one already, and one is what is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "onprem-bmc: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    let flags = Flags::parse();
+    let said = Said {
+        config: flags.config.as_deref(),
+        print_config: flags.print_config,
+        flags: flags.table(),
+    };
+    process::run("onprem-bmc", said, serve)
 }
 
-fn run(flags: &Flags) -> anyhow::Result<()> {
-    let config: Config =
-        config::load(flags.config.as_deref(), PREFIX, flags.table())?;
-    if flags.print_config {
-        write!(io::stdout(), "{}", config::print(&config))?;
-        return Ok(());
-    }
-    log::start(&config.log, config.log_format)
-        .with_context(|| format!("`log` is `{}`", config.log))?;
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
-    let ended = runtime.block_on(serve(config));
-    runtime.shutdown_timeout(THREADS);
-    ended
-}
-
-async fn serve(config: Config) -> anyhow::Result<()> {
-    // Asked for first, so that a signal is not lost while the agent starts.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
+async fn serve(config: Config, mut signals: Signals) -> anyhow::Result<()> {
     let agent = Agent::start(config).await?;
     if let Some(password) = agent.initial_password() {
         // What is no terminal is a log, where a secret would stay.
@@ -129,16 +90,7 @@ async fn serve(config: Config) -> anyhow::Result<()> {
             agent.initial_password_file().display(),
         )?;
     }
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
-    };
-    info!(signal = name, "stopping");
-    tokio::select! {
-        _ = agent.stop() => {}
-        // Whoever asks twice does not want to wait.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    signals.asked().await;
+    signals.end(agent.stop()).await;
     Ok(())
 }

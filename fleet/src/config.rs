@@ -5,11 +5,8 @@ use std::{
     path::PathBuf,
 };
 
-use onprem_link::log::Format;
+use onprem_link::{log::Format, process::Configuration};
 use serde::{Deserialize, Serialize};
-
-/// What the names of environment variables begin with.
-pub const PREFIX: &str = "ONPREM_FLEET_";
 
 /// What the fleet server is told.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,6 +39,14 @@ pub struct Config {
     pub log: String,
     /// How it is logged: `text` or `json`.
     pub log_format: Format,
+}
+
+impl Configuration for Config {
+    const PREFIX: &'static str = "ONPREM_FLEET_";
+
+    fn log(&self) -> (&str, Format) {
+        (&self.log, self.log_format)
+    }
 }
 
 impl Default for Config {

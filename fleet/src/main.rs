@@ -1,28 +1,11 @@
 //! Starts the fleet server, waits for a signal, and ends it.
 
-use std::{
-    io::{self, Write as _},
-    path::PathBuf,
-    process::ExitCode,
-    time::Duration,
-};
+use std::{path::PathBuf, process::ExitCode};
 
-use anyhow::Context as _;
 use clap::Parser;
-use onprem_fleet::{
-    config::{Config, PREFIX},
-    server::Server,
-};
-use onprem_link::{config, log};
-use tokio::{
-    runtime,
-    signal::unix::{SignalKind, signal},
-};
-use toml::{Table, Value};
-use tracing::info;
-
-/// How long the runtime waits for threads when all else has ended.
-const THREADS: Duration = Duration::from_millis(500);
+use onprem_fleet::{config::Config, server::Server};
+use onprem_link::process::{self, Said, Signals};
+use toml::Table;
 
 /// The on-prem fleet server: one API and one console for every device
 #[derive(Debug, Parser)]
@@ -51,65 +34,30 @@ struct Flags {
 impl Flags {
     fn table(&self) -> Table {
         let state_dir = self.state_dir.as_ref();
-        let state_dir = state_dir.map(|path| path.display().to_string());
-        let given = [
-            ("state_dir", state_dir),
+        process::given([
+            ("state_dir", state_dir.map(|path| path.display().to_string())),
             ("listen", self.listen.clone()),
             ("devices_listen", self.devices_listen.clone()),
             ("public_devices_url", self.public_devices_url.clone()),
-        ];
-        let given = given.into_iter().filter_map(|(key, value)| {
-            Some((key.to_owned(), Value::String(value?)))
-        });
-        given.collect()
+        ])
     }
 }
 
 fn main() -> ExitCode {
     // It fails where there is one already, and one is what is wanted.
     let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
-    match run(&Flags::parse()) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            let _ = writeln!(io::stderr(), "onprem-fleet: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
-}
-
-fn run(flags: &Flags) -> anyhow::Result<()> {
-    let config: Config =
-        config::load(flags.config.as_deref(), PREFIX, flags.table())?;
-    if flags.print_config {
-        write!(io::stdout(), "{}", config::print(&config))?;
-        return Ok(());
-    }
-    log::start(&config.log, config.log_format)
-        .with_context(|| format!("`log` is `{}`", config.log))?;
-    let runtime = runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("cannot start threads")?;
-    let ended = runtime.block_on(serve(config));
-    runtime.shutdown_timeout(THREADS);
-    ended
-}
-
-async fn serve(config: Config) -> anyhow::Result<()> {
-    // Asked for first, so that a signal is not lost while the server starts.
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let server = Server::start(config).await?;
-    let name = tokio::select! {
-        _ = terminate.recv() => "SIGTERM",
-        _ = interrupt.recv() => "SIGINT",
+    let flags = Flags::parse();
+    let said = Said {
+        config: flags.config.as_deref(),
+        print_config: flags.print_config,
+        flags: flags.table(),
     };
-    info!(signal = name, "stopping");
-    tokio::select! {
-        () = server.stop() => {}
-        // Whoever asks twice does not want to wait.
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
-    }
+    process::run("onprem-fleet", said, serve)
+}
+
+async fn serve(config: Config, mut signals: Signals) -> anyhow::Result<()> {
+    let server = Server::start(config).await?;
+    signals.asked().await;
+    signals.end(server.stop()).await;
     Ok(())
 }

@@ -9,4 +9,5 @@ pub mod file;
 pub mod grant;
 pub mod id;
 pub mod log;
+pub mod process;
 pub mod tunnel;

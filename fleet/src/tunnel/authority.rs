@@ -35,9 +35,10 @@ pub enum AuthorityError {
     /// The key or the certificate is unusable, or cannot be made.
     #[error("the fleet's CA cannot sign")]
     Certificate(#[from] rcgen::Error),
-    /// There is a key without its certificate, or the other way round.
+    /// There is a certificate without its key.
     #[error(
-        "the fleet's CA is incomplete: key.pem and cert.pem belong together"
+        "ca/cert.pem is there without ca/key.pem: bring the key back from a \
+         backup, or remove the certificate and let all devices join again"
     )]
     Incomplete,
 }
@@ -82,20 +83,25 @@ impl Authority {
             (folder.join("key.pem"), folder.join("cert.pem"));
         let key = file::read_if_present(&key_path)?;
         let pem = file::read_if_present(&pem_path)?;
-        let (key, pem) = match (key, pem) {
-            (Some(key), Some(pem)) => (
-                KeyPair::from_pem(&String::from_utf8_lossy(&key))?,
-                String::from_utf8_lossy(&pem).into_owned(),
-            ),
-            // A key alone is what a first start leaves that was cut short.
-            (_, None) => {
+        let key = match (key, &pem) {
+            (Some(key), _) => {
+                KeyPair::from_pem(&String::from_utf8_lossy(&key))?
+            }
+            (None, None) => {
                 let key = KeyPair::generate()?;
-                let pem = ca_params(now_s).self_signed(&key)?.pem();
                 file::replace(&key_path, key.serialize_pem().as_bytes())?;
-                file::replace(&pem_path, pem.as_bytes())?;
-                (key, pem)
+                key
             }
             (None, Some(_)) => return Err(AuthorityError::Incomplete),
+        };
+        let pem = if let Some(pem) = pem {
+            String::from_utf8_lossy(&pem).into_owned()
+        } else {
+            // Devices trust the key and the name: a certificate that was lost
+            // is made again, and they notice nothing.
+            let pem = ca_params(now_s).self_signed(&key)?.pem();
+            file::replace(&pem_path, pem.as_bytes())?;
+            pem
         };
         let certificate = CertificateDer::from_pem_slice(pem.as_bytes())?;
         let issuer = Issuer::from_ca_cert_der(&certificate, key)?;
@@ -174,4 +180,26 @@ fn leaf_params(name: &str, now_s: u64, life_s: u64) -> CertificateParams {
     params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     params.use_authority_key_identifier_extension = true;
     params
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn a_lost_certificate_is_made_again_with_the_key_that_devices_trust() {
+        let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path();
+        let key = |a: &Authority| a.issuer.key().public_key_raw().to_vec();
+        let first = Authority::open(path, 1_800_000_000).unwrap();
+        fs::remove_file(path.join("ca/cert.pem")).unwrap();
+        let again = Authority::open(path, 1_800_000_000).unwrap();
+        assert_eq!(key(&first), key(&again));
+        fs::remove_file(path.join("ca/key.pem")).unwrap();
+        let error = Authority::open(path, 1_800_000_000).unwrap_err();
+        assert!(matches!(error, AuthorityError::Incomplete));
+    }
 }
