@@ -159,7 +159,7 @@ pub(crate) fn of_resource(resource: &'static Resource, many: bool) -> Command {
         .disable_version_flag(true)
 }
 
-/// The variables of a path that say in what a thing is: `--device`.
+/// The variables of a path that say in what a thing is: a sensor's device.
 pub(crate) fn scope(
     operation: &'static Operation,
     own: bool,
@@ -169,18 +169,22 @@ pub(crate) fn scope(
     all.get(..count).unwrap_or_default()
 }
 
-/// Flags for the variables of a path.
-pub(crate) fn scope_flags(
+/// What says in what a thing is; it stands before the names of things.
+pub(crate) fn scope_places(
     operation: &'static Operation,
     own: bool,
 ) -> impl Iterator<Item = Arg> {
-    scope(operation, own).iter().map(|parameter| {
-        Arg::new(parameter.name.as_str())
-            .long(parameter.flag())
-            .value_name(parameter.name.to_uppercase())
-            .help(help(parameter))
-            .required(true)
-    })
+    scope(operation, own)
+        .iter()
+        .map(|parameter| path_place(parameter.name.clone(), parameter))
+}
+
+/// A place on the command line for a variable of a path.
+pub(crate) fn path_place(id: String, parameter: &Property) -> Arg {
+    Arg::new(id)
+        .value_name(parameter.name.to_uppercase())
+        .help(help(parameter))
+        .required(true)
 }
 
 /// The values of the variables of a path.

@@ -5,7 +5,7 @@ use onprem_description::{PageModel, Resource};
 
 use super::get::{by_names, conclude};
 use crate::{
-    build::{self, scope_flags, scope_values},
+    build::{self, scope_places, scope_values},
     failure::Failure,
     fleet::Fleet,
     output,
@@ -31,7 +31,7 @@ fn of_kind(resource: &'static Resource) -> Command {
     let main = resource.view.as_ref().or(resource.list.as_ref());
     let command = command
         .about(main.map_or_else(String::new, |o| o.summary.clone()))
-        .args(main.into_iter().flat_map(|main| scope_flags(main, own)));
+        .args(main.into_iter().flat_map(|main| scope_places(main, own)));
     if resource.is_single() {
         return command;
     }

@@ -11,7 +11,7 @@ use serde_json::Value;
 use tokio::time::sleep;
 
 use crate::{
-    build::{self, field_flag, scope_flags, scope_values, switch},
+    build::{self, field_flag, scope_places, scope_values, switch},
     failure::{Code, Failure},
     fields,
     fleet::Fleet,
@@ -50,7 +50,7 @@ fn of_kind(resource: &'static Resource) -> Command {
     match (&resource.list, &resource.view) {
         (Some(list), _) => list_arguments(command, list),
         (None, Some(view)) => {
-            command.about(view.summary.as_str()).args(scope_flags(view, false))
+            command.about(view.summary.as_str()).args(scope_places(view, false))
         }
         (None, None) => command,
     }
@@ -93,6 +93,7 @@ pub(crate) fn list_arguments(
             || list.summary.clone(),
             |more| format!("{}\n\n{more}", list.summary),
         ))
+        .args(scope_places(list, false))
         .arg(
             Arg::new("names")
                 .value_name("NAME")
@@ -100,7 +101,6 @@ pub(crate) fn list_arguments(
                 .help("Only those of these names or ids")
                 .conflicts_with_all(narrows),
         )
-        .args(scope_flags(list, false))
         .args(query.map(|q| field_flag(format!("query.{}", q.name), q)))
         .args(sort)
         .arg(

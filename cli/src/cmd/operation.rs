@@ -102,11 +102,7 @@ pub(crate) fn arguments(
     let variables =
         operation.path_parameters.iter().filter(|p| !given(&p.name));
     let variables = variables.map(|parameter| {
-        Arg::new(format!("path.{}", parameter.name))
-            .long(parameter.flag())
-            .value_name(parameter.name.to_uppercase())
-            .help(help(parameter))
-            .required(true)
+        build::path_place(format!("path.{}", parameter.name), parameter)
     });
     let fields = operation.body.iter().flat_map(|body| &body.fields);
     let fields = fields

@@ -7,7 +7,7 @@ use onprem_description::{PageModel, Property, Resource};
 use serde_json::{Map, Value};
 
 use crate::{
-    build::{self, scope_flags, scope_values},
+    build::{self, scope_places, scope_values},
     config,
     failure::Failure,
     fields,
@@ -38,7 +38,7 @@ fn of_kind(resource: &'static Resource) -> Option<Command> {
     Some(
         build::of_resource(resource, false)
             .about(update.summary.as_str())
-            .args(scope_flags(update, true))
+            .args(scope_places(update, true))
             .arg(
                 Arg::new("name")
                     .value_name("NAME")

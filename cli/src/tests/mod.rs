@@ -6,6 +6,7 @@ mod proxy;
 mod tree;
 mod trust;
 mod verbs;
+mod words;
 
 use std::{
     io::{self, Write},

@@ -116,11 +116,7 @@ impl PageModel {
             if verb == "action" {
                 words.push(operation.name.clone());
             }
-            let unnamed = many || verb == "create" || resource.is_single();
-            let own = usize::from(!unnamed);
-            let scope = path.len().saturating_sub(own);
-            words.extend(path.iter().skip(scope).map(|(_, v)| v.clone()));
-            words.extend(path.iter().take(scope).flat_map(flag));
+            words.extend(path.iter().map(|(_, value)| value.clone()));
             if verb == "set" {
                 words.push("FIELD=VALUE".to_owned());
             } else {

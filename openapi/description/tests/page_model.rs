@@ -113,7 +113,7 @@ fn writes_the_command_that_does_the_same() {
     assert_eq!(command(fan.actions.first(), &["a"]), "onprem stop a");
     let blade = model.resource("blade").unwrap();
     let list = blade.list.as_ref().unwrap();
-    assert_eq!(model.command(blade, list, &["a"]), "onprem get blades --fan a");
+    assert_eq!(model.command(blade, list, &["a"]), "onprem get blades a");
     assert_eq!(
         fan.view.as_ref().unwrap().fill(&["../x/y"]),
         "/v1/fans/..%2Fx%2Fy"
