@@ -139,7 +139,8 @@ impl Live {
             Err(Error::Device {
                 device: self.device.name.to_string(),
                 status,
-                message: reason(&value).unwrap_or("no reason given").to_owned(),
+                message: reason(&value)
+                    .unwrap_or_else(|| "no reason given".into()),
             })
         }
     }
@@ -467,12 +468,14 @@ impl Live {
     }
 }
 
-/// What a Redfish service says is wrong.
-fn reason(answer: &Value) -> Option<&str> {
-    answer
-        .pointer("/error/@Message.ExtendedInfo/0/Message")
-        .or_else(|| answer.pointer("/error/message"))?
-        .as_str()
+/// What a Redfish service says is wrong, and what to do about it.
+fn reason(answer: &Value) -> Option<String> {
+    let first = answer.pointer("/error/@Message.ExtendedInfo/0");
+    let said = |name| first?.get(name)?.as_str();
+    let text = said("Message")
+        .or_else(|| answer.pointer("/error/message")?.as_str())?;
+    let advice = said("Resolution").filter(|advice| !advice.is_empty());
+    Some(advice.map_or(text.into(), |advice| format!("{text} {advice}")))
 }
 
 fn text(resource: &Value, pointer: &str) -> Option<String> {

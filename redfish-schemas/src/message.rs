@@ -3,6 +3,8 @@
 //! Each message of `messages.toml` is a function that takes its arguments:
 //! `base::property_not_writable("UUID")`.
 
+use std::borrow::Cow;
+
 use crate::csdl;
 use serde::{Serialize, Serializer};
 use serde_json::{Map, Value, json};
@@ -22,7 +24,7 @@ pub struct Message {
     id: &'static str,
     severity: &'static str,
     text: &'static str,
-    resolution: &'static str,
+    resolution: Cow<'static, str>,
     arguments: Vec<String>,
     related: Vec<String>,
 }
@@ -50,6 +52,7 @@ impl Message {
         resolution: &'static str,
         arguments: Vec<String>,
     ) -> Self {
+        let resolution = Cow::Borrowed(resolution);
         Self { id, severity, text, resolution, arguments, related: Vec::new() }
     }
 
@@ -62,8 +65,11 @@ impl Message {
 
     /// Says something better than the general advice.
     #[must_use]
-    pub fn resolved_by(mut self, resolution: &'static str) -> Self {
-        self.resolution = resolution;
+    pub fn resolved_by(
+        mut self,
+        resolution: impl Into<Cow<'static, str>>,
+    ) -> Self {
+        self.resolution = resolution.into();
         self
     }
 
@@ -81,8 +87,8 @@ impl Message {
 
     /// What to do about it.
     #[must_use]
-    pub fn resolution(&self) -> &'static str {
-        self.resolution
+    pub fn resolution(&self) -> &str {
+        &self.resolution
     }
 
     /// The arguments, in their order.
@@ -123,7 +129,7 @@ impl Message {
             body.insert("MessageArgs".into(), json!(self.arguments));
         }
         body.insert("MessageSeverity".into(), self.severity.into());
-        body.insert("Resolution".into(), self.resolution.into());
+        body.insert("Resolution".into(), self.resolution().into());
         if !self.related.is_empty() {
             body.insert("RelatedProperties".into(), json!(self.related));
         }

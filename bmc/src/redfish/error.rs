@@ -117,7 +117,12 @@ impl Error {
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Wrong | Denied::Locked => Self::unauthorized(),
+            Denied::Wrong | Denied::Locked => {
+                let message = base::no_valid_session();
+                let message = message.resolved_by(WRONG_CREDENTIALS);
+                Self::new(StatusCode::UNAUTHORIZED, message)
+                    .with(WWW_AUTHENTICATE, CHALLENGE)
+            }
             Denied::Busy => Self::busy(1),
         }
     }
@@ -207,3 +212,7 @@ fn reset_uri(part: &Part) -> String {
 
 const ALLOW_HOST_POWER: &str = "Set `allow_host_power = true` in the \
     configuration of the agent to let it change the power of its own host.";
+
+const WRONG_CREDENTIALS: &str = "The user name or the password is wrong, or \
+    the account is locked for a while: check both, and wait before the next \
+    try.";

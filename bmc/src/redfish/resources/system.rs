@@ -136,11 +136,15 @@ fn reset_type(
 ) -> Result<ResetType, Error> {
     let found = system.reset_types.iter().find(|it| it.as_str() == wanted);
     found.copied().ok_or_else(|| {
-        Error::bad(vec![base::action_parameter_value_not_in_list(
+        let all: Vec<_> =
+            system.reset_types.iter().map(|it| it.as_str()).collect();
+        let message = base::action_parameter_value_not_in_list(
             wanted,
             "ResetType",
             action,
-        )])
+        );
+        let advice = format!("Send one of these: {}.", all.join(", "));
+        Error::bad(vec![message.resolved_by(advice)])
     })
 }
 
