@@ -21,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 STATE = Path(os.environ.get("ONPREM_DIR", ROOT / ".cache/system"))
 BIN = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
+NEAR, FAR = "10.213.7.1", "10.213.7.2"  # the ends of the wire that is cut
 OFFLINE_WITHIN = 60.0  # seconds; the product's promise
 
 
@@ -28,7 +29,11 @@ class Fleet:
     """What `./dev up` left running, seen through the CLI and HTTP."""
 
     def __init__(self):
-        self.env = dict(os.environ, ONPREM_DIR=str(STATE), NO_COLOR="1")
+        self.env = dict(
+            os.environ, ONPREM_DIR=str(STATE), NO_COLOR="1",
+            # What agents know the fleet by; the last from behind a wire.
+            ONPREM_FLEET_DEVICE_NAMES=f'["localhost", "127.0.0.1", "{NEAR}"]',
+        )
         for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
             self.env.pop(name, None)
 
@@ -68,16 +73,21 @@ class Fleet:
             return json.load(r)
 
     def page(self, path):
-        """GETs a console page with the API token."""
-        request = urllib.request.Request(
-            self.env["ONPREM_URL"] + path,
-            headers={
-                "Authorization": f"Bearer {self.env['ONPREM_TOKEN']}",
-                "Accept": "text/html",
-            },
+        """GETs a console page, as one who has signed in."""
+        password = (STATE / "fleet/initial-password").read_text().strip()
+        login = urllib.request.Request(
+            self.env["ONPREM_URL"] + "/v1/login",
+            data=json.dumps({"name": "admin", "password": password}).encode(),
+            headers={"Content-Type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=10) as response:
-            return response.read().decode()
+        with urllib.request.urlopen(login, timeout=10) as answer:
+            token = json.load(answer)["token"]
+        page = urllib.request.Request(
+            self.env["ONPREM_URL"] + path,
+            headers={"Cookie": f"onprem_session={token}", "Accept": "text/html"},
+        )
+        with urllib.request.urlopen(page, timeout=10) as answer:
+            return answer.read().decode()
 
 
 class Skip(Exception):
@@ -242,7 +252,7 @@ def nothing_acknowledged_is_lost_when_the_fleet_is_killed(fleet):
 def a_cut_network_shows_as_offline_and_comes_back(fleet):
     if os.geteuid() != 0 or not shutil.which("ip"):
         raise Skip("needs root and `ip`")
-    space, near, far = "onprem-cut", "10.213.7.1", "10.213.7.2"
+    space = "onprem-cut"
     state = STATE / "cut"
     shutil.rmtree(state, ignore_errors=True)
     state.mkdir(parents=True)
@@ -259,14 +269,14 @@ def a_cut_network_shows_as_offline_and_comes_back(fleet):
     try:
         ip("link", "add", "onprem-near", "type", "veth",
            "peer", "name", "onprem-far", "netns", space)
-        ip("address", "add", f"{near}/24", "dev", "onprem-near")
+        ip("address", "add", f"{NEAR}/24", "dev", "onprem-near")
         ip("link", "set", "onprem-near", "up")
-        ip("-n", space, "address", "add", f"{far}/24", "dev", "onprem-far")
+        ip("-n", space, "address", "add", f"{FAR}/24", "dev", "onprem-far")
         ip("-n", space, "link", "set", "onprem-far", "up")
         ip("-n", space, "link", "set", "lo", "up")
         relay = subprocess.Popen([
             sys.executable, str(ROOT / "conformance/relay.py"),
-            near, port, "127.0.0.1", port,
+            NEAR, port, "127.0.0.1", port,
         ])
         agent = subprocess.Popen(
             ["ip", "netns", "exec", space, str(BIN / "onprem-bmc"),
@@ -274,7 +284,7 @@ def a_cut_network_shows_as_offline_and_comes_back(fleet):
              "--board", "bmc/boards/sim-blade.toml", "--name", "cut-blade",
              "--serial-number", "cut-1", "--listen", "127.0.0.1:0",
              "--metrics-listen", "127.0.0.1:0",
-             "--fleet-url", f"https://{near}:{port}",
+             "--fleet-url", f"https://{NEAR}:{port}",
              "--join-token-file", str(token)],
             env=fleet.env, cwd=ROOT,
             stdout=subprocess.DEVNULL, stderr=(state / "log").open("w"),
@@ -285,7 +295,8 @@ def a_cut_network_shows_as_offline_and_comes_back(fleet):
         wait("the agent online", 30, online)
         ip("link", "set", "onprem-near", "down")
         off = wait("offline in the CLI", OFFLINE_WITHIN, lambda: not online())
-        assert "offline" in fleet.page("/devices/cut-blade").lower()
+        page = fleet.page("/devices/cut-blade").lower()
+        assert "cut-blade" in page and "offline" in page, page[:2000]
         ip("link", "set", "onprem-near", "up")
         back = wait("online again", 120, online)
     finally:
