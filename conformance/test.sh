@@ -55,7 +55,7 @@ step_system() {
 }
 
 need_binaries() {
-    need python3 python3-venv
+    python3 -c 'import ensurepip, venv' 2>/dev/null || apt_install python3-venv
     need npm npm
     need_assets
     cargo build --locked --bins -p onprem-bmc -p onprem-fleet -p onprem-cli
