@@ -213,6 +213,11 @@ pub(crate) fn is_here(url: &Url) -> bool {
     }
 }
 
+/// Whether `token` is what the environment says.
+pub(crate) fn is_of_environment(token: &str) -> bool {
+    variable("ONPREM_TOKEN").is_some_and(|own| own == token)
+}
+
 fn variable(name: &str) -> Option<String> {
     env::var(name).ok().filter(|text| !text.is_empty())
 }

@@ -55,7 +55,9 @@ fn of_kind(kind: &Kind, text: &str) -> Result<Value, String> {
             }
             let mut map = Map::new();
             for entry in text.split(',').filter(|entry| !entry.is_empty()) {
-                let (name, text) = entry.split_once('=').unwrap_or((entry, ""));
+                let (name, text) = entry
+                    .split_once('=')
+                    .ok_or_else(|| "NAME=VALUE is expected".to_owned())?;
                 map.insert(name.to_owned(), of_kind(inner, text)?);
             }
             Ok(Value::Object(map))
@@ -91,6 +93,14 @@ pub(crate) fn assign(
         .find(|field| field.name == first)
         .ok_or_else(|| unknown(first, fields))?;
     let Some(rest) = rest else {
+        if matches!(field.kind, Kind::Map(_)) && !text.starts_with('{') {
+            // It would take the place of all that is there.
+            let message = format!("`{assignment}` names no entry of {first}");
+            return Err(Failure::new(Code::Invalid, message).hint(format!(
+                "`{first}.NAME=VALUE` sets one, `{first}.NAME=` removes \
+                 one, `{first}={{\"NAME\":\"VALUE\"}}` replaces all"
+            )));
+        }
         body.insert(first.to_owned(), value(field, text)?);
         return Ok(());
     };
@@ -101,7 +111,12 @@ pub(crate) fn assign(
     };
     match &field.kind {
         Kind::Map(kind) => {
-            if text == "null" {
+            if rest.is_empty() {
+                let message = format!("`{assignment}` names no entry");
+                return Err(Failure::new(Code::Invalid, message)
+                    .hint(format!("`{first}.NAME=VALUE` sets one")));
+            }
+            if matches!(text, "" | "null") {
                 inner.shift_remove(rest);
             } else {
                 let value = of_kind(kind, text).map_err(|expected| {
@@ -206,21 +221,40 @@ mod tests {
     #[test]
     fn reads_values_by_the_type_of_their_field() {
         let body = assigned(
-            &["assetTag=12", "uses=3", "state=off", "names=a,b", "tags=r=1,x"],
+            &[
+                "assetTag=12",
+                "uses=3",
+                "state=off",
+                "names=a,b",
+                "tags={\"r\":\"1\"}",
+            ],
             &Value::Null,
         );
         let expected = json!({
             "assetTag": "12", "uses": 3, "state": "Off",
-            "names": ["a", "b"], "tags": {"r": "1", "x": ""},
+            "names": ["a", "b"], "tags": {"r": "1"},
         });
         assert_eq!(body.unwrap(), expected);
     }
 
     #[test]
     fn keeps_the_other_entries_of_a_map() {
-        let current = json!({"tags": {"row": "a", "lab": "1"}});
-        let body = assigned(&["tags.row=b", "tags.lab=null"], &current);
+        let current = json!({"tags": {"row": "a", "lab": "1", "old": "2"}});
+        let change = ["tags.row=b", "tags.lab=null", "tags.old="];
+        let body = assigned(&change, &current);
         assert_eq!(body.unwrap(), json!({"tags": {"row": "b"}}));
+    }
+
+    #[test]
+    fn replaces_a_map_only_by_a_whole_map() {
+        for text in ["tags=x", "tags=a=b", "tags=", "tags=null", "tags.=b"] {
+            let wrong = assigned(&[text], &Value::Null).unwrap_err();
+            assert_eq!(wrong.code, Code::Invalid, "{text}");
+            let hint = wrong.hint.unwrap();
+            assert!(hint.contains("`tags.NAME=VALUE`"), "{hint}");
+        }
+        let wrong = assigned(&["tags={x"], &Value::Null).unwrap_err();
+        assert!(wrong.message.contains("JSON"), "{}", wrong.message);
     }
 
     #[test]

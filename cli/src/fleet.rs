@@ -234,8 +234,13 @@ impl Fleet {
         };
         let code = Code::of_status(status);
         let hint = match (status.as_u16(), header("retry-after")) {
-            (401, _) => Some(match self.target.token {
+            (401, _) => Some(match &self.target.token {
                 None => "`onprem login`, or set ONPREM_TOKEN".to_owned(),
+                Some(token) if config::is_of_environment(token) => {
+                    "the token in ONPREM_TOKEN is not, or no longer, good: \
+                     set another, or unset it and `onprem login`"
+                        .into()
+                }
                 Some(_) => "the token may have ended: `onprem login`".into(),
             }),
             (_, Some(seconds)) => Some(format!("try again in {seconds} s")),

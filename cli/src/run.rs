@@ -2,13 +2,17 @@
 
 use std::{ffi::OsString, pin::Pin};
 
-use clap::{ArgMatches, Command, error::ErrorKind};
-use onprem_description::PageModel;
+use clap::{
+    ArgMatches, Command,
+    error::{ContextKind, ContextValue, ErrorKind},
+};
+use onprem_description::{PageModel, kebab};
 
 use crate::{
     build,
     cmd::{self, COMMANDS},
     failure::{Code, Failure},
+    fields,
     screen::Screen,
 };
 
@@ -42,13 +46,20 @@ pub(crate) async fn run(
         words.retain(|word| word != "help");
         words.push("--help".into());
     }
-    let command = build::tree_for(model, &words);
-    let result = match command.try_get_matches_from(words) {
+    if words.len() == 1 {
+        // What the environment says for every command is no command.
+        words.push("--help".into());
+    }
+    let mut command = build::tree_for(model, &words);
+    let result = match command.try_get_matches_from_mut(&words) {
         Ok(matches) => {
             let mut run = Run { model, screen: &mut *screen };
             dispatch(&mut run, &matches).await
         }
-        Err(error) => explain(&error, screen),
+        Err(error) => match mistake(model, &command, &words, &error) {
+            Some(failure) => Err(failure),
+            None => explain(&error, screen),
+        },
     };
     let result = result.and_then(|()| screen.flush());
     match result {
@@ -82,6 +93,56 @@ async fn dispatch(
         None => (name.to_owned(), inner),
     };
     cmd::call::run_verb(run, &verb, inner).await
+}
+
+/// What can be said better than clap says it.
+fn mistake(
+    model: &PageModel,
+    command: &Command,
+    words: &[OsString],
+    error: &clap::Error,
+) -> Option<Failure> {
+    let of = |kind| match error.get(kind) {
+        Some(ContextValue::String(text)) => Some(text.as_str()),
+        _ => None,
+    };
+    match error.kind() {
+        ErrorKind::InvalidSubcommand => {
+            let wrong = of(ContextKind::InvalidSubcommand)?;
+            let (mut at, mut path) = (command, "onprem".to_owned());
+            for word in words.iter().skip(1).take_while(|word| *word != wrong) {
+                if let Some(inner) = at.find_subcommand(word) {
+                    path = format!("{path} {}", inner.get_name());
+                    at = inner;
+                }
+            }
+            let known = at.get_subcommands().filter(|c| !c.is_hide_set());
+            let known: Vec<&str> = known.map(Command::get_name).collect();
+            let hint = match fields::closest(wrong, &known) {
+                Some(near) => format!("did you mean `{path} {near}`?"),
+                None => format!("`{path} --help` shows what there is"),
+            };
+            let message = format!("there is no `{path} {wrong}`");
+            Some(Failure::usage(message).hint(hint))
+        }
+        ErrorKind::UnknownArgument
+            if build::command_of(words) == Some("set") =>
+        {
+            let flag = of(ContextKind::InvalidArg)?;
+            let name = flag.strip_prefix("--")?;
+            let bodies = model
+                .resources
+                .iter()
+                .filter_map(|resource| resource.update.as_ref()?.body.as_ref());
+            let field = bodies
+                .flat_map(|body| &body.fields)
+                .find(|field| kebab(&field.name) == name)?;
+            let message = format!("{flag} is a field, and no flag");
+            let hint = format!("say `{}`", cmd::set::example(field));
+            Some(Failure::usage(message).hint(hint))
+        }
+        _ => None,
+    }
 }
 
 /// Help goes to stdout, mistakes to stderr.

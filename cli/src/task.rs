@@ -31,6 +31,19 @@ fn resource(model: &PageModel) -> Option<&Resource> {
     })
 }
 
+/// The command that tells how it is with `tasks`.
+pub(crate) fn command(model: &PageModel, tasks: &[Value]) -> Option<String> {
+    let resource = resource(model)?;
+    match tasks {
+        [] => None,
+        [task] => {
+            let id = resource.id_of(task)?;
+            Some(format!("onprem get {} {id}", resource.singular))
+        }
+        _ => Some(format!("onprem get {}", resource.plural)),
+    }
+}
+
 /// How it is with `task`: its word for it, and how good that is.
 fn state<'a>(tasks: &Resource, task: &'a Value) -> (&'a str, Tone) {
     let state = task.get("state").and_then(Value::as_str);

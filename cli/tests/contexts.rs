@@ -21,6 +21,10 @@ struct Fleet {
 
 impl Fleet {
     fn start() -> Self {
+        Self::answering("200 OK")
+    }
+
+    fn answering(status: &'static str) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (sender, tokens) = channel();
@@ -39,8 +43,10 @@ impl Fleet {
                         break;
                     }
                 }
-                let answer = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\
-                              connection: close\r\n\r\n[]";
+                let answer = format!(
+                    "HTTP/1.1 {status}\r\ncontent-length: 2\r\n\
+                     connection: close\r\n\r\n[]"
+                );
                 stream.write_all(answer.as_bytes()).unwrap();
                 if sender.send(token).is_err() {
                     return;
@@ -166,4 +172,43 @@ fn a_broken_file_is_told_with_its_line_and_without_its_secrets() {
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(text.contains("config.toml:3: "), "{text}");
     assert!(!text.contains("opt_secret"), "{text}");
+}
+
+#[test]
+fn a_token_that_is_refused_is_named_by_where_it_is() {
+    let fleet = Fleet::answering("401 Unauthorized");
+    let home = Home::with(&fleet, &fleet);
+    let said = |environment: &[(&str, &str)]| {
+        let output = home.run(&["get", "devices"], environment);
+        assert_eq!(output.status.code(), Some(6), "{output:?}");
+        String::from_utf8(output.stderr).unwrap()
+    };
+    let text = said(&[("ONPREM_TOKEN", "from-env")]);
+    assert!(text.contains("ONPREM_TOKEN"), "{text}");
+    let text = said(&[]);
+    assert!(!text.contains("ONPREM_TOKEN"), "{text}");
+    assert!(text.contains("`onprem login`"), "{text}");
+}
+
+#[test]
+fn the_end_of_a_session_is_told() {
+    let (lab, prod) = (Fleet::start(), Fleet::start());
+    let home = Home::with(&lab, &prod);
+    for expected in ["logged out of ", "not logged in to "] {
+        let output = home.run(&["logout"], &[]);
+        assert!(output.status.success(), "{output:?}");
+        let text = String::from_utf8(output.stderr).unwrap();
+        let line = format!("{expected}{} (lab)\n", lab.url);
+        assert_eq!(text, line);
+    }
+}
+
+#[test]
+fn alone_it_gives_help_whatever_the_environment_says() {
+    let lab = Fleet::start();
+    let home = Home::with(&lab, &lab);
+    let output = home.run(&[], &[("ONPREM_URL", lab.url.as_str())]);
+    assert!(output.status.success(), "{output:?}");
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("Commands:"), "{text}");
 }

@@ -296,12 +296,22 @@ fn report(
             Ok(())
         }
         None => {
+            let is_task =
+                operation.answer.schema.as_deref() == Some(task::SCHEMA);
+            let goes_on = is_task && matches.get_flag("no-wait");
             for (name, item) in done {
-                let state = item.get("state").and_then(Value::as_str);
-                let is_task =
-                    operation.answer.schema.as_deref() == Some(task::SCHEMA);
-                let end = state.filter(|_| is_task).unwrap_or("done");
-                run.screen.note(&format!("{name}: {what}: {end}"));
+                let text = |key: &str| item.get(key).and_then(Value::as_str);
+                let state = text("state").filter(|_| is_task);
+                let mut line =
+                    format!("{name}: {what}: {}", state.unwrap_or("done"));
+                if let (true, Some(id)) = (goes_on, text("id")) {
+                    line = format!("{line}, task {id}");
+                }
+                run.screen.note(&line);
+            }
+            if goes_on && let Some(command) = task::command(run.model, &items) {
+                run.screen
+                    .note(&format!("hint: `{command}` tells how it goes"));
             }
             Ok(())
         }

@@ -158,8 +158,11 @@ async fn logout(
         ca_file: context.ca_file.clone(),
     };
     if target.token.is_none() {
+        let url = &target.url;
+        run.screen.note(&format!("not logged in to {url} ({name})"));
         return Ok(());
     }
+    let url = target.url.clone();
     let fleet = Fleet::open(target, Some(fleet::timeout(matches)))?;
     match fleet.call(operation, &[], &[], None).await {
         // A session that is over already is what was asked for.
@@ -167,5 +170,7 @@ async fn logout(
         Err(failure) if failure.code == Code::Denied => {}
         Err(failure) => return Err(failure),
     }
-    config::write(&path, &contexts)
+    config::write(&path, &contexts)?;
+    run.screen.note(&format!("logged out of {url} ({name})"));
+    Ok(())
 }

@@ -14,7 +14,7 @@ pub(crate) mod get;
 mod login;
 pub(crate) mod operation;
 mod proxy;
-mod set;
+pub(crate) mod set;
 mod version;
 
 use crate::run::Entry;

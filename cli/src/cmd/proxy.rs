@@ -33,6 +33,7 @@ use rustls::{
     ServerConfig,
     pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
 };
+use serde_json::Value;
 use tokio::{
     net::{TcpListener, TcpStream},
     signal::unix::{SignalKind, signal},
@@ -78,8 +79,11 @@ fn build(_: &'static PageModel) -> Command {
         .long_about(
             "Open a local port that is a device's Redfish service\n\n\
              Prints its address, then serves until Ctrl-C. Any Redfish tool \
-             works with it, over http and https; what it sends as user and \
-             password is not looked at. The certificate is made anew each \
+             works with it, over http and https. The fleet says who you are: \
+             the user and password that a tool sends with each request \
+             (Basic) are not looked at. A tool that opens a session is \
+             checked by the device: it needs a user and a password of the \
+             device. The certificate is made anew each \
              time, so tell the tool not to check it. Everybody on this \
              machine can use the port while it is open.",
         )
@@ -104,9 +108,12 @@ async fn proxy(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let device = matches.get_one::<String>("device").map_or("", |d| d);
     let port = matches.get_one::<u16>("port").copied().unwrap_or(0);
     // A device that is not there is told now, not to each tool.
-    if let Some(view) = run.model.operation("device_view") {
-        Fleet::of(matches)?.call(view, &[device], &[], None).await?;
-    }
+    let found = match run.model.operation("device_view") {
+        Some(view) => {
+            Fleet::of(matches)?.call(view, &[device], &[], None).await?
+        }
+        None => Value::Null,
+    };
     let fleet = Fleet::patient(matches)?;
     let door = Arc::new(Door { fleet, device: device.to_owned() });
     let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
@@ -123,6 +130,12 @@ async fn proxy(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     run.screen.note(&format!(
         "{device} answers there, over http as well; Ctrl-C ends it"
     ));
+    let state = found.get("state").and_then(Value::as_str);
+    if let Some(state) = state.filter(|state| *state != "online") {
+        run.screen.note(&format!(
+            "warning: {device} is {state}; it answers once it is online"
+        ));
+    }
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
         () = serve(&listener, &acceptor, &door) => Ok(()),

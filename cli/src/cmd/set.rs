@@ -3,7 +3,7 @@
 use std::{borrow::Cow, path::Path};
 
 use clap::{Arg, ArgMatches, Command};
-use onprem_description::{PageModel, Property, Resource};
+use onprem_description::{Kind, PageModel, Property, Resource};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -29,12 +29,20 @@ fn build(model: &'static PageModel) -> Command {
 
 fn of_kind(resource: &'static Resource) -> Option<Command> {
     let update = resource.update.as_ref()?;
-    let fields: Vec<&str> = update
+    let fields: Vec<String> = update
         .body
         .iter()
         .flat_map(|body| &body.fields)
-        .map(|field| field.name.as_str())
+        .map(|field| match field.kind {
+            Kind::Map(_) => format!("{}.NAME", field.name),
+            _ => field.name.clone(),
+        })
         .collect();
+    let entries = if fields.iter().any(|field| field.contains('.')) {
+        "; an entry of no value is removed"
+    } else {
+        ""
+    };
     Some(
         build::of_resource(resource, false)
             .about(update.summary.as_str())
@@ -51,13 +59,22 @@ fn of_kind(resource: &'static Resource) -> Option<Command> {
                     .required(true)
                     .num_args(1..)
                     .help(format!(
-                        "What to change, of {}; `a.b=VALUE` enters a \
-                         structure, `null` removes",
+                        "What to change, of {}{entries}",
                         fields.join(", ")
                     )),
             )
             .arg(output::argument()),
     )
+}
+
+/// How `field` is set.
+pub(crate) fn example(field: &Property) -> String {
+    let name = &field.name;
+    match field.kind {
+        _ if field.is_secret() => format!("{name}=@FILE"),
+        Kind::Map(_) => format!("{name}.NAME=VALUE"),
+        _ => format!("{name}=VALUE"),
+    }
 }
 
 /// An assignment with the secret in place of the file that it is in.

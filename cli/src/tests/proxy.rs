@@ -15,11 +15,12 @@ use crate::{run, screen::Screen};
 
 use onprem_description::PageModel;
 
-/// Runs `work` with the address of a proxy to the device `a`.
+/// Runs `work` with the address of a proxy to the device `a`; answers what the
+/// proxy told.
 async fn with_proxy<F: Future<Output = ()>>(
     fleet: &FakeFleet,
     work: impl FnOnce(String) -> F,
-) {
+) -> String {
     let _ = rustls::crypto::ring::default_provider().install_default();
     fleet.on("GET /v1/devices/a", 200, &json!({"name": "a"}));
     let (out, err) = (Kept::default(), Kept::default());
@@ -42,8 +43,19 @@ async fn with_proxy<F: Future<Output = ()>>(
     };
     tokio::select! {
         code = proxy => panic!("the proxy ended: {code} {}", err.text()),
-        () = client => {}
+        () = client => err.text(),
     }
+}
+
+#[tokio::test]
+async fn a_device_that_is_away_is_told_at_once() {
+    let fleet = FakeFleet::start().await;
+    let away = json!({"name": "a", "state": "offline"});
+    fleet.on("GET /v1/devices/a", 200, &away);
+    let told = with_proxy(&fleet, |_| async {}).await;
+    assert!(told.contains("warning: a is offline"), "{told}");
+    let told = with_proxy(&fleet, |_| async {}).await;
+    assert!(!told.contains("warning"), "{told}");
 }
 
 fn tool() -> reqwest::Client {

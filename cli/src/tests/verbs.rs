@@ -350,7 +350,11 @@ async fn a_task_that_is_not_begun_is_waited_for() {
     assert!(done.err.contains("failed: no power"), "{}", done.err);
     let words = [&words[..], &["--no-wait"]].concat();
     let done = onprem(&words).await;
-    assert_eq!(done.err, "a: power on: pending\n");
+    let expected = "\
+a: power on: pending, task d00000000000000000t0
+hint: `onprem get task d00000000000000000t0` tells how it goes
+";
+    assert_eq!(done.err, expected);
     assert_eq!(done.code, 0);
 }
 
