@@ -56,6 +56,13 @@ pub(crate) async fn run(
             let mut run = Run { model, screen: &mut *screen };
             dispatch(&mut run, &matches).await
         }
+        Err(error) if error.kind() == ErrorKind::MissingSubcommand => {
+            words.push("--help".into());
+            if let Err(help) = command.try_get_matches_from_mut(&words) {
+                screen.note(help.render().to_string().trim_end());
+            }
+            Err(Failure::usage(""))
+        }
         Err(error) => match mistake(model, &command, &words, &error) {
             Some(failure) => Err(failure),
             None => explain(&error, screen),

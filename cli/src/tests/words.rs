@@ -49,6 +49,10 @@ async fn alone_it_says_what_it_can_do() {
     let done = onprem(&[]).await;
     assert_eq!((done.code, done.err.as_str()), (0, ""));
     assert!(done.out.contains("Commands:"), "{}", done.out);
+    // An option keeps it from being alone, and is no command.
+    let done = onprem(&["get", "--timeout", "5"]).await;
+    assert_eq!((done.code, done.out.as_str()), (2, ""));
+    assert!(done.err.contains("Kinds:"), "{}", done.err);
 }
 
 #[tokio::test]
