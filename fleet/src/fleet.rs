@@ -281,7 +281,7 @@ impl Fleet {
         };
         let updated =
             updated.ok_or_else(|| Error::not_found("device", device))?;
-        let message = format!("{} was changed", updated.name);
+        let message = changes(&known, &change, caller);
         self.tell(&updated, EventKind::DeviceChanged, message).await;
         Ok(self.0.devices.now(&updated))
     }
@@ -483,6 +483,21 @@ impl Host for Fleet {
     fn console(&self) -> &Console {
         &self.0.console
     }
+}
+
+/// What somebody changed in a device, in words.
+fn changes(known: &Device, change: &DeviceUpdate, who: &Caller) -> String {
+    let mut what = Vec::new();
+    if let Some(name) = &change.name {
+        what.push(format!("name `{}`", name.as_str()));
+    }
+    if let Some(tag) = &change.asset_tag {
+        what.push(format!("asset tag `{tag}`"));
+    }
+    if change.tags.is_some() {
+        what.push("tags".into());
+    }
+    format!("{} was given {} by {}", known.name, what.join(", "), who.account())
 }
 
 fn name_taken(name: &str) -> Error {

@@ -244,17 +244,22 @@ fn news(before: &Device, now: &Device) -> Option<(Severity, String)> {
         let message = format!("{name} is {power}");
         return Some((Severity::Info, message));
     }
-    let facts = |device: &Device| {
-        let texts = [
-            &device.manufacturer,
-            &device.model,
-            &device.serial_number,
-            &device.host_name,
-            &device.asset_tag,
-            &device.agent_version,
-        ];
-        texts.map(Clone::clone)
-    };
-    (facts(before) != facts(now))
-        .then(|| (Severity::Info, format!("{name} says something new")))
+    let facts = [
+        ("manufacturer", &before.manufacturer, &now.manufacturer),
+        ("model", &before.model, &now.model),
+        ("serial number", &before.serial_number, &now.serial_number),
+        ("host name", &before.host_name, &now.host_name),
+        ("asset tag", &before.asset_tag, &now.asset_tag),
+        ("agent", &before.agent_version, &now.agent_version),
+    ];
+    let changed: Vec<_> = facts
+        .into_iter()
+        .filter(|(_, before, now)| before != now)
+        .map(|(what, _, now)| match now {
+            Some(now) => format!("{what} is `{now}`"),
+            None => format!("{what} is gone"),
+        })
+        .collect();
+    (!changed.is_empty())
+        .then(|| (Severity::Info, format!("{name}: {}", changed.join(", "))))
 }
