@@ -180,15 +180,32 @@ def redfish_says_what_the_kernel_says(fleet):
         assert resource["MACAddress"].lower() == link["address"], resource
         v4 = {a["local"] for a in link["addr_info"] if a["family"] == "inet"}
         assert {a["Address"] for a in resource["IPv4Addresses"]} == v4
-    sensors = 0
-    for number in range(64):
-        zone = Path(f"/sys/class/thermal/thermal_zone{number}/temp")
-        sensors += zone.exists()
-    sensors += len(list(Path("/sys/class/hwmon").glob("hwmon*/*_input"))) \
-        if Path("/sys/class/hwmon").exists() else 0
     members = fleet.redfish("/redfish/v1/Chassis/host/Sensors")["Members"]
-    assert len(members) >= (1 if sensors else 0), (sensors, members)
-    return f"{len(expected)} links, {sensors} kernel sensors"
+    sensors = [fleet.redfish(member["@odata.id"]) for member in members]
+    memory = {
+        line.split(":")[0]: int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+    }
+    used = 100 - 100 * memory["MemAvailable"] / memory["MemTotal"]
+    shown = next(s["Reading"] for s in sensors if s["Id"] == "Memory_Used")
+    assert abs(shown - used) < 10, (shown, used)
+    temperatures = [
+        s["Reading"] for s in sensors if s.get("ReadingUnits") == "Cel"
+    ]
+    kernel = [
+        int(first_line(path)) / 1000
+        for pattern in ("thermal/thermal_zone*/temp", "hwmon/hwmon*/temp*_input")
+        for path in Path("/sys/class").glob(pattern)
+        if first_line(path)
+    ]
+    for degrees in kernel:
+        assert any(abs(degrees - t) < 10 for t in temperatures), (
+            degrees, temperatures,
+        )
+    return (
+        f"{len(expected)} links, {len(sensors)} sensors, "
+        f"{len(kernel)} temperatures in /sys, {shown:.0f} % of memory used"
+    )
 
 
 def promtool_finds_nothing_to_say_of_the_metrics(fleet):
