@@ -55,7 +55,7 @@ async fn filters_take_what_they_say() {
     };
     assert_eq!(list("").await, "c001-b00 c001-b01 c001-b03 spare");
     assert_eq!(list("q=serial-c001-b02").await, "spare");
-    assert_eq!(list("q=4B+B01").await, "c001-b01");
+    assert_eq!(list("q=4B+C001-B01").await, "c001-b01");
     assert_eq!(list("tag=row").await, "spare");
     assert_eq!(list("tag=row%3Da").await, "spare");
     assert_eq!(list("tag=row%3Db").await, "");
