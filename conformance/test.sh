@@ -33,7 +33,7 @@ step_cargo() {
     need ip iproute2
     need npm npm
     need_assets
-    cargo test --workspace --locked
+    cargo test --workspace --locked --no-fail-fast
 }
 
 step_redfish() {

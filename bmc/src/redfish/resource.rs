@@ -226,6 +226,15 @@ impl From<String> for Created {
     }
 }
 
+/// What an action led to.
+#[derive(Debug)]
+pub(crate) enum Acted {
+    /// It is done, and there is nothing more to say.
+    Done,
+    /// It is done, and this is its answer.
+    Answer(Map<String, Value>),
+}
+
 /// An action: its name, and the JSON pointers of its parameters.
 pub(crate) type Action = (&'static str, &'static [&'static str]);
 
@@ -301,7 +310,7 @@ pub(crate) trait Resource: Sync {
         &'a self,
         write: &'a Write<'a>,
         action: &'a str,
-    ) -> Pending<'a, ()> {
+    ) -> Pending<'a, Acted> {
         let _ = (write, action);
         Box::pin(async { Err(Error::internal()) })
     }

@@ -21,7 +21,7 @@ use super::{
     error::Error,
     exchange::{Exchange, canonical},
     render::{self, Rendered},
-    resource::{Action, Caller, Freshness, Values, Write},
+    resource::{Acted, Action, Caller, Freshness, Values, Write},
     router::{Entry, Route},
 };
 
@@ -190,8 +190,11 @@ impl Exchange<'_> {
             }
         }
         checked.finish().map_err(Error::bad)?;
-        entry.resource.act(&self.write(ids, &values), name).await?;
-        let message = onprem_redfish::message::error(&[base::success()]);
+        let acted = entry.resource.act(&self.write(ids, &values), name).await?;
+        let message = match acted {
+            Acted::Done => onprem_redfish::message::error(&[base::success()]),
+            Acted::Answer(body) => Value::Object(body),
+        };
         let mut response = Response::new(Body::from(message.to_string()));
         response.headers_mut().remove(ETAG);
         Ok(response)

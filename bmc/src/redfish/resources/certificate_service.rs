@@ -16,7 +16,9 @@ use super::allowable;
 use crate::{
     redfish::{
         error::Error,
-        resource::{Action, Answer, Pending, Resource, View, Write, answer},
+        resource::{
+            Acted, Action, Answer, Pending, Resource, View, Write, answer,
+        },
         uri,
     },
     server::TlsError,
@@ -56,13 +58,17 @@ impl Resource for CertificateService {
         )]
     }
 
-    fn act<'a>(&'a self, write: &'a Write<'a>, _: &'a str) -> Pending<'a, ()> {
+    fn act<'a>(
+        &'a self,
+        write: &'a Write<'a>,
+        _: &'a str,
+    ) -> Pending<'a, Acted> {
         Box::pin(replace(write))
     }
 }
 
 /// Puts the certificate in the request in the place of the TLS port's.
-async fn replace(write: &Write<'_>) -> Result<(), Error> {
+async fn replace(write: &Write<'_>) -> Result<Acted, Error> {
     let refused = |parameter| {
         let message = base::action_parameter_value_error(parameter, REPLACE);
         Error::bad(vec![message])
@@ -81,7 +87,7 @@ async fn replace(write: &Write<'_>) -> Result<(), Error> {
     match replaced.map_err(|_| Error::internal())? {
         Ok(()) => {
             tracing::info!("certificate of the TLS port replaced");
-            Ok(())
+            Ok(Acted::Done)
         }
         Err(error @ TlsError::Io { .. }) => {
             tracing::error!(error = %Chain(&error), "certificate not kept");

@@ -16,7 +16,8 @@ use crate::{
         delivery::{ATTEMPTS, INTERVAL},
         event::REGISTRIES,
         resource::{
-            Action, Answer, Freshness, Pending, Resource, View, Write, answer,
+            Acted, Action, Answer, Freshness, Pending, Resource, View, Write,
+            answer,
         },
         uri,
     },
@@ -76,12 +77,16 @@ impl Resource for EventService {
         &[(TEST, &["/MessageId", "/Message", "/OriginOfCondition"])]
     }
 
-    fn act<'a>(&'a self, write: &'a Write<'a>, _: &'a str) -> Pending<'a, ()> {
+    fn act<'a>(
+        &'a self,
+        write: &'a Write<'a>,
+        _: &'a str,
+    ) -> Pending<'a, Acted> {
         Box::pin(async {
             let events = &write.service.events;
             let message = resource_event::test_message();
             events.send(&message, uri::EVENT_SERVICE);
-            Ok(())
+            Ok(Acted::Done)
         })
     }
 }

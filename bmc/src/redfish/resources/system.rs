@@ -17,7 +17,9 @@ use crate::{
     model::{self, Part, SystemKind},
     redfish::{
         error::Error,
-        resource::{Action, Answer, Pending, Resource, View, Write, answer},
+        resource::{
+            Acted, Action, Answer, Pending, Resource, View, Write, answer,
+        },
         uri,
     },
 };
@@ -110,7 +112,7 @@ impl Resource for System {
         &'a self,
         write: &'a Write<'a>,
         action: &'a str,
-    ) -> Pending<'a, ()> {
+    ) -> Pending<'a, Acted> {
         Box::pin(async move {
             let snapshot = write.service.model.snapshot();
             let system = snapshot.system(write.id(0));
@@ -124,7 +126,8 @@ impl Resource for System {
                 None => first,
                 Some(wanted) => reset_type(system, wanted, action)?,
             };
-            Ok(write.service.commands.reset(&system.id, kind).await?)
+            write.service.commands.reset(&system.id, kind).await?;
+            Ok(Acted::Done)
         })
     }
 }
