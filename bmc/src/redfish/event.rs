@@ -29,7 +29,7 @@ use crate::{
 };
 
 /// The registries whose messages are sent.
-pub(crate) const REGISTRIES: &[&str] = &["Base", "ResourceEvent"];
+pub(crate) const REGISTRIES: &[&str] = &["Base", "ResourceEvent", "TaskEvent"];
 /// Events that are kept for who comes back.
 const KEPT: usize = 256;
 /// Subscriptions and streams there may be at once.

@@ -67,6 +67,10 @@ impl Exchange<'_> {
         match route {
             Route::Document(document) => self.document(document),
             Route::Events => self.events(),
+            Route::Monitor => {
+                let id = ids.first().copied().unwrap_or_default();
+                self.monitor(path, id).await
+            }
             Route::Action(entry, action) => {
                 if method != Method::POST {
                     let allow = HeaderValue::from_static("POST");
@@ -214,7 +218,7 @@ impl Exchange<'_> {
         self.holds(entry, ids, needed)
     }
 
-    fn holds(
+    pub(super) fn holds(
         &self,
         entry: &Entry,
         ids: &[&str],

@@ -15,6 +15,7 @@ mod resource;
 mod resources;
 mod router;
 mod sse;
+mod task;
 mod uri;
 mod watch;
 mod write;
@@ -81,6 +82,7 @@ pub struct Service {
     cache: Cache,
     audit: Audit,
     events: Arc<Events>,
+    task_book: Arc<task::Book>,
     /// Held from the check of `If-Match` until the write is seen by readers.
     writing: tokio::sync::Mutex<()>,
     /// What the TLS port is, once it is open.
@@ -106,6 +108,13 @@ impl Service {
             tasks.clone(),
             stop.child_token(),
         )?;
+        let task_book = task::Book::open(
+            &parts.state_dir,
+            &[],
+            Arc::clone(&events),
+            tasks.clone(),
+            stop.child_token(),
+        )?;
         Ok(Arc::new(Self {
             model: parts.model,
             commands: parts.commands,
@@ -115,6 +124,7 @@ impl Service {
             cache: Cache::default(),
             audit: Audit::new(&parts.state_dir),
             events,
+            task_book,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
             tasks: tasks.clone(),

@@ -8,7 +8,7 @@ use onprem_redfish::message::{Message, base};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::{Service, error::Error};
+use super::{Service, error::Error, task::Work};
 use crate::{
     accounts::{Account, Book, Role},
     model::{self, Health, SensorKind, Snapshot},
@@ -233,6 +233,8 @@ pub(crate) enum Acted {
     Done,
     /// It is done, and this is its answer.
     Answer(Map<String, Value>),
+    /// It goes on as a task of the caller's.
+    Task(Work),
 }
 
 /// An action: its name, and the JSON pointers of its parameters.

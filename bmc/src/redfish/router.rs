@@ -25,6 +25,8 @@ pub(crate) enum Route {
     Action(&'static Entry, &'static Action),
     /// The stream of events.
     Events,
+    /// Where one waits for the end of a task.
+    Monitor,
 }
 
 /// A resource with what the router derives from it.
@@ -105,6 +107,7 @@ impl Routes {
             add(document.uri, Route::Document(document));
         }
         add(uri::SSE, Route::Events);
+        add(uri::TASK_MONITOR, Route::Monitor);
         for resource in resources {
             let entry: &'static Entry =
                 Box::leak(Box::new(Entry::new(*resource)));

@@ -63,6 +63,10 @@ uris! {
     SUBSCRIPTIONS = "/EventService/Subscriptions";
     SUBSCRIPTION = "/EventService/Subscriptions/{EventDestinationId}";
     SSE = "/EventService/SSE";
+    TASK_SERVICE = "/TaskService";
+    TASKS = "/TaskService/Tasks";
+    TASK = "/TaskService/Tasks/{TaskId}";
+    TASK_MONITOR = "/TaskService/TaskMonitors/{TaskId}";
     REGISTRIES = "/Registries";
     REGISTRY = "/Registries/{MessageRegistryFileId}";
     SCHEMAS = "/JsonSchemas";

@@ -23,6 +23,7 @@ use super::{
     render::{self, Rendered},
     resource::{Acted, Action, Caller, Freshness, Values, Write},
     router::{Entry, Route},
+    task::{Owner, Payload, Work},
 };
 
 /// The largest body of a request.
@@ -194,10 +195,27 @@ impl Exchange<'_> {
         let message = match acted {
             Acted::Done => onprem_redfish::message::error(&[base::success()]),
             Acted::Answer(body) => Value::Object(body),
+            Acted::Task(work) => {
+                let payload = Payload::of_action(path, &body);
+                return self.start(work, payload).await;
+            }
         };
         let mut response = Response::new(Body::from(message.to_string()));
         response.headers_mut().remove(ETAG);
         Ok(response)
+    }
+
+    /// Starts `work` as a task of the caller's, and says where to wait for it.
+    pub(super) async fn start(
+        &self,
+        work: Work,
+        payload: Option<Payload>,
+    ) -> Result<Response<Body>, Error> {
+        let caller = self.caller.as_ref();
+        let owner = caller.map_or_else(Owner::service, Owner::from);
+        let book = &self.service.task_book;
+        let task = book.start(work, owner, payload).await?;
+        self.accepted(&task)
     }
 
     fn write<'w>(

@@ -133,6 +133,9 @@ collections! {
             view.manager(ids)?;
             Some(vec!["1".to_owned()])
         };
+    #[Now]
+    TASKS = task_collection::TaskCollection,
+        "Tasks", TASKS, |view, _| Some(view.service.task_book.ids());
     #[Static]
     ROLES = role_collection::RoleCollection,
         "Roles", ROLES, |_, _| {

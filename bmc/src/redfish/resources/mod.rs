@@ -27,6 +27,8 @@ mod session;
 mod session_service;
 mod storage;
 mod system;
+mod task;
+mod task_service;
 mod thermal_metrics;
 mod thermal_subsystem;
 
@@ -87,6 +89,9 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &event_service::EventService,
     &event_destination::Subscriptions,
     &event_destination::Subscription,
+    &task_service::TaskService,
+    &collection::TASKS,
+    &task::Task,
     &collection::REGISTRIES,
     &file::Registry,
     &collection::SCHEMAS,

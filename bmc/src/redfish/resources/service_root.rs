@@ -66,6 +66,7 @@ impl Resource for ServiceRoot {
         .account_service(Reference::new(uri::ACCOUNT_SERVICE))
         .session_service(Reference::new(uri::SESSION_SERVICE))
         .event_service(Reference::new(uri::EVENT_SERVICE))
+        .tasks(Reference::new(uri::TASK_SERVICE))
         .certificate_service(Reference::new(uri::CERTIFICATE_SERVICE))
         .registries(Reference::new(uri::REGISTRIES))
         .json_schemas(Reference::new(uri::SCHEMAS));
