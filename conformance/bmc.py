@@ -15,12 +15,13 @@ STOP = 15.0  # and to go
 
 
 class Service:
-    """A Redfish service at a URL."""
+    """A Redfish service at a URL; without `ca`, any certificate is taken."""
 
-    def __init__(self, url, user, password):
+    def __init__(self, url, user, password, ca=None):
         self.url = url.rstrip("/")
         self.user = user
         self.password = password
+        self.ca = ca
 
     @property
     def host(self):
@@ -29,22 +30,46 @@ class Service:
     def request(self, method, path, body=None):
         """The answer to a request: its body and its headers."""
         login = base64.b64encode(f"{self.user}:{self.password}".encode())
+        headers = {"Content-Type": "application/json"}
+        if self.user:
+            headers["Authorization"] = f"Basic {login.decode()}"
         request = urllib.request.Request(
-            self.url + path,
-            json.dumps(body).encode() if body else None,
-            {"Authorization": f"Basic {login.decode()}",
-             "Content-Type": "application/json"},
-            method=method,
+            self.url + path, json.dumps(body).encode() if body else None,
+            headers, method=method,
         )
-        trust = ssl.create_default_context()
-        trust.check_hostname = False
-        trust.verify_mode = ssl.CERT_NONE
+        trust = ssl.create_default_context(cafile=self.ca)
+        if not self.ca:
+            trust.check_hostname = False
+            trust.verify_mode = ssl.CERT_NONE
         with urllib.request.urlopen(request, context=trust, timeout=10) as r:
             text = r.read()
             return json.loads(text) if text else None, r.headers
 
     def get(self, path):
         return self.request("GET", path)[0]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        pass
+
+    def facts(self):
+        """What the service says of itself, for a report."""
+        root = self.get("/redfish/v1/")
+        found = {"Address": self.url, "User": self.user}
+        for name in ("Vendor", "Product", "RedfishVersion", "UUID"):
+            if root.get(name):
+                found[name] = root[name]
+        try:
+            managers = self.get(root["Managers"]["@odata.id"])["Members"]
+            manager = self.get(managers[0]["@odata.id"])
+        except (KeyError, IndexError, TypeError, OSError, ValueError):
+            return found
+        for name in ("Manufacturer", "Model", "FirmwareVersion"):
+            if isinstance(manager, dict) and manager.get(name):
+                found[f"Manager {name}"] = manager[name]
+        return found
 
     def tree(self):
         """Every resource that links lead to, by URI; with a session open."""
@@ -91,7 +116,7 @@ def links(value):
 class Agent(Service):
     """An agent of this run, on a simulated board or on this host."""
 
-    def __init__(self, program, state, board=None):
+    def __init__(self, program, state, board=None, *more):
         self.state = Path(state)
         shutil.rmtree(self.state, ignore_errors=True)
         self.state.mkdir(parents=True)
@@ -99,6 +124,7 @@ class Agent(Service):
                    "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
         if board:
             command += ["--board", board]
+        command += more
         self.log = (self.state / "log").open("w")
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.DEVNULL,

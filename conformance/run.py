@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
-"""DMTF's validators and tools against the agent.
+"""DMTF's judges and tools against the agent: the gate.
 
-    run.py direct --agent PROGRAM        validators and commands, on a
-                                         simulated blade and on this host
+    run.py direct --agent PROGRAM        judges and commands, on simulated
+                                         blades and on this host
     run.py proxy --onprem PROGRAM --device NAME --user NAME --password-file F
                                          the commands through `onprem proxy`
 
-Prints a line a check, the validators' counts, and closes with
-`N passed, N failed`. Reports are in .cache/conformance/.
+Prints a line a check with the judge's counts, and closes with
+`N passed, N failed`. .cache/conformance/report.html says it all.
 """
 
 import argparse
-import os
 import re
 import shutil
 import subprocess
@@ -19,23 +18,14 @@ import sys
 import threading
 import time
 import traceback
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import tools
-from bmc import Agent, Service
-from commands import Commands
-from tools import CACHE, HERE, ROOT
+from tools import CACHE, ROOT
 
-BOARD = ROOT / "bmc/boards/sim-blade.toml"
 REPORTS = CACHE / "conformance"
-# Boot override is not offered; the interfaces lack IPv6 address states.
-USE_CASES = ("AccountManagement", "PowerControl", "QueryParameters")
-# A network of its own for the protocol validator: it subscribes to events for
-# a made-up address and sends multicast, neither of which may leave here.
-NAMESPACE = """
-ip link set lo up && ip link set lo multicast on &&
-ip route add 224.0.0.0/4 dev lo && exec "$@"
-"""
+BOARD = ROOT / "bmc/boards/sim-blade.toml"
 
 
 class Tally:
@@ -44,125 +34,66 @@ class Tally:
     def __init__(self):
         self.passed = 0
         self.failed = 0
+        self.lock = threading.Lock()
 
     def check(self, name, action):
         began = time.monotonic()
         try:
             remark = action()
         except Exception as error:  # a check may fail in any way
-            self.failed += 1
-            print(f"FAIL  {name}", flush=True)
             if not isinstance(error, AssertionError):
                 error = traceback.format_exc()
-            print("      " + str(error).replace("\n", "\n      "), flush=True)
+            shown = str(error).replace("\n", "\n      ")
+            with self.lock:
+                self.failed += 1
+                print(f"FAIL  {name}\n      {shown}", flush=True)
             return
-        self.passed += 1
         took = time.monotonic() - began
         remark = f": {remark}" if remark else ""
-        print(f"ok    {name}{remark} ({took:.1f} s)", flush=True)
+        with self.lock:
+            self.passed += 1
+            print(f"ok    {name}{remark} ({took:.1f} s)", flush=True)
 
     def close(self):
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
         return 1 if self.failed else 0
 
 
-def expected(name):
-    """The first word of each line of a file beside this one, and the rest."""
-    lines = (HERE / "expected" / name).read_text().splitlines()
-    words = [line.split(maxsplit=1) for line in lines
-             if line and not line.startswith("#")]
-    return {word[0]: word[1] if len(word) > 1 else "" for word in words}
-
-
-def no_fail(found):
-    counts, lines = found
-    for line in lines:
-        print("      " + line[:300])
-    assert counts["FAIL"] == 0, tools.say(counts)
-    return tools.say(counts)
-
-
-def shows_what_a_blade_has(bmc):
-    found = {resource.get("@odata.type", "").rsplit(".", 1)[-1]
-             for resource in bmc.tree().values()}
-    lacking = sorted(set(expected("types.txt")) - found)
-    assert not lacking, f"nowhere in the tree: {', '.join(lacking)}"
-    return f"{len(found)} types"
-
-
-def validate_protocol(args):
-    with Agent(args.agent, CACHE / "agents/protocol", BOARD) as bmc:
-        report = REPORTS / "protocol"
-        shutil.rmtree(report, ignore_errors=True)
-        counts, rows = tools.protocol_validator(bmc, report)
-    known, new = expected("protocol.txt"), []
-    for row in rows:
-        print("      " + " | ".join(row)[:400])
-        if "FAIL" in row and not set(row) & set(known):
-            new.append(row[0])
-    said = tools.say(counts)
-    if new:
-        said += f"; failed and not expected to: {', '.join(sorted(set(new)))}"
-    print(said)
-    return 1 if new else 0
-
-
-def in_a_network_of_its_own(args):
-    command = [sys.executable, __file__, "protocol", "--agent", args.agent]
-    if os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip"):
-        command = ["unshare", "-n", "sh", "-c", NAMESPACE, "sh", *command]
-    else:
-        print("      no network of its own (not root): SSDP is not tested")
-    done = subprocess.run(
-        list(map(str, command)), text=True, timeout=tools.TIMEOUT,
-        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-    )
-    *lines, last = done.stdout.splitlines() or [""]
-    for line in lines:
-        print(line)
-    assert done.returncode == 0, last
-    return last
-
-
-def on_a_simulated_blade(args, tally):
-    with Agent(args.agent, CACHE / "agents/simulated", BOARD) as bmc:
-        tally.check("a simulated blade shows what a blade has",
-                    lambda: shows_what_a_blade_has(bmc))
-        tally.check("service validator, simulated blade",
-                    lambda: no_fail(
-                        tools.service_validator(bmc, REPORTS / "simulated")))
-        tally.check("use-case checkers",
-                    lambda: no_fail(
-                        tools.use_cases(bmc, REPORTS / "use-cases", *USE_CASES)))
-        commands = Commands(bmc, tally.check)
-        commands.reading()
-        commands.writing()
-        commands.accounts()
-
-
-def on_this_host(args, tally):
-    # Nothing here may ask for a reset: the host is the real one.
-    with Agent(args.agent, CACHE / "agents/host") as bmc:
-        tally.check("service validator, this host",
-                    lambda: no_fail(
-                        tools.service_validator(bmc, REPORTS / "host")))
-        Commands(bmc, tally.check).reading()
-
-
 def direct(args):
-    tools.install()
+    from gate import JOBS, Gate
+
     shutil.rmtree(REPORTS, ignore_errors=True)
-    tally = Tally()
-    tally.check("an agent on a simulated blade starts and ends",
-                lambda: on_a_simulated_blade(args, tally))
-    tally.check("an agent on this host starts and ends",
-                lambda: on_this_host(args, tally))
-    tally.check("protocol validator", lambda: in_a_network_of_its_own(args))
-    return tally.close()
+    REPORTS.mkdir(parents=True)
+    gate = Gate(args.agent, BOARD, REPORTS, Tally())
+    began = time.monotonic()
+    # Two at a time, each on an agent of its own: the tools wait a lot.
+    with ThreadPoolExecutor(2) as pool:
+        for job in JOBS if not args.only else args.only:
+            pool.submit(gate.tally.check, f"{job}: starts and ends",
+                        gate.job(job))
+    print(f"report: {gate.report.write(REPORTS)}")
+    print(f"all judges took {time.monotonic() - began:.0f} s")
+    return gate.tally.close()
+
+
+def protocol(args):
+    """In the network namespace that `direct` made for it."""
+    import finding
+    import judges
+    from bmc import Agent
+
+    with Agent(args.agent, CACHE / "agents/protocol", BOARD) as bmc:
+        judgement = judges.protocol(bmc, args.report)
+        facts = bmc.facts()
+    finding.write(args.report / "judgement.json",
+                  {"facts": facts, "judgement": judgement.data()})
+    return 0
 
 
 def proxy(args):
-    tools.install()
+    from bmc import Service
+    from commands import Commands
+
     password = Path(args.password_file).read_text().strip()
     process = subprocess.Popen(
         [args.onprem, "proxy", args.device], text=True,
@@ -196,15 +127,19 @@ def announced(process):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     modes = parser.add_subparsers(required=True, metavar="MODE")
-    for name, mode in (("direct", direct), ("protocol", validate_protocol)):
+    for name, mode in (("direct", direct), ("protocol", protocol)):
         sub = modes.add_parser(name)
         sub.add_argument("--agent", required=True, help="path of onprem-bmc")
+        sub.add_argument("--report", type=Path, default=REPORTS)
+        sub.add_argument("--only", nargs="+", metavar="JOB",
+                         help="only these jobs of gate.py")
         sub.set_defaults(mode=mode)
     sub = modes.add_parser("proxy")
     for flag in ("onprem", "device", "user", "password-file"):
         sub.add_argument(f"--{flag}", required=True)
     sub.set_defaults(mode=proxy)
     args = parser.parse_args()
+    tools.enter()
     return args.mode(args)
 
 

@@ -1,11 +1,11 @@
-"""The DMTF tools in an environment of their own, and what they say."""
+"""The DMTF tools in an environment of their own."""
 
-import csv
 import hashlib
+import json
 import os
-import re
 import subprocess
 import sys
+from importlib import metadata
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
@@ -13,7 +13,7 @@ ROOT = HERE.parent
 CACHE = ROOT / ".cache"
 TOOLS = CACHE / "dmtf"
 CSDL = CACHE / "csdl"
-TIMEOUT = 600  # seconds, for one run of one tool
+TIMEOUT = 900.0  # seconds, for one run of one tool
 
 
 def environment():
@@ -47,79 +47,37 @@ def install():
     )
 
 
-def call(name, *args):
+def enter():
+    """Goes on in the tools' environment, which is made if need be."""
+    if Path(sys.prefix) == TOOLS:
+        return
+    install()
+    sys.stdout.flush()
+    python = TOOLS / "bin/python"
+    os.execv(python, [str(python), *sys.argv])
+
+
+def version(package):
+    return metadata.version(package)
+
+
+def call(name, *args, ca=None):
     """Runs one of the tools; what it said, and whether it was content."""
+    order = {
+        "tool": str(TOOLS / "bin" / name),
+        "arguments": [str(arg) for arg in args],
+        "ca": str(ca) if ca else None,
+    }
     try:
         done = subprocess.run(
-            [TOOLS / "bin" / name, *map(str, args)],
-            env=environment(), cwd=CACHE, text=True, timeout=TIMEOUT,
-            stdin=subprocess.DEVNULL,
+            [TOOLS / "bin/python", HERE / "launch.py"],
+            input=json.dumps(order), env=environment(), cwd=CACHE, text=True,
+            errors="replace", timeout=TIMEOUT,
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
         )
     except subprocess.TimeoutExpired as late:
-        return False, f"not done after {late.timeout} s"
+        said = late.stdout or b""
+        if isinstance(said, bytes):
+            said = said.decode(errors="replace")
+        return False, f"{said}\nnot done after {TIMEOUT:.0f} s"
     return done.returncode == 0, done.stdout
-
-
-def table(said):
-    """The counts in the table that two of the tools close with."""
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
-    found = re.search(r"\|" + r"\s*(\d+)\s*\|" * 4, plain)
-    if not found:
-        raise AssertionError(f"the tool gave up:\n{said[-3000:]}")
-    names = ("PASS", "WARN", "FAIL", "NOT_TESTED")
-    return dict(zip(names, map(int, found.groups())))
-
-
-def logged(report, pattern):
-    """What the debug logs below a report say of this."""
-    lines = []
-    for log in sorted(Path(report).glob("*/*Debug*.log")):
-        lines += re.findall(pattern, log.read_text())
-    return lines
-
-
-def service_validator(bmc, report):
-    """Counts of the service validator, and a line for what it minds."""
-    _, said = call(
-        "rf_service_validator", "-r", bmc.url, "-u", bmc.user,
-        "-p", bmc.password, "--authtype", "Session", "--skipschema",
-        "--schema_directory", CSDL, "--logdir", report,
-    )
-    return table(said), logged(report, r"(?:FAIL|WARN) - .*")
-
-
-def use_cases(bmc, report, *tests):
-    """Counts of the use-case checkers, and a line for what they mind."""
-    _, said = call(
-        "rf_use_case_checkers", "-r", bmc.url, "-u", bmc.user,
-        "-p", bmc.password, "--report-dir", report, "--test-list", *tests,
-    )
-    return table(said), logged(report, r"ERROR - .*")
-
-
-def protocol_validator(bmc, report):
-    """Counts of the protocol validator, and a row for what it minds."""
-    _, said = call(
-        "rf_protocol_validator", "-r", bmc.url, "-u", bmc.user,
-        "-p", bmc.password, "--no-cert-check", "--report-dir", report,
-        "--report-type", "tsv",
-    )
-    plain = re.sub(r"\x1b\[[0-9;]*m", "", said)
-    found = re.search(r"Summary - (.*)", plain)
-    if not found:
-        raise AssertionError(f"the protocol validator gave up:\n{said[-3000:]}")
-    counts = {
-        name: int(number)
-        for name, number in re.findall(r"(\w+): (\d+)", found.group(1))
-    }
-    rows = []
-    for table in Path(report).glob("*.tsv"):
-        with table.open(newline="") as text:
-            rows += list(csv.reader(text, delimiter="\t"))
-    minded = [row for row in rows if {"FAIL", "WARN"} & set(row)]
-    return counts, minded
-
-
-def say(counts):
-    return ", ".join(f"{name} {number}" for name, number in counts.items())

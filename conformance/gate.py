@@ -1,0 +1,249 @@
+"""What the agent has to show: the jobs of the gate, each on its own agent."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from argparse import Namespace
+from collections import Counter
+from contextlib import contextmanager
+
+import any_service
+import judges
+import tools
+from bmc import Agent, Service
+from commands import Commands
+from finding import Finding, Judgement
+from mockup import Mockup
+from report import Report
+
+# A network of its own for the protocol validator: it subscribes to events for
+# a made-up address and sends multicast, neither of which may leave here.
+NAMESPACE = """
+ip link set lo up && ip link set lo multicast on &&
+ip route add 224.0.0.0/4 dev lo && exec "$@"
+"""
+BLADE = "A simulated blade"
+HOST = "This host"
+OLD = "A simulated blade with the deprecated Power and Thermal"
+ALL_CASES = judges.QUIET_CASES + judges.RESET_CASES
+
+
+def expected(name):
+    """The first word of each line of a file in expected/, and the rest."""
+    lines = (tools.HERE / "expected" / name).read_text().splitlines()
+    words = [line.split(maxsplit=1) for line in lines
+             if line and not line.startswith("#")]
+    return {word[0]: word[1] if len(word) > 1 else "" for word in words}
+
+
+def skipped():
+    """Reasons for which a use case may be skipped, as beginnings."""
+    lines = (tools.HERE / "expected/skipped.txt").read_text().splitlines()
+    return [line for line in lines if line and not line.startswith("#")]
+
+
+def faults(judgement, but=lambda finding: False):
+    """The counts; an error with what the judge minds, unless `but` knows it."""
+    assert judgement.state == "ran", judgement.say()
+    minded = [it for it in judgement.that("FAIL", "WARN") if not but(it)]
+    lines = [f"{it.result} {it.where} {it.what}: {it.said or it.expected}: {it.seen}"[:300]
+             for it in minded[:40]]
+    assert not minded, "\n".join([judgement.say(), *lines])
+    return judgement.say()
+
+
+class Gate:
+    """Runs the jobs, and keeps what the judges said for the report."""
+
+    def __init__(self, agent, board, reports, tally):
+        self.agent = agent
+        self.board = board
+        self.reports = reports
+        self.tally = tally
+        self.report = Report("Redfish conformance of on-prem")
+        self.lock = threading.Lock()
+        for label in (BLADE, HOST, OLD):
+            self.report.target(label, {})
+
+    def job(self, name):
+        return lambda: JOBS[name](self)
+
+    @contextmanager
+    def on(self, label, name, board=True, *more):
+        state = tools.CACHE / "agents" / name
+        with Agent(self.agent, state, self.board if board else None, *more) as bmc:
+            self.keep(label, bmc.facts())
+            yield bmc
+
+    def keep(self, label, facts=None, judgement=None):
+        with self.lock:
+            if facts:
+                self.report.targets[label][0].update(facts)
+            if judgement:
+                self.report.add(label, judgement)
+
+    def judged(self, label, judgement, check=faults):
+        self.keep(label, judgement=judgement)
+        self.tally.check(f"{label}: {judgement.judge}", lambda: check(judgement))
+
+
+def simulated(gate):
+    with gate.on(BLADE, "simulated") as bmc:
+        gate.tally.check(f"{BLADE}: shows what a blade has",
+                         lambda: shows_what_a_blade_has(bmc))
+        gate.judged(BLADE, judges.service(bmc, gate.reports / "simulated"))
+        interop(gate, bmc)
+        commands = Commands(bmc, gate.tally.check)
+        commands.reading()
+        commands.writing()
+        commands.accounts()
+
+
+def shows_what_a_blade_has(bmc):
+    found = {resource.get("@odata.type", "").rsplit(".", 1)[-1]
+             for resource in bmc.tree().values()}
+    lacking = sorted(set(expected("types.txt")) - found)
+    assert not lacking, f"nowhere in the tree: {', '.join(lacking)}"
+    return f"{len(found)} types"
+
+
+def interop(gate, bmc):
+    reports = gate.reports / "interop"
+    judgement = judges.interop(bmc, reports / judges.OURS.stem, judges.OURS)
+    gate.judged(BLADE, judgement)
+    for name, path in judges.profiles_of_others():
+        if not path:
+            why = f"there is no {judges.DATA / 'profiles' / name}"
+            print(f"      not run: profile {name}: {why}", flush=True)
+            gate.keep(BLADE, judgement=judges.left_out("interop", f"Profile {name}", why))
+            continue
+        judgement = judges.interop(bmc, reports / path.stem, path)
+        ironic = name.startswith("OpenStackIronic")
+        gate.judged(BLADE, judgement, all_but_media if ironic else faults)
+
+
+def all_but_media(judgement):
+    """A blade has no drive for images that its users bring."""
+    return faults(judgement, lambda it: "VirtualMedia" in it.where + it.what)
+
+
+def with_oem_schema(gate):
+    with gate.on(BLADE, "oem") as bmc:
+        judgement = judges.service(
+            bmc, gate.reports / "oem", fetch=True,
+            name="Service validator, with the schemas that the service offers",
+        )
+        gate.judged(BLADE, judgement)
+
+
+def use_cases(gate):
+    with gate.on(BLADE, "use-cases") as bmc:
+        judgement = judges.use_cases(bmc, gate.reports / "use-cases", *ALL_CASES)
+        gate.judged(BLADE, judgement, nothing_skipped)
+
+
+def nothing_skipped(judgement):
+    said = faults(judgement)
+    known = skipped()
+    new = {f"{it.what}: {it.seen}" for it in judgement.that("NOT_TESTED")
+           if not any(part in it.seen for part in known)}
+    assert not new, "\n".join([said, "skipped:", *sorted(new)])
+    return said
+
+
+def protocol(gate):
+    report = gate.reports / "protocol"
+    command = [sys.executable, tools.HERE / "run.py", "protocol",
+               "--agent", gate.agent, "--report", report]
+    alone = os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip")
+    if alone:
+        command = ["unshare", "-n", "sh", "-c", NAMESPACE, "sh", *command]
+    else:
+        print("      no network of its own (not root): SSDP is not tested")
+    done = subprocess.run(
+        list(map(str, command)), text=True, timeout=2 * tools.TIMEOUT,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    told = json.loads((report / "judgement.json").read_text())
+    gate.judged(BLADE, read_back(told["judgement"]),
+                lambda it: all_by_name(it, alone))
+
+
+def read_back(told):
+    findings = [Finding(**it) for it in told.pop("findings")]
+    counts = Counter(told.pop("counts"))
+    return Judgement(**told, counts=counts, findings=findings)
+
+
+def all_by_name(judgement, alone):
+    said = faults(judgement)
+    wanted = [name for name, reason in expected("protocol.txt").items()
+              if not reason and (alone or "_SSDP_" not in name)]
+    lacking = [name for name in wanted if judgement.names.get(name) != "PASS"]
+    assert not lacking, f"{said}\nnot passed: {', '.join(lacking)}"
+    return f"{said}; {len(wanted)} of {len(wanted)} assertions by name"
+
+
+def deprecated(gate):
+    with gate.on(OLD, "deprecated", True, "--deprecated-resources") as bmc:
+        gate.judged(OLD, judges.service(bmc, gate.reports / "deprecated"),
+                    old_and_no_worse)
+
+
+def old_and_no_worse(judgement):
+    return faults(judgement, lambda it: it.result == "WARN"
+                  and "deprecated" in it.said)
+
+
+def host(gate):
+    # Nothing here may ask for a reset: the host is the real one.
+    with gate.on(HOST, "host", False) as bmc:
+        gate.judged(HOST, judges.service(bmc, gate.reports / "host"))
+        Commands(bmc, gate.tally.check).reading()
+
+
+def foreign(gate):
+    """The runner on services that are wrong: it says so, and goes on."""
+    gate.tally.check("the runner on a service that is wrong",
+                     lambda: says_so(gate, tools.HERE / "mockup", True))
+    rackmount = judges.DATA / "mockups/public-rackmount1"
+    if rackmount.is_dir():
+        gate.tally.check("the runner on DMTF's rackmount mock-up",
+                         lambda: says_so(gate, rackmount, False))
+    else:
+        print(f"      not run: there is no {rackmount}", flush=True)
+
+
+def says_so(gate, folder, changes):
+    report = gate.reports / "foreign" / folder.name
+    args = Namespace(only=("service", "protocol"), profile=[],
+                     allow_changes=changes, allow_resets=False,
+                     through_fleet=False)
+    with Mockup(folder) as served:
+        target = Service(served.url, "nobody", "mockup")
+        told = any_service.judge(target, report, args, say=lambda _: None)
+    page = told.write(report).read_text()
+    assert not told.content, "taken for a good service"
+    service, protocol = told.judgements()
+    assert service.counts["FAIL"] > 2, service.say()
+    assert service.that("FAIL")[0].where in page
+    state = "crashed" if changes else "left out"
+    assert protocol.state == state, protocol.say()
+    assert ("judge crashed" in page) == changes
+    return f"{service.say()}; protocol validator: {protocol.state}"
+
+
+# The long ones first.
+JOBS = {
+    "use-cases": use_cases,
+    "simulated": simulated,
+    "protocol": protocol,
+    "oem": with_oem_schema,
+    "host": host,
+    "deprecated": deprecated,
+    "foreign": foreign,
+}
