@@ -21,7 +21,7 @@ use crate::{
     commands::{Commands, QUEUE},
     config::{Config, Unusable},
     drivers::tree::Tree,
-    model::{Inventory, Model},
+    model::{Inventory, Model, Part, PowerRestorePolicy, Settings},
     phone_home,
     redfish::{self, Body, Origin, Service},
     server::{self, Bound, ServerConfig, ServerError},
@@ -65,6 +65,8 @@ pub struct Agent {
     bound: Bound,
     grace: Duration,
     tasks: TaskTracker,
+    /// Told when the agent is to start anew.
+    leaving: CancellationToken,
     stop: CancellationToken,
 }
 
@@ -97,7 +99,12 @@ impl Agent {
             accounts,
             initial_password,
         } = prepared.await??;
-        let model = Model::new(inventory, state.settings()?);
+        let settings = state.settings()?;
+        restore_power(&*board, &state, &inventory, &settings)?;
+        let model = Model::new(inventory, settings);
+        for (system, at) in state.power()?.resets() {
+            model.post_reset(&system, at);
+        }
         let exporter = Exporter::new(model.clone());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -109,7 +116,9 @@ impl Agent {
             tasks.spawn(tasks::poll::poll(driver, model, stop.child_token()));
         }
         tasks.spawn(tasks::quality::watch(model.clone(), stop.child_token()));
-        let commands = own_parts(&*board, &state, &model, &tasks, &stop);
+        let leaving = CancellationToken::new();
+        let commands =
+            own_parts(&*board, &state, &model, &tasks, &leaving, &stop);
         tasks.spawn(tasks::scan::scan(
             board,
             model.clone(),
@@ -157,6 +166,7 @@ impl Agent {
             bound,
             grace: Duration::from_secs(config.grace_seconds),
             tasks,
+            leaving,
             stop,
         })
     }
@@ -209,6 +219,12 @@ impl Agent {
         self.simulation.as_ref()
     }
 
+    /// Waits until somebody wants the agent to start anew: it is then to be
+    /// stopped, and started.
+    pub async fn leaving(&self) {
+        self.leaving.cancelled().await;
+    }
+
     /// Ends all tasks; whether they ended within the grace period.
     pub async fn stop(self) -> bool {
         self.stop.cancel();
@@ -254,12 +270,38 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     Ok(Prepared { state, board, simulation, scan, accounts, initial_password })
 }
 
+/// Switches the systems on or off as people want it after the power was gone.
+fn restore_power(
+    board: &dyn Board,
+    state: &StateDir,
+    inventory: &Inventory,
+    settings: &Settings,
+) -> Result<(), StateError> {
+    let record = state.power()?;
+    let power = board.power();
+    for system in inventory.systems.iter().filter(|it| it.restores_power) {
+        let settings = settings.of(&Part::System(system.id.clone()));
+        let policy = settings.power_restore_policy.unwrap_or_default();
+        let was_on = record.was_on(&system.id);
+        let on = match policy {
+            // Who only restarts the agent does not switch anything.
+            _ if state.restarted() => was_on,
+            PowerRestorePolicy::AlwaysOn => true,
+            PowerRestorePolicy::AlwaysOff => false,
+            PowerRestorePolicy::LastState => was_on,
+        };
+        power.restore(&system.id, on);
+    }
+    Ok(())
+}
+
 /// Starts the tasks that own power and settings.
 fn own_parts(
     board: &dyn Board,
     state: &StateDir,
     model: &Model,
     tasks: &TaskTracker,
+    leaving: &CancellationToken,
     stop: &CancellationToken,
 ) -> Commands {
     let (power, powers) = mpsc::channel(QUEUE);
@@ -270,13 +312,25 @@ fn own_parts(
         model.clone(),
         stop.child_token(),
     ));
-    tasks.spawn(tasks::settings::own(
+    let owner = tasks::settings::Owner::new(
         state.settings_file(),
-        changes,
+        board.power(),
+        model.clone(),
+    );
+    tasks.spawn(owner.own(changes, stop.child_token()));
+    tasks.spawn(tasks::power_record::keep(
+        state.power_file(),
         model.clone(),
         stop.child_token(),
     ));
-    Commands { power, settings }
+    let (leave, leaves) = mpsc::channel(QUEUE);
+    tasks.spawn(tasks::leave::own(
+        state.path().to_owned(),
+        leaves,
+        leaving.clone(),
+        stop.child_token(),
+    ));
+    Commands { power, settings, leave }
 }
 
 fn server_config(config: &Config, inventory: &Inventory) -> ServerConfig {

@@ -7,7 +7,12 @@ use tokio::{
     time::timeout,
 };
 
-use crate::model::{Id, Part};
+use crate::{
+    leave::Leave,
+    model::{
+        BootEnabled, BootSource, Id, Part, PowerRestorePolicy, TimeoutAction,
+    },
+};
 
 /// How long a part may take to answer.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -133,6 +138,17 @@ pub enum Setting {
     HostName(Option<String>),
     /// Whether the part shows somebody in the room where it is.
     LocationIndicator(bool),
+    /// What a system does when the power comes back.
+    PowerRestorePolicy(PowerRestorePolicy),
+    /// For how many starts a system starts from elsewhere.
+    BootEnabled(BootEnabled),
+    /// Where a system starts from; from its usual place where there is
+    /// nothing.
+    BootTarget(Option<BootSource>),
+    /// Whether a system's watchdog watches.
+    WatchdogEnabled(bool),
+    /// What a system's watchdog does.
+    WatchdogAction(TimeoutAction),
 }
 
 /// A command to the owner of a part, with the way for the answer.
@@ -148,6 +164,7 @@ pub(crate) struct Command<C> {
 pub struct Commands {
     pub(crate) power: mpsc::Sender<Command<ResetType>>,
     pub(crate) settings: mpsc::Sender<Command<Vec<Setting>>>,
+    pub(crate) leave: mpsc::Sender<Command<Leave>>,
 }
 
 impl Commands {
@@ -175,6 +192,19 @@ impl Commands {
         settings: Vec<Setting>,
     ) -> Result<(), CommandError> {
         send(&self.settings, part, settings).await
+    }
+
+    /// Ends the agent, which is the manager `manager`, and starts it anew.
+    /// Returns when that is certain, a moment before it happens.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn leave(
+        &self,
+        manager: &str,
+        leave: Leave,
+    ) -> Result<(), CommandError> {
+        send(&self.leave, Part::Manager(manager.into()), leave).await
     }
 }
 
@@ -210,7 +240,8 @@ mod tests {
     fn commands() -> (Commands, mpsc::Receiver<Command<ResetType>>) {
         let (power, powers) = mpsc::channel(1);
         let (settings, _) = mpsc::channel(1);
-        (Commands { power, settings }, powers)
+        let (leave, _) = mpsc::channel(1);
+        (Commands { power, settings, leave }, powers)
     }
 
     #[tokio::test(start_paused = true)]

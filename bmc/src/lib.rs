@@ -7,6 +7,7 @@ pub mod collectors;
 pub mod commands;
 pub mod config;
 pub mod drivers;
+pub mod leave;
 pub mod model;
 pub mod phone_home;
 pub mod redfish;

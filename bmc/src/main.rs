@@ -1,11 +1,14 @@
 //! Starts the agent, waits for a signal, and ends it.
 
 use std::{
+    env,
     io::{self, IsTerminal as _, Write as _},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::ExitCode,
+    process::{Command, ExitCode},
 };
 
+use anyhow::Context as _;
 use clap::Parser;
 use onprem_bmc::{accounts::FIRST_USER, agent::Agent, config::Config};
 use onprem_link::process::{self, Said, Signals};
@@ -90,7 +93,25 @@ async fn serve(config: Config, mut signals: Signals) -> anyhow::Result<()> {
             agent.initial_password_file().display(),
         )?;
     }
-    signals.asked().await;
+    let leaves = tokio::select! {
+        () = signals.asked() => false,
+        () = agent.leaving() => true,
+    };
     signals.end(agent.stop()).await;
-    Ok(())
+    if leaves { start_anew() } else { Ok(()) }
+}
+
+/// Becomes the same program anew, under the same process id: whoever watches
+/// over the process sees no end of it.
+fn start_anew() -> anyhow::Result<()> {
+    let mut arguments = env::args_os();
+    let called = arguments.next();
+    // An update may have put another file in the place of this one.
+    let program = env::current_exe()
+        .ok()
+        .filter(|path| path.exists())
+        .or_else(|| called.map(PathBuf::from))
+        .context("cannot tell which program this is")?;
+    let error = Command::new(&program).args(arguments).exec();
+    Err(error).with_context(|| format!("cannot start {}", program.display()))
 }

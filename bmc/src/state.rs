@@ -18,7 +18,7 @@ use serde_json::json;
 use tracing::error;
 use uuid::Uuid;
 
-use crate::model::Settings;
+use crate::{leave, model::Settings, tasks::power_record::PowerRecord};
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +51,8 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
+    /// Whether the agent left the directory only to start anew.
+    restarted: bool,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -70,7 +72,11 @@ impl StateDir {
             .map_err(unusable)?;
         let lock = File::create(path.join("lock")).map_err(unusable)?;
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
-            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
+            Ok(()) => {
+                let path = path.to_owned();
+                let restarted = leave::arrive(&path)?;
+                Ok(Self { path, restarted, _lock: lock })
+            }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 Err(StateError::Taken { path: path.to_owned() })
             }
@@ -82,6 +88,26 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
+    }
+
+    /// Whether the agent ended before only to start anew: nothing lost its
+    /// power.
+    #[must_use]
+    pub fn restarted(&self) -> bool {
+        self.restarted
+    }
+
+    /// Where it is kept which systems are on.
+    pub(crate) fn power_file(&self) -> PathBuf {
+        self.path.join("power.json")
+    }
+
+    /// Which systems were on.
+    ///
+    /// # Errors
+    /// See [`load_or_put_aside`].
+    pub(crate) fn power(&self) -> Result<PowerRecord, StateError> {
+        load_or_put_aside(&self.power_file())
     }
 
     /// Where the settings of the parts lie.

@@ -2,10 +2,11 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt as _};
+use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
 
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
 
 use self::support::{
     process::{Process, agent, refusal},
@@ -93,6 +94,44 @@ async fn what_was_set_survives_the_loss_of_power() {
         let mode = fs::metadata(state.join(name)).unwrap().permissions();
         assert_eq!(mode.mode() & 0o777, 0o600, "{name}");
     }
+}
+
+#[tokio::test]
+async fn starts_anew_in_the_same_process_when_it_is_told_to() {
+    let folder = tempfile::tempdir().unwrap();
+    let process = Process::start(folder.path());
+    let state = folder.path().join("state");
+    let password = fs::read_to_string(state.join("initial-password")).unwrap();
+    let reset = "/redfish/v1/Managers/bmc/Actions/Manager.Reset";
+    let answer = client()
+        .post(format!("{}{reset}", process.redfish))
+        .basic_auth("admin", Some(password.trim()))
+        .header("content-type", "application/json")
+        .body(json!({"ResetType": "GracefulRestart"}).to_string())
+        .send()
+        .await
+        .unwrap();
+    assert!(answer.status().is_success(), "{}", answer.status());
+    let address = || {
+        let text = fs::read(state.join("addresses.json")).unwrap();
+        let addresses: Value = serde_json::from_slice(&text).unwrap();
+        addresses["redfish"].as_str().unwrap().to_owned()
+    };
+    let anew = async {
+        while address() == process.redfish {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), anew).await.expect("it starts anew");
+    let url = format!("{}/redfish/v1/Managers/bmc", address());
+    let answer = client()
+        .get(url)
+        .basic_auth("admin", Some(password.trim()))
+        .send()
+        .await
+        .unwrap();
+    assert_eq!(answer.status(), StatusCode::OK);
+    assert_eq!(process.terminate(), Some(0));
 }
 
 #[test]

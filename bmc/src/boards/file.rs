@@ -7,8 +7,8 @@ use toml::Spanned;
 
 use crate::{
     model::{
-        Architecture, ChassisKind, Id, LinkState, MediaType, MemoryKind,
-        Protocol, SupplyKind,
+        Architecture, BootMode, BootSource, ChassisKind, Id, LinkState,
+        MediaType, MemoryKind, Protocol, SupplyKind,
     },
     sim::{Fault, Measure},
 };
@@ -85,6 +85,8 @@ section! {
         host_name: Option<String>,
         bios_version: Option<String>,
         os: Option<OsSection>,
+        boot: Option<BootSection>,
+        watchdog_seconds: Option<Seconds>,
         power: PowerSection,
         thermal: ThermalSection,
         processor: Option<Vec<ProcessorSection>>,
@@ -97,6 +99,11 @@ section! {
         name: String,
         version: Option<String>,
         kernel: Option<String>,
+    }
+    /// Where it can start from; the first source is the usual one.
+    BootSection {
+        sources: Vec<BootSource>,
+        mode: Option<BootMode>,
     }
     /// What it takes, and how long it needs to come and go.
     PowerSection {

@@ -142,7 +142,9 @@ impl Host {
             interfaces: interfaces.clone(),
             os: Some(os::read(tree)),
             reset_types: RESET_TYPES.to_vec(),
+            last_reset: os::started(tree),
             chassis: vec![CHASSIS.into()],
+            ..System::default()
         };
         let shape = dmi.and_then(|dmi| dmi.chassis);
         let chassis = Chassis {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::{
     commands::{CommandError, ResetType},
     drivers::Driver,
-    model::{Id, Inventory, PowerState},
+    model::{Id, Inventory, PartSettings, PowerState},
 };
 
 /// What one look at a board found.
@@ -55,6 +55,26 @@ pub trait Power: Send + Sync + 'static {
         system: &Id,
         kind: ResetType,
     ) -> Result<Option<PowerState>, CommandError>;
+
+    /// Takes what people set for the system, as far as the board has it, and
+    /// says how often the system has started. May block for a moment.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    fn configure(
+        &self,
+        system: &Id,
+        settings: &PartSettings,
+    ) -> Result<u64, CommandError> {
+        let _ = (system, settings);
+        Ok(0)
+    }
+
+    /// Puts the system into the state it shall have now that the power is
+    /// back. Only boards that lost it have something to do.
+    fn restore(&self, system: &Id, on: bool) {
+        let _ = (system, on);
+    }
 }
 
 /// What the configuration says about the machine as a whole.

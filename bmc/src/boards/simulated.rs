@@ -178,6 +178,14 @@ impl Builder<'_> {
                 kernel: os.kernel.clone(),
             }),
             reset_types: ResetType::ALL.to_vec(),
+            boot_sources: section
+                .boot
+                .as_ref()
+                .map(|boot| boot.sources.clone())
+                .unwrap_or_default(),
+            boot_mode: section.boot.as_ref().and_then(|boot| boot.mode),
+            restores_power: true,
+            watchdog: section.watchdog_seconds.map(Seconds::duration),
             ..System::default()
         })
     }
@@ -217,6 +225,9 @@ impl Builder<'_> {
         node.load.clone_from(&thermal.load);
         node.clock =
             clock.max_by(|a, b| a.1.total_cmp(&b.1)).unwrap_or_default();
+        let sources = section.boot.iter().flat_map(|boot| &boot.sources);
+        node.usual = sources.copied().next();
+        node.patience = section.watchdog_seconds.map(Seconds::duration);
         node.memory = memory(section).iter().map(|m| m.capacity).sum();
         Ok(node)
     }

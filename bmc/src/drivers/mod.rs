@@ -19,7 +19,7 @@ pub mod virtual_machine;
 
 use std::time::Duration;
 
-use crate::model::{Id, PowerState, Sample, Vitals};
+use crate::model::{Id, PowerState, Sample, Started, Vitals};
 
 /// How often a sensor is read unless there is a reason for another rate.
 pub const INTERVAL: Duration = Duration::from_secs(1);
@@ -33,6 +33,8 @@ pub struct Batch {
     pub vitals: Vec<(Id, Vitals)>,
     /// The power states of systems.
     pub power: Vec<(Id, PowerState)>,
+    /// How systems started.
+    pub boots: Vec<(Id, Started)>,
 }
 
 /// Something that can be asked again and again. It owns its part.

@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
+use chrono::{DateTime, Utc};
+
 use super::{Batch, Driver, tree::Tree};
-use crate::model::{Id, OperatingSystem, PowerState, Vitals};
+use crate::model::{
+    BootStage, Id, OperatingSystem, PowerState, Started, Vitals,
+};
 
 /// What runs here.
 #[must_use]
@@ -33,6 +37,14 @@ pub fn host_name(tree: &Tree) -> Option<String> {
         .text("/proc/sys/kernel/hostname")
         .or_else(|| tree.text("/etc/hostname"))?;
     name.split('.').next().map(str::to_owned)
+}
+
+/// When the kernel started.
+#[must_use]
+pub fn started(tree: &Tree) -> Option<DateTime<Utc>> {
+    let stat = tree.text("/proc/stat")?;
+    let line = stat.lines().find_map(|line| line.strip_prefix("btime "))?;
+    DateTime::from_timestamp(line.trim().parse().ok()?, 0)
 }
 
 /// Uptime, load and memory now.
@@ -77,6 +89,15 @@ impl Driver for Os {
         Batch {
             vitals: vec![(self.system.clone(), vitals(&self.tree))],
             power: vec![(self.system.clone(), PowerState::On)],
+            boots: vec![(
+                self.system.clone(),
+                Started {
+                    count: 0,
+                    stage: BootStage::OsRunning,
+                    from: None,
+                    took: None,
+                },
+            )],
             ..Batch::default()
         }
     }

@@ -2,9 +2,10 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Health, Id, NetworkInterface, SensorKind};
+use super::{BootMode, BootSource, Health, Id, NetworkInterface, SensorKind};
 use crate::commands::ResetType;
 
 /// All parts one agent looks after.
@@ -75,6 +76,16 @@ pub struct System {
     pub os: Option<OperatingSystem>,
     /// The ways it can be reset; empty where it cannot.
     pub reset_types: Vec<ResetType>,
+    /// Where it can be told to start from; empty where it cannot be told.
+    pub boot_sources: Vec<BootSource>,
+    /// The kind of firmware that starts it, where one can choose a source.
+    pub boot_mode: Option<BootMode>,
+    /// Whether the agent decides what it does when the power comes back.
+    pub restores_power: bool,
+    /// How long its watchdog waits, where it has one that the agent sets.
+    pub watchdog: Option<Duration>,
+    /// When it started, where it says so itself.
+    pub last_reset: Option<DateTime<Utc>>,
     /// The chassis it sits in.
     pub chassis: Vec<Id>,
 }

@@ -1,5 +1,6 @@
 //! What the agent knows: drivers post into it, everyone else reads snapshots.
 
+mod boot;
 mod health;
 mod inventory;
 mod network;
@@ -15,9 +16,14 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use tokio::{sync::broadcast, time::Instant};
 
 pub use self::{
+    boot::{
+        Boot, BootEnabled, BootMode, BootOverride, BootSource, BootStage,
+        PowerRestorePolicy, Started, TimeoutAction, Watchdog,
+    },
     health::Health,
     inventory::{
         Architecture, Battery, BitWidth, BoardIdentity, Chassis, ChassisKind,
@@ -76,6 +82,8 @@ pub enum Change {
     Settings(Part),
     /// The power state of the system.
     Power(Id),
+    /// How far the start of the system has come.
+    Boot(Id),
     /// New values of these sensors.
     Readings(Arc<[Id]>),
     /// A sensor became trustworthy, stale or failed.
@@ -99,6 +107,10 @@ pub struct Snapshot {
     pub readings: Arc<BTreeMap<Id, Reading>>,
     /// The power state of each system, by its id.
     pub power: Arc<BTreeMap<Id, PowerState>>,
+    /// How each system starts, by its id.
+    pub boots: Arc<BTreeMap<Id, Boot>>,
+    /// When systems last started, where the agent saw it, by the system's id.
+    pub resets: Arc<BTreeMap<Id, DateTime<Utc>>>,
     /// What the operating system of each system says, by the system's id.
     pub vitals: Arc<BTreeMap<Id, Vitals>>,
 }
@@ -246,6 +258,36 @@ impl Model {
             all.insert(system.clone(), state);
             next.fixed_version += 1;
             vec![Change::Power(system.clone())]
+        });
+    }
+
+    /// Takes when a system was last started.
+    pub(crate) fn post_reset(&self, system: &Id, at: DateTime<Utc>) {
+        self.write(|next| {
+            Arc::make_mut(&mut next.resets).insert(system.clone(), at);
+            next.fixed_version += 1;
+            Vec::new()
+        });
+    }
+
+    /// Takes what a board says about the start of a system.
+    pub fn post_boot(&self, system: &Id, started: Started) {
+        let before = self.snapshot().boots.get(system).copied();
+        if before.is_some_and(|boot| boot.started == started) {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.boots);
+            // What was so when the agent came is older than anyone knows.
+            let since = before.map(|_| Utc::now());
+            let count = before.map_or(0, |boot| boot.started.count);
+            if started.count > count {
+                let resets = Arc::make_mut(&mut next.resets);
+                resets.insert(system.clone(), Utc::now());
+            }
+            all.insert(system.clone(), Boot { started, since });
+            next.fixed_version += 1;
+            vec![Change::Boot(system.clone())]
         });
     }
 

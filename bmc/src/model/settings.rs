@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt};
 
 use serde::{Deserialize, Serialize};
 
-use super::Id;
+use super::{BootOverride, Id, PowerRestorePolicy, Watchdog};
 
 /// A part that can be set.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -39,6 +39,15 @@ pub struct PartSettings {
     pub host_name: Option<String>,
     /// Whether it shows somebody in the room where it is.
     pub location_indicator_active: bool,
+    /// What it does when the power comes back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub power_restore_policy: Option<PowerRestorePolicy>,
+    /// Where it starts from instead of where it usually does.
+    #[serde(skip_serializing_if = "BootOverride::is_default")]
+    pub boot: BootOverride,
+    /// What its watchdog does.
+    #[serde(skip_serializing_if = "Watchdog::is_default")]
+    pub watchdog: Watchdog,
 }
 
 /// The settings of all parts.

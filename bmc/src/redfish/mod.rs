@@ -23,6 +23,7 @@ mod write;
 use std::{path::PathBuf, sync::Arc};
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
@@ -87,6 +88,8 @@ pub struct Service {
     writing: tokio::sync::Mutex<()>,
     /// What the TLS port is, once it is open.
     door: ArcSwap<Door>,
+    /// When the agent started.
+    started: DateTime<Utc>,
     /// Own the writes.
     tasks: TaskTracker,
 }
@@ -127,6 +130,7 @@ impl Service {
             task_book,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
+            started: Utc::now(),
             tasks: tasks.clone(),
         }))
     }

@@ -35,6 +35,10 @@ pub(crate) async fn follow(
             Ok(Change::Settings(part)) => {
                 send(resource_event::resource_changed(), at(&part));
             }
+            Ok(Change::Boot(id)) => {
+                let message = resource_event::resource_changed();
+                send(message, uri::of(uri::SYSTEM, &[&id]));
+            }
             Ok(Change::Power(id)) => power_changed(&snapshot, &id, &mut send),
             Ok(Change::Readings(ids)) => {
                 sensors_changed(&snapshot, Some(&ids), &mut known, &mut send);

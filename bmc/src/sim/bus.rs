@@ -162,10 +162,11 @@ impl Driver for SimulatedNode {
         let id = &self.system;
         let asked = self.simulation.ask(id, |world| {
             let node = world.nodes.get(id)?;
-            Some((node.state(), node.vitals()))
+            Some((node.state(), node.started(), node.vitals()))
         });
         let mut batch = Batch::default();
-        if let Ok(Some((state, vitals))) = asked {
+        if let Ok(Some((state, started, vitals))) = asked {
+            batch.boots.push((id.clone(), started));
             batch.power.push((id.clone(), state));
             batch.vitals.push((id.clone(), vitals.unwrap_or_default()));
         }

@@ -20,6 +20,8 @@ pub enum Fault {
     Fail,
     /// The fan does not turn.
     Stick,
+    /// The operating system stops answering, until the system starts anew.
+    Hang,
 }
 
 /// A fault that begins some time after the start.
@@ -83,6 +85,11 @@ impl Faults {
 
     pub(super) fn is_stuck(&self, part: &str) -> bool {
         self.has(part, Fault::Stick)
+    }
+
+    /// Whether the fault that hangs `part` lasts; it hangs when that begins.
+    pub(super) fn hangs(&self, part: &str) -> bool {
+        self.has(part, Fault::Hang)
     }
 
     /// What the bus says when the part is asked.

@@ -33,7 +33,7 @@ pub use self::{
 use crate::{
     boards::Power,
     commands::{CommandError, ResetType},
-    model::{Id, Part as ModelPart, PowerState},
+    model::{Id, Part as ModelPart, PartSettings, PowerState},
 };
 
 /// The largest step of the simulation; what happens in between is smooth.
@@ -146,6 +146,9 @@ impl World {
             let watts: f64 = fans.iter().map(|fan| fan.watts()).sum();
             node.step(step, cooling, watts);
         }
+        for (id, node) in &mut self.nodes {
+            node.hang(self.faults.hangs(id));
+        }
         for (id, fan) in &mut self.fans {
             fan.stuck = self.faults.is_stuck(id);
         }
@@ -173,6 +176,34 @@ impl Power for Simulation {
             }
         }
     }
+
+    fn configure(
+        &self,
+        system: &Id,
+        settings: &PartSettings,
+    ) -> Result<u64, CommandError> {
+        let part = ModelPart::System(system.clone());
+        let asked = self.ask(system, |world| {
+            let node = world.nodes.get_mut(system)?;
+            Some(node.configure(settings.boot, settings.watchdog))
+        });
+        match asked {
+            Ok(Some(count)) => Ok(count),
+            Ok(None) => Err(CommandError::Unknown { part }),
+            Err(error) => {
+                let reason = error.to_string();
+                Err(CommandError::Failed { part, reason })
+            }
+        }
+    }
+
+    fn restore(&self, system: &Id, on: bool) {
+        if let Some(node) = self.lock().nodes.get_mut(system)
+            && !on
+        {
+            node.reset(ResetType::ForceOff);
+        }
+    }
 }
 
 /// A part that can be told to misbehave.
@@ -196,6 +227,11 @@ impl SimulatedPart {
     /// Stops a fan, whatever drives it.
     pub fn stick(&self) {
         self.fault(Fault::Stick);
+    }
+
+    /// Stops the operating system of a system; a new start helps.
+    pub fn hang(&self) {
+        self.fault(Fault::Hang);
     }
 
     /// Lets the next read or command fail.

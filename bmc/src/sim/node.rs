@@ -5,7 +5,10 @@ use std::{collections::VecDeque, time::Duration};
 use super::{fan::along, plant::Plant};
 use crate::{
     commands::ResetType,
-    model::{PowerState, Vitals},
+    model::{
+        BootEnabled, BootOverride, BootSource, BootStage, PowerState, Started,
+        TimeoutAction, Vitals, Watchdog,
+    },
 };
 
 /// What a computer takes while it is off.
@@ -19,6 +22,15 @@ const OFF: Duration = Duration::from_secs(1);
 
 /// How long a power cycle leaves the power off.
 const CYCLE: Duration = Duration::from_secs(4);
+
+/// What a start goes through, one as long as the other.
+const STAGES: [BootStage; 5] = [
+    BootStage::Processor,
+    BootStage::Memory,
+    BootStage::Buses,
+    BootStage::Hardware,
+    BootStage::OsStarted,
+];
 
 /// How long changes of power take.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,6 +60,23 @@ pub struct Node {
     pub memory: u64,
     /// How long changes of power take.
     pub timing: Timing,
+    /// Where it usually starts from.
+    pub usual: Option<BootSource>,
+    /// How long its watchdog waits, where it has one.
+    pub patience: Option<Duration>,
+    boot: BootOverride,
+    watchdog: Watchdog,
+    /// Its operating system does not answer.
+    hung: bool,
+    /// The fault that hangs it lasts.
+    hanging: bool,
+    /// Since when nobody has calmed the watchdog.
+    silent: Duration,
+    /// Starts so far, where the last was from, and how long it takes.
+    count: u64,
+    from: Option<BootSource>,
+    starting: Duration,
+    took: Option<Duration>,
     state: PowerState,
     /// How long the state lasts still, and what comes then.
     plan: VecDeque<(Duration, PowerState)>,
@@ -71,6 +100,17 @@ impl Node {
             volts: 5.1,
             memory: 0,
             timing,
+            usual: None,
+            patience: None,
+            boot: BootOverride::default(),
+            watchdog: Watchdog::default(),
+            hung: false,
+            hanging: false,
+            silent: Duration::ZERO,
+            count: 0,
+            from: None,
+            starting: Duration::ZERO,
+            took: None,
             state: PowerState::On,
             plan: VecDeque::new(),
             clock_time: Duration::ZERO,
@@ -134,6 +174,10 @@ impl Node {
             PowerState::On => self.running += step,
             _ => self.running = Duration::ZERO,
         }
+        if self.state == PowerState::PoweringOn {
+            self.starting += step;
+        }
+        self.watch(step);
         let own = if self.has_power() {
             let span = self.busy_watts - self.idle_watts;
             self.idle_watts + span * self.busy()
@@ -159,9 +203,98 @@ impl Node {
                 return;
             }
             left -= *after;
-            self.state = *state;
+            let state = *state;
             self.plan.pop_front();
+            self.enter(state);
         }
+    }
+
+    fn enter(&mut self, state: PowerState) {
+        let before = std::mem::replace(&mut self.state, state);
+        self.silent = Duration::ZERO;
+        match state {
+            PowerState::PoweringOn => {
+                self.count += 1;
+                self.from = self.boot.source().or(self.usual);
+                // The firmware takes what counts once.
+                if self.boot.enabled == BootEnabled::Once {
+                    self.boot = BootOverride::default();
+                }
+                self.starting = Duration::ZERO;
+            }
+            PowerState::On if before == PowerState::PoweringOn => {
+                self.took = Some(self.starting);
+            }
+            PowerState::On | PowerState::Off | PowerState::PoweringOff => {}
+        }
+        if state != PowerState::On {
+            self.hung = false;
+        }
+    }
+
+    /// Takes what people set; how often it has started.
+    pub(super) fn configure(
+        &mut self,
+        boot: BootOverride,
+        watchdog: Watchdog,
+    ) -> u64 {
+        self.boot = boot;
+        if self.watchdog != watchdog {
+            self.silent = Duration::ZERO;
+        }
+        self.watchdog = watchdog;
+        self.count
+    }
+
+    /// Lets the operating system hang from when `hanging` begins.
+    pub(super) fn hang(&mut self, hanging: bool) {
+        if hanging && !self.hanging && self.state == PowerState::On {
+            self.hung = true;
+        }
+        self.hanging = hanging;
+    }
+
+    /// An operating system that answers calms the watchdog all the time.
+    fn watch(&mut self, step: Duration) {
+        let waits = self.patience.filter(|_| self.watchdog.enabled);
+        let Some(patience) = waits.filter(|_| self.hung) else {
+            self.silent = Duration::ZERO;
+            return;
+        };
+        self.silent += step;
+        if self.silent < patience {
+            return;
+        }
+        self.silent = Duration::ZERO;
+        match self.watchdog.action {
+            TimeoutAction::None => {}
+            TimeoutAction::ResetSystem => {
+                self.reset(ResetType::ForceRestart);
+            }
+            TimeoutAction::PowerCycle => {
+                self.reset(ResetType::PowerCycle);
+            }
+            TimeoutAction::PowerDown => {
+                self.reset(ResetType::ForceOff);
+            }
+        }
+    }
+
+    /// How far it has come, and from where.
+    pub(super) fn started(&self) -> Started {
+        let stage = match self.state {
+            PowerState::On => BootStage::OsRunning,
+            PowerState::PoweringOn => self.stage(),
+            PowerState::Off | PowerState::PoweringOff => BootStage::None,
+        };
+        let Self { count, from, took, .. } = *self;
+        Started { count, stage, from, took }
+    }
+
+    fn stage(&self) -> BootStage {
+        let part = self.timing.boot / 5;
+        let passed = (1..5).filter(|n| self.starting >= part * *n).count();
+        STAGES.get(passed).copied().unwrap_or(BootStage::OsStarted)
     }
 
     /// The power state now.
@@ -220,7 +353,7 @@ impl Node {
 
     /// What its operating system says; nothing while none runs.
     pub(super) fn vitals(&self) -> Option<Vitals> {
-        (self.state == PowerState::On).then(|| Vitals {
+        (self.state == PowerState::On && !self.hung).then(|| Vitals {
             uptime: self.running,
             load: self.averages.map(|load| (load * 100.0).round() / 100.0),
             memory_total: self.memory,

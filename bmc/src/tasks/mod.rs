@@ -1,7 +1,9 @@
 //! Tasks: what runs in the background as long as the agent does.
 
+pub(crate) mod leave;
 pub(crate) mod poll;
 pub(crate) mod power;
+pub(crate) mod power_record;
 pub(crate) mod quality;
 pub(crate) mod scan;
 pub(crate) mod settings;

@@ -54,6 +54,9 @@ fn post(model: &Model, batch: Batch) {
     for (system, vitals) in batch.vitals {
         model.post_vitals(&system, vitals);
     }
+    for (system, started) in batch.boots {
+        model.post_boot(&system, started);
+    }
     for (system, state) in batch.power {
         model.post_power(&system, state);
     }

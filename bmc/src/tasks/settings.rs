@@ -1,18 +1,22 @@
 //! Owns what people set: a setting is acknowledged when it is on disk.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use onprem_link::file::replace;
-use tokio::{sync::mpsc, task::spawn_blocking};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    task::spawn_blocking,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{error, info, warn};
 
 use crate::{
+    boards::Power,
     commands::{Command, CommandError, Setting},
-    model::{Model, Part, Settings, Snapshot},
+    model::{
+        BootEnabled, Change, Id, Model, Part, PartSettings, Settings, Snapshot,
+    },
 };
 
 /// The longest asset tag.
@@ -21,37 +25,158 @@ const ASSET_TAG: usize = 255;
 /// The longest host name in the DNS.
 const HOST_NAME: usize = 253;
 
-/// Carries out changes of settings one after the other until `stop`.
-pub(crate) async fn own(
-    file: PathBuf,
-    mut commands: mpsc::Receiver<Command<Vec<Setting>>>,
-    model: Model,
-    stop: CancellationToken,
-) {
-    loop {
-        let command = tokio::select! {
-            () = stop.cancelled() => return,
-            command = commands.recv() => command,
+/// How long a board may take to take settings.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// The owner of what people set.
+pub(crate) struct Owner {
+    /// Where it is kept.
+    pub(crate) file: PathBuf,
+    /// What is told of boots and watchdogs.
+    pub(crate) power: Arc<dyn Power>,
+    pub(crate) model: Model,
+    /// How often systems had started when they were told where from.
+    armed: BTreeMap<Id, u64>,
+}
+
+impl Owner {
+    pub(crate) fn new(
+        file: PathBuf,
+        power: Arc<dyn Power>,
+        model: Model,
+    ) -> Self {
+        Self { file, power, model, armed: BTreeMap::new() }
+    }
+
+    /// Carries out changes of settings one after the other until `stop`.
+    pub(crate) async fn own(
+        mut self,
+        mut commands: mpsc::Receiver<Command<Vec<Setting>>>,
+        stop: CancellationToken,
+    ) {
+        let mut changes = self.model.changes();
+        self.configure_all().await;
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                command = commands.recv() => {
+                    let Some(command) = command else { return };
+                    let Command { part, what, answer } = command;
+                    let result = self.set(&part, what).await;
+                    // The one who asked may have given up.
+                    let _ = answer.send(result);
+                }
+                change = changes.recv() => match change {
+                    Ok(Change::Boot(_)) | Err(RecvError::Lagged(_)) => {
+                        self.take_back().await;
+                    }
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => return,
+                },
+            }
+        }
+    }
+
+    /// Tells the board what was set before the agent started.
+    async fn configure_all(&mut self) {
+        let snapshot = self.model.snapshot();
+        for system in &snapshot.inventory.systems {
+            let part = Part::System(system.id.clone());
+            let settings = snapshot.settings.of(&part);
+            if let Err(error) = self.configure(&part, &settings).await {
+                warn!(%error, "what was set is not in force");
+            }
+        }
+    }
+
+    /// Takes back what counted for one start, after that start.
+    async fn take_back(&mut self) {
+        let snapshot = self.model.snapshot();
+        for (id, boot) in snapshot.boots.iter() {
+            let part = Part::System(id.clone());
+            let told = snapshot.settings.of(&part).boot;
+            let armed = self.armed.get(id).copied().unwrap_or_default();
+            if told.enabled != BootEnabled::Once || boot.started.count <= armed
+            {
+                continue;
+            }
+            info!(%part, target = ?told.target, "started from elsewhere");
+            let changes = vec![
+                Setting::BootEnabled(BootEnabled::Disabled),
+                Setting::BootTarget(None),
+            ];
+            if let Err(error) = self.set(&part, changes).await {
+                warn!(%error, "the override of the boot still stands");
+            }
+        }
+    }
+
+    async fn set(
+        &mut self,
+        part: &Part,
+        changes: Vec<Setting>,
+    ) -> Result<(), CommandError> {
+        let snapshot = self.model.snapshot();
+        if !exists(&snapshot, part) {
+            return Err(CommandError::Unknown { part: part.clone() });
+        }
+        let mut settings = Settings::clone(&snapshot.settings);
+        let before = settings.of(part);
+        change(settings.of_mut(part), changes)?;
+        let after = settings.of(part);
+        let told = |of: &PartSettings| (of.boot, of.watchdog);
+        if told(&before) != told(&after) {
+            self.configure(part, &after).await?;
+        }
+        let failed = |reason: String| {
+            error!(%reason, file = %self.file.display(), "settings not kept");
+            CommandError::Failed { part: part.clone(), reason }
         };
-        let Some(Command { part, what, answer }) = command else { return };
-        let result = set(&file, &model, &part, what).await;
-        // The one who asked may have given up.
-        let _ = answer.send(result);
+        let mut text = serde_json::to_vec_pretty(&settings)
+            .map_err(|error| failed(error.to_string()))?;
+        text.push(b'\n');
+        let path = self.file.clone();
+        let kept = spawn_blocking(move || replace(&path, &text)).await;
+        let error = match kept {
+            Ok(Ok(())) => {
+                self.model.update_settings(part, settings);
+                return Ok(());
+            }
+            Ok(Err(error)) => failed(error.to_string()),
+            Err(error) => failed(error.to_string()),
+        };
+        if told(&before) != told(&after) {
+            // What cannot be kept is not to be in force either.
+            let _ = self.configure(part, &before).await;
+        }
+        Err(error)
+    }
+
+    async fn configure(
+        &mut self,
+        part: &Part,
+        settings: &PartSettings,
+    ) -> Result<(), CommandError> {
+        let Part::System(id) = part else { return Ok(()) };
+        let (power, system) = (Arc::clone(&self.power), id.clone());
+        let settings = settings.clone();
+        let told = spawn_blocking(move || power.configure(&system, &settings));
+        // A board that hangs keeps only its own thread.
+        let told = timeout(PATIENCE, told).await;
+        let late = |_| CommandError::Timeout { part: part.clone() };
+        let count = told.map_err(late)?.map_err(|error| {
+            let reason = error.to_string();
+            CommandError::Failed { part: part.clone(), reason }
+        })??;
+        self.armed.insert(id.clone(), count);
+        Ok(())
     }
 }
 
-async fn set(
-    file: &Path,
-    model: &Model,
-    part: &Part,
+fn change(
+    own: &mut PartSettings,
     changes: Vec<Setting>,
 ) -> Result<(), CommandError> {
-    let snapshot = model.snapshot();
-    if !exists(&snapshot, part) {
-        return Err(CommandError::Unknown { part: part.clone() });
-    }
-    let mut settings = Settings::clone(&snapshot.settings);
-    let own = settings.of_mut(part);
     for change in changes {
         match change {
             Setting::AssetTag(tag) => own.asset_tag = Some(asset_tag(tag)?),
@@ -61,24 +186,18 @@ async fn set(
             Setting::LocationIndicator(active) => {
                 own.location_indicator_active = active;
             }
+            Setting::PowerRestorePolicy(policy) => {
+                own.power_restore_policy = Some(policy);
+            }
+            Setting::BootEnabled(enabled) => own.boot.enabled = enabled,
+            Setting::BootTarget(target) => own.boot.target = target,
+            Setting::WatchdogEnabled(enabled) => {
+                own.watchdog.enabled = enabled;
+            }
+            Setting::WatchdogAction(action) => own.watchdog.action = action,
         }
     }
-    let failed = |reason: String| {
-        error!(%reason, file = %file.display(), "settings not kept");
-        CommandError::Failed { part: part.clone(), reason }
-    };
-    let mut text = serde_json::to_vec_pretty(&settings)
-        .map_err(|error| failed(error.to_string()))?;
-    text.push(b'\n');
-    let path = file.to_owned();
-    match spawn_blocking(move || replace(&path, &text)).await {
-        Ok(Ok(())) => {
-            model.update_settings(part, settings);
-            Ok(())
-        }
-        Ok(Err(error)) => Err(failed(error.to_string())),
-        Err(error) => Err(failed(error.to_string())),
-    }
+    Ok(())
 }
 
 fn exists(snapshot: &Arc<Snapshot>, part: &Part) -> bool {

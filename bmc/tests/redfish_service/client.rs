@@ -41,6 +41,17 @@ impl Blade {
         Self::with_state(state, Some(board())).await
     }
 
+    /// An agent on the simulated blade, with its board file changed.
+    pub(crate) async fn with_board(
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let text = std::fs::read_to_string(board()).unwrap();
+        let file = state.path().join("board.toml");
+        std::fs::write(&file, change(text)).unwrap();
+        Self::with_state(state, Some(file)).await
+    }
+
     /// An agent on the machine that runs the test.
     pub(crate) async fn host() -> Self {
         let state = Arc::new(TempDir::new().unwrap());

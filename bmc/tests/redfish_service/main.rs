@@ -6,9 +6,11 @@
 )]
 
 mod access;
+mod boot;
 mod client;
 mod doors;
 mod events;
+mod manager;
 mod tree;
 mod tunnel;
 mod write;

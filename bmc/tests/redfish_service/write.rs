@@ -35,7 +35,7 @@ async fn a_mistake_in_a_patch_is_named_and_nothing_is_written() {
         ),
         (
             &system,
-            r#"{"AssetTag": "new", "PowerRestorePolicy": "AlwaysOn"}"#,
+            r#"{"AssetTag": "new", "PowerMode": "PowerSaving"}"#,
             400,
             &["PropertyNotWritable"],
         ),

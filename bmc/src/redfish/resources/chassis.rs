@@ -97,16 +97,22 @@ impl Resource for Chassis {
     }
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
-        Box::pin(patch_part(write, Part::Chassis(write.id(0).into())))
+        Box::pin(patch_part(
+            write,
+            Part::Chassis(write.id(0).into()),
+            Vec::new(),
+        ))
     }
 }
 
-/// Sets asset tag, host name and indicator of `part`: all, or nothing.
+/// Sets asset tag, host name and indicator of `part`, and `more`: all, or
+/// nothing.
 pub(super) async fn patch_part(
     write: &Write<'_>,
     part: Part,
+    more: Vec<Setting>,
 ) -> Result<(), Error> {
-    let mut settings = Vec::new();
+    let mut settings = more;
     if write.values.contains_key("/AssetTag") {
         let tag = write.text("/AssetTag").unwrap_or_default();
         settings.push(Setting::AssetTag(tag.to_owned()));

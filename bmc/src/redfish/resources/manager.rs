@@ -7,11 +7,14 @@ use onprem_redfish::schema::{
     resource::PowerState,
 };
 
-use super::enabled;
+use super::{enabled, manager_reset};
 use crate::{
     model::Health,
     redfish::{
-        resource::{Answer, Freshness, Resource, View, answer},
+        resource::{
+            Acted, Action, Answer, Freshness, Pending, Resource, View, Write,
+            answer,
+        },
         uri,
     },
 };
@@ -61,11 +64,27 @@ impl Resource for Manager {
             .firmware_version(&*it.version)
             .date_time(now.to_rfc3339_opts(SecondsFormat::Secs, true))
             .date_time_local_offset(now.format("%:z").to_string())
+            .last_reset_time(
+                view.service.started.to_rfc3339_opts(SecondsFormat::Secs, true),
+            )
             .power_state(PowerState::On)
             .status(enabled(Health::Ok))
             .ethernet_interfaces(below(uri::MANAGER_INTERFACES))
             .network_protocol(below(uri::NETWORK_PROTOCOL))
             .links(links);
-        Some(answer(&body).volatile(&["DateTime"]))
+        let answer = answer(&body).volatile(&["DateTime"]);
+        Some(manager_reset::offer(answer))
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        manager_reset::ACTIONS
+    }
+
+    fn act<'a>(
+        &'a self,
+        write: &'a Write<'a>,
+        action: &'a str,
+    ) -> Pending<'a, Acted> {
+        Box::pin(manager_reset::act(write, action))
     }
 }

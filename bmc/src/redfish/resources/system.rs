@@ -11,7 +11,7 @@ use onprem_redfish::{
     },
 };
 
-use super::{With as _, allowable, enabled, number, power_state};
+use super::{With as _, allowable, enabled, number, power_state, system_boot};
 use crate::{
     commands::ResetType,
     model::{self, Part, SystemKind},
@@ -53,7 +53,8 @@ impl Resource for System {
         let links = Links::new()
             .chassis(chassis.map(|id| uri::of(uri::CHASSIS, &[id])))
             .managed_by([uri::of(uri::MANAGER, &[manager])]);
-        let host_name = settings.host_name.or(system.host_name.clone());
+        let host_name = settings.host_name.clone();
+        let host_name = host_name.or(system.host_name.clone());
         let body = ComputerSystem::new("", &*system.id, &*system.name)
             .system_type(match system.kind {
                 SystemKind::Physical => SystemType::Physical,
@@ -72,7 +73,7 @@ impl Resource for System {
             .with(system.board.part_number.clone(), ComputerSystem::part_number)
             .uuid(system.uuid)
             .asset_tag_null()
-            .with(settings.asset_tag, ComputerSystem::asset_tag)
+            .with(settings.asset_tag.clone(), ComputerSystem::asset_tag)
             .host_name_null()
             .with(host_name, ComputerSystem::host_name)
             .with(system.bios_version.clone(), ComputerSystem::bios_version)
@@ -86,7 +87,9 @@ impl Resource for System {
             .storage(below(uri::STORAGES))
             .ethernet_interfaces(below(uri::SYSTEM_INTERFACES))
             .links(links);
-        let answer = answer(&body);
+        let body = system_boot::describe(body, system, &settings, snapshot);
+        let mut answer = answer(&body);
+        system_boot::annotate(&mut answer, system);
         if system.reset_types.is_empty() {
             return Some(answer);
         }
@@ -96,12 +99,18 @@ impl Resource for System {
     }
 
     fn writable(&self) -> &'static [&'static str] {
-        &["/AssetTag", "/HostName", "/LocationIndicatorActive"]
+        system_boot::WRITABLE
     }
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
-        let part = Part::System(write.id(0).into());
-        Box::pin(super::chassis::patch_part(write, part))
+        Box::pin(async move {
+            let snapshot = write.service.model.snapshot();
+            let system = snapshot.system(write.id(0));
+            let system = system.ok_or_else(Error::internal)?;
+            let settings = system_boot::settings(write, system)?;
+            let part = Part::System(system.id.clone());
+            super::chassis::patch_part(write, part, settings).await
+        })
     }
 
     fn actions(&self) -> &'static [Action] {

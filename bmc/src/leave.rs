@@ -1,0 +1,174 @@
+//! How the agent leaves in order to come back: as it was, or as new.
+//!
+//! A note in the state directory says so, and is carried out at the next
+//! start: a power loss in between changes nothing of that.
+
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+};
+
+use onprem_link::file::{read_if_present, replace};
+use serde::{Deserialize, Serialize};
+use tracing::{info, warn};
+
+use crate::state::StateError;
+
+/// The note.
+const NOTE: &str = "restart.json";
+
+/// What is no setting, and so is left by every reset: who the machine is, what
+/// people did to it, and what it runs.
+const LASTING: &[&str] = &["lock", "identity", "audit", "log", "power.json"];
+
+/// What begins like this belongs to the way to the machine.
+const NETWORK: &[&str] = &["tls", "fleet", "network", "protocol", "discovery"];
+
+/// What begins like this belongs to its users.
+const USERS: &[&str] = &["account", "initial-password", "role", "session"];
+
+/// How much of what was set is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Defaults {
+    /// All of it.
+    ResetAll,
+    /// All but what leads to the machine: keys, the fleet, protocols.
+    PreserveNetwork,
+    /// All but that and the accounts.
+    PreserveNetworkAndUsers,
+}
+
+impl Defaults {
+    /// All of them.
+    pub const ALL: [Self; 3] =
+        [Self::ResetAll, Self::PreserveNetwork, Self::PreserveNetworkAndUsers];
+
+    /// The word for it, as Redfish writes it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::ResetAll => "ResetAll",
+            Self::PreserveNetwork => "PreserveNetwork",
+            Self::PreserveNetworkAndUsers => "PreserveNetworkAndUsers",
+        }
+    }
+
+    fn spares(self, name: &str) -> bool {
+        let begins =
+            |list: &[&str]| list.iter().any(|start| name.starts_with(start));
+        let network = self != Self::ResetAll && begins(NETWORK);
+        let users = self == Self::PreserveNetworkAndUsers && begins(USERS);
+        // What an update brought is software.
+        begins(LASTING) || begins(&["update", "slot"]) || network || users
+    }
+}
+
+/// Why the agent leaves.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
+#[serde(default, deny_unknown_fields)]
+pub struct Leave {
+    /// What to forget before it comes back.
+    pub defaults: Option<Defaults>,
+}
+
+impl Leave {
+    /// Notes in the state directory `folder` how to come back.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub(crate) fn note(self, folder: &Path) -> io::Result<()> {
+        let text = serde_json::to_vec(&self).unwrap_or_default();
+        replace(&folder.join(NOTE), &text)
+    }
+}
+
+/// Comes back to the state directory `folder` as the note there says; whether
+/// there was one.
+///
+/// # Errors
+/// The note cannot be read, or not be carried out.
+pub(crate) fn arrive(folder: &Path) -> Result<bool, StateError> {
+    let path = folder.join(NOTE);
+    let file = |path: PathBuf| {
+        move |source| StateError::File { path: path.clone(), source }
+    };
+    let note = read_if_present(&path).map_err(file(path.clone()))?;
+    let Some(note) = note else { return Ok(false) };
+    let note: Leave = serde_json::from_slice(&note).unwrap_or_else(|error| {
+        warn!(%error, "cannot understand how to come back: as it was");
+        Leave::default()
+    });
+    if let Some(defaults) = note.defaults {
+        let entries = fs::read_dir(folder).map_err(file(folder.to_owned()))?;
+        for entry in entries.flatten() {
+            let name = entry.file_name();
+            let name = name.to_string_lossy();
+            if name == NOTE || defaults.spares(&name) {
+                continue;
+            }
+            let path = entry.path();
+            let is_folder = entry.file_type().is_ok_and(|it| it.is_dir());
+            let gone = if is_folder {
+                fs::remove_dir_all(&path)
+            } else {
+                fs::remove_file(&path)
+            };
+            gone.map_err(file(path))?;
+        }
+        info!(kind = defaults.as_str(), "what was set is forgotten");
+    }
+    // Last, so that what a power loss interrupts is done again.
+    fs::remove_file(&path).map_err(file(path.clone()))?;
+    Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let entries = fs::read_dir(folder).unwrap().flatten();
+        let mut names: Vec<_> = entries
+            .map(|entry| entry.file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn forgets_what_it_was_told_to_and_nothing_else() {
+        let kept = |defaults: Option<Defaults>| {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path();
+            for name in ["accounts.json", "settings.json", "identity", "audit"]
+            {
+                fs::write(path.join(name), "x").unwrap();
+            }
+            fs::create_dir(path.join("tls")).unwrap();
+            fs::write(path.join("tls/key.pem"), "x").unwrap();
+            assert!(!arrive(path).unwrap());
+            Leave { defaults }.note(path).unwrap();
+            assert!(arrive(path).unwrap());
+            assert!(!arrive(path).unwrap(), "once");
+            names(path).join(" ")
+        };
+        let all = "accounts.json audit identity settings.json tls";
+        assert_eq!(kept(None), all);
+        assert_eq!(kept(Some(Defaults::ResetAll)), "audit identity");
+        let network = kept(Some(Defaults::PreserveNetwork));
+        assert_eq!(network, "audit identity tls");
+        let users = kept(Some(Defaults::PreserveNetworkAndUsers));
+        assert_eq!(users, "accounts.json audit identity tls");
+    }
+
+    #[test]
+    fn a_note_that_says_nothing_is_a_plain_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(NOTE), "{").unwrap();
+        fs::write(folder.path().join("settings.json"), "x").unwrap();
+        assert!(arrive(folder.path()).unwrap());
+        assert_eq!(names(folder.path()), ["settings.json"]);
+    }
+}

@@ -1,0 +1,182 @@
+//! How a system starts: from where, and whether at all.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::client::{Blade, Client};
+
+const SYSTEM: &str = "/redfish/v1/Systems/node";
+const RESET: &str = "/redfish/v1/Systems/node/Actions/ComputerSystem.Reset";
+
+/// Waits until the value at `pointer` of the system is `expected`.
+async fn until(client: &Client, pointer: &str, expected: &Value) -> Value {
+    let looking = async {
+        loop {
+            let now = client.get(SYSTEM).await.body;
+            if now.pointer(pointer) == Some(expected) {
+                return now;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let found = timeout(Duration::from_secs(30), looking).await;
+    found.unwrap_or_else(|_| panic!("{pointer} never is {expected}"))
+}
+
+async fn reset(client: &Client, kind: &str) {
+    let done = client.post(RESET, &json!({"ResetType": kind})).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+}
+
+fn boot(enabled: &str, target: &str) -> Value {
+    json!({"Boot": {"BootSourceOverrideEnabled": enabled,
+        "BootSourceOverrideTarget": target}})
+}
+
+#[tokio::test]
+async fn an_override_counts_once_or_until_it_is_taken_back() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let set = admin.patch(SYSTEM, &boot("Once", "Pxe")).await;
+    assert_eq!(set.status, 200, "{}", set.body);
+    assert_eq!(set.body["Boot"]["BootSourceOverrideTarget"], "Pxe");
+    assert_eq!(set.body["Boot"]["BootSourceOverrideMode"], "UEFI");
+
+    // It waits for a start, however often the agent itself does.
+    let blade = blade.restarted().await;
+    let admin = blade.admin();
+    let kept = admin.get(SYSTEM).await.body;
+    assert_eq!(kept["Boot"]["BootSourceOverrideEnabled"], "Once");
+    reset(&admin, "ForceRestart").await;
+    let enabled = "/Boot/BootSourceOverrideEnabled";
+    let now = until(&admin, enabled, &json!("Disabled")).await;
+    assert_eq!(now["Boot"]["BootSourceOverrideTarget"], "None");
+    let running = json!("OSRunning");
+    let now = until(&admin, "/BootProgress/LastState", &running).await;
+    assert!(now["BootProgress"]["LastBootTimeSeconds"].as_f64() > Some(1.0));
+    assert!(now["LastResetTime"].is_string());
+    let model = blade.agent.model().snapshot();
+    let from = model.boots.get("node").unwrap().started.from;
+    assert_eq!(from.unwrap().as_str(), "Pxe");
+
+    admin.patch(SYSTEM, &boot("Continuous", "Usb")).await;
+    reset(&admin, "ForceRestart").await;
+    until(&admin, "/PowerState", &json!("On")).await;
+    let now = admin.get(SYSTEM).await.body;
+    assert_eq!(now["Boot"]["BootSourceOverrideEnabled"], "Continuous");
+    let model = blade.agent.model().snapshot();
+    let from = model.boots.get("node").unwrap().started.from;
+    assert_eq!(from.unwrap().as_str(), "Usb");
+}
+
+#[tokio::test]
+async fn a_start_goes_through_its_states() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let state = "/BootProgress/LastState";
+    until(&admin, state, &json!("OSRunning")).await;
+    reset(&admin, "ForceOff").await;
+    until(&admin, state, &json!("None")).await;
+    reset(&admin, "On").await;
+    until(&admin, state, &json!("MemoryInitializationStarted")).await;
+    until(&admin, state, &json!("OSBootStarted")).await;
+    let now = until(&admin, state, &json!("OSRunning")).await;
+    assert!(now["BootProgress"]["LastStateTime"].is_string());
+}
+
+#[tokio::test]
+async fn what_cannot_be_is_named_and_changes_nothing() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let before = admin.get(SYSTEM).await.body["Boot"].clone();
+    for (body, message) in [
+        (boot("Once", "Floppy"), "PropertyValueNotInList"),
+        (boot("Twice", "Pxe"), "PropertyValueNotInList"),
+        (
+            json!({"Boot": {"BootSourceOverrideMode": "Legacy"}}),
+            "PropertyValueNotInList",
+        ),
+        (
+            json!({"Boot": {"BootSourceOverrideEnabled": 1}}),
+            "PropertyValueTypeError",
+        ),
+        (json!({"PowerRestorePolicy": "Never"}), "PropertyValueNotInList"),
+        (
+            json!({"HostWatchdogTimer": {"TimeoutAction": "OEM"}}),
+            "PropertyValueNotInList",
+        ),
+    ] {
+        let refused = admin.patch(SYSTEM, &body).await;
+        assert_eq!(refused.status, 400, "{body}");
+        assert_eq!(refused.messages(), [message], "{body}");
+    }
+    assert_eq!(admin.get(SYSTEM).await.body["Boot"], before);
+    let reader = blade.account("rolf", "ReadOnly").await;
+    let refused = reader.patch(SYSTEM, &boot("Once", "Pxe")).await;
+    assert_eq!(refused.status, 403);
+    let stale = admin.clone().with("if-match", "\"0\"");
+    let refused = stale.patch(SYSTEM, &boot("Once", "Pxe")).await;
+    assert_eq!(refused.status, 412);
+}
+
+#[tokio::test]
+async fn a_host_does_not_offer_what_it_has_not() {
+    let host = Blade::host().await;
+    let admin = host.admin();
+    let uri = "/redfish/v1/Systems/host";
+    let now = admin.get(uri).await.body;
+    for name in ["PowerRestorePolicy", "HostWatchdogTimer", "SerialConsole"] {
+        assert_eq!(now.get(name), None, "{name}");
+    }
+    assert_eq!(now["BootProgress"]["LastState"], "OSRunning");
+    assert!(now["LastResetTime"].is_string());
+    let body = json!({"PowerRestorePolicy": "LastState"});
+    let refused = admin.patch(uri, &body).await;
+    assert_eq!(refused.messages(), ["PropertyUnknown"]);
+}
+
+#[tokio::test]
+async fn the_policy_decides_when_the_power_comes_back() {
+    let mut blade = Blade::simulated().await;
+    for (policy, before, after) in [
+        ("LastState", "ForceOff", "Off"),
+        ("AlwaysOn", "ForceOff", "On"),
+        ("AlwaysOff", "ForceOn", "Off"),
+        ("LastState", "ForceOn", "On"),
+    ] {
+        let admin = blade.admin();
+        let body = json!({"PowerRestorePolicy": policy});
+        let set = admin.patch(SYSTEM, &body).await;
+        assert_eq!(set.status, 200, "{}", set.body);
+        reset(&admin, before).await;
+        let state = if before == "ForceOff" { "Off" } else { "On" };
+        until(&admin, "/PowerState", &json!(state)).await;
+        blade = blade.restarted().await;
+        let now = blade.admin().get(SYSTEM).await.body;
+        assert_eq!(now["PowerState"], after, "{policy}");
+        assert_eq!(now["PowerRestorePolicy"], policy);
+    }
+}
+
+#[tokio::test]
+async fn a_watchdog_starts_what_hangs_again() {
+    let blade = Blade::with_board(|board| {
+        board.replace("watchdog_seconds = 15", "watchdog_seconds = 1")
+    })
+    .await;
+    let admin = blade.admin();
+    let body = json!({"HostWatchdogTimer": {"FunctionEnabled": true,
+        "TimeoutAction": "ResetSystem"}});
+    let set = admin.patch(SYSTEM, &body).await;
+    assert_eq!(set.status, 200, "{}", set.body);
+    let timer = &set.body["HostWatchdogTimer"];
+    assert_eq!(timer["Status"]["State"], "Enabled");
+    sleep(Duration::from_millis(2500)).await;
+    let now = admin.get(SYSTEM).await.body;
+    assert_eq!(now["PowerState"], "On", "who answers is left alone");
+    blade.agent.simulation().unwrap().part("node").hang();
+    until(&admin, "/PowerState", &json!("Off")).await;
+    until(&admin, "/BootProgress/LastState", &json!("OSRunning")).await;
+}
