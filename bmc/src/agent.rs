@@ -132,6 +132,7 @@ impl Agent {
                 accounts: Arc::new(accounts),
                 exporter: exporter.clone(),
                 state_dir: state.path().to_owned(),
+                allow_http_events: config.allow_http_events,
             },
             &tasks,
             &stop,

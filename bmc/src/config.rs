@@ -35,6 +35,8 @@ pub struct Config {
     pub root: PathBuf,
     /// Whether this host may be restarted and switched off by Redfish.
     pub allow_host_power: bool,
+    /// Whether events may be posted to `http` destinations on other machines.
+    pub allow_http_events: bool,
     /// The fleet's listener for devices, `https://host:8444`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_url: Option<String>,
@@ -73,6 +75,7 @@ impl Default for Config {
             board: None,
             root: "/".into(),
             allow_host_power: false,
+            allow_http_events: false,
             fleet_url: None,
             join_token_file: None,
             log: "info".into(),

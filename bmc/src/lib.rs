@@ -15,3 +15,4 @@ pub mod server;
 pub mod sim;
 pub mod state;
 mod tasks;
+mod verifier;

@@ -34,7 +34,6 @@ pub(crate) fn generate(text: &str) -> Result<String> {
     let mut list = String::new();
     for (name, registry) in &registries {
         let version = &registry.version;
-        write!(list, "Registry {{ name: {name:?}, version: {version:?} }},")?;
         let short = version.rsplit_once('.').ok_or("version")?.0;
         let module = snake(name);
         writeln!(source, "/// The messages of the registry `{name}`.")?;
@@ -42,14 +41,30 @@ pub(crate) fn generate(text: &str) -> Result<String> {
         let argument = if arguments { "Argument, " } else { "" };
         writeln!(source, "pub mod {module} {{")?;
         writeln!(source, "use super::{{{argument}Message}};")?;
+        let mut templates = String::new();
         for (id, text) in &registry.messages {
+            templates.push_str(&template(id, text)?);
             let full = format!("{name}.{short}.{id}");
             source.push_str(&function(id, &full, text)?);
         }
         source.push_str("}\n");
+        write!(
+            list,
+            "Registry {{ name: {name:?}, version: {version:?}, \
+             templates: &[{templates}] }},"
+        )?;
     }
     writeln!(source, "pub static REGISTRIES: &[Registry] = &[{list}];")?;
     Ok(source)
+}
+
+fn template(id: &str, text: &Text) -> Result<String> {
+    let Text { arguments, severity, message, .. } = text;
+    let count = u8::try_from(arguments.len())?;
+    Ok(format!(
+        "Template {{ id: {id:?}, severity: {severity:?}, text: {message:?}, \
+         arguments: {count} }},"
+    ))
 }
 
 fn function(id: &str, full: &str, text: &Text) -> Result<String> {

@@ -16,6 +16,35 @@ pub struct Registry {
     pub name: &'static str,
     /// `1.22.1`.
     pub version: &'static str,
+    /// Its messages, by id.
+    pub templates: &'static [Template],
+}
+
+/// A message before its arguments are known.
+#[derive(Debug, Clone, Copy)]
+pub struct Template {
+    /// `ResourceChanged`.
+    pub id: &'static str,
+    /// `OK`, `Warning` or `Critical`.
+    pub severity: &'static str,
+    /// The sentence; `%1` stands for the first argument.
+    pub text: &'static str,
+    /// How many arguments it takes.
+    pub arguments: u8,
+}
+
+impl Registry {
+    /// The registry with this name, if the product sends messages of it.
+    #[must_use]
+    pub fn named(name: &str) -> Option<&'static Self> {
+        REGISTRIES.iter().find(|it| it.name == name)
+    }
+
+    /// The message with this id, `ResourceChanged`.
+    #[must_use]
+    pub fn template(&self, id: &str) -> Option<&'static Template> {
+        self.templates.iter().find(|it| it.id == id)
+    }
 }
 
 /// A member of `@Message.ExtendedInfo`.
@@ -184,6 +213,15 @@ mod tests {
     fn numbers_are_written_without_a_needless_fraction() {
         let message = base::array_size_too_long("NTPServers", 4);
         assert_eq!(message.arguments(), ["NTPServers", "4"]);
+    }
+
+    #[test]
+    fn a_message_is_found_by_its_registry_and_id() {
+        let registry = Registry::named("ResourceEvent").unwrap();
+        let found = registry.template("ResourceStatusChangedOK").unwrap();
+        assert_eq!((found.severity, found.arguments), ("OK", 2));
+        assert!(registry.template("Success").is_none());
+        assert!(Registry::named("Nope").is_none());
     }
 
     #[test]

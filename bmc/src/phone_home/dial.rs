@@ -26,7 +26,7 @@ use tokio_rustls::TlsConnector;
 
 use super::{
     enrolment::{DeviceKey, Enrolment},
-    verifier::Pinned,
+    verifier::pinned,
 };
 
 const AGENT: &str = concat!("onprem-bmc/", env!("CARGO_PKG_VERSION"));
@@ -233,10 +233,11 @@ fn tls(
     ca: Fingerprint,
     member: Option<(&Enrolment, &DeviceKey)>,
 ) -> Result<ClientConfig, CallError> {
-    let config = ClientConfig::builder_with_provider(super::provider())
-        .with_protocol_versions(&[&rustls::version::TLS13])?
-        .dangerous()
-        .with_custom_certificate_verifier(Arc::new(Pinned::new(ca)));
+    let config =
+        ClientConfig::builder_with_provider(crate::verifier::provider())
+            .with_protocol_versions(&[&rustls::version::TLS13])?
+            .dangerous()
+            .with_custom_certificate_verifier(pinned(ca));
     let mut config = match member {
         Some((enrolment, key)) => config.with_client_auth_cert(
             vec![enrolment.certificate.clone()],

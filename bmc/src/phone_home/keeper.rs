@@ -198,7 +198,7 @@ impl<H: Handler> Keeper<H> {
         let checker = GrantChecker::new(
             self.options.uuid,
             opened.grant_key,
-            super::provider(),
+            crate::verifier::provider(),
             clock.clone(),
         );
         let tracked = self.tracked();

@@ -9,14 +9,13 @@ mod keeper;
 mod serve;
 mod verifier;
 
-use std::{path::PathBuf, sync::Arc, time::Duration};
+use std::{path::PathBuf, time::Duration};
 
 use http::{Request, Response};
 use hyper::body::Incoming;
 use onprem_link::{
     backoff::Backoff, enrol::Facts, grant::Grant, id::Xid, tunnel::KeepAlive,
 };
-use rustls::crypto::CryptoProvider;
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
@@ -155,11 +154,4 @@ pub fn start<H: Handler>(
     let keeper = keeper::Keeper::new(options, handler, state, tasks.clone());
     tasks.spawn(async move { keeper.run(stop).await });
     watched
-}
-
-/// The crypto provider of the process.
-fn provider() -> Arc<CryptoProvider> {
-    CryptoProvider::get_default()
-        .cloned()
-        .unwrap_or_else(|| Arc::new(rustls::crypto::ring::default_provider()))
 }

@@ -178,7 +178,7 @@ mod tests {
     fn signer() -> GrantSigner {
         let key = rcgen::KeyPair::generate().unwrap().serialize_der();
         let key = PrivatePkcs8KeyDer::from(key);
-        GrantSigner::new(key.into(), &super::super::provider()).unwrap()
+        GrantSigner::new(key.into(), &crate::verifier::provider()).unwrap()
     }
 
     fn grant(device: Uuid) -> Grant {
@@ -207,7 +207,7 @@ mod tests {
         let checker = GrantChecker::new(
             device,
             signer.public().clone(),
-            super::super::provider(),
+            crate::verifier::provider(),
             FleetClock::new(NOW_S * 1000),
         );
         let handler = |request: Request<Incoming>, grant: Grant| async move {

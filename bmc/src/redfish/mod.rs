@@ -3,7 +3,6 @@
 
 mod audit;
 mod body;
-mod delivery;
 mod document;
 mod error;
 mod event;
@@ -14,10 +13,8 @@ mod render;
 mod resource;
 mod resources;
 mod router;
-mod sse;
 mod task;
 mod uri;
-mod watch;
 mod write;
 
 use std::{path::PathBuf, sync::Arc};
@@ -28,6 +25,8 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
+use onprem_redfish::privilege::{Privilege, Privileges};
+use serde_json::{Map, Value};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -37,7 +36,7 @@ use self::{
     exchange::{Exchange, is_write},
     render::Cache,
     resources::RESOURCES,
-    router::Routes,
+    router::{Route, Routes},
 };
 pub use self::{body::Body, resource::Origin};
 use crate::{
@@ -61,6 +60,8 @@ pub struct Parts {
     pub exporter: Exporter,
     /// Where the audit log and the subscriptions are kept.
     pub state_dir: PathBuf,
+    /// Whether events may be posted without TLS to other machines.
+    pub allow_http_events: bool,
 }
 
 /// The TLS port, as the service shows it.
@@ -90,6 +91,8 @@ pub struct Service {
     door: ArcSwap<Door>,
     /// When the agent started.
     started: DateTime<Utc>,
+    /// Whether events may be posted without TLS to other machines.
+    allow_http_events: bool,
     /// Own the writes.
     tasks: TaskTracker,
 }
@@ -118,7 +121,7 @@ impl Service {
             tasks.clone(),
             stop.child_token(),
         )?;
-        Ok(Arc::new(Self {
+        let service = Arc::new(Self {
             model: parts.model,
             commands: parts.commands,
             accounts: parts.accounts,
@@ -131,8 +134,11 @@ impl Service {
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
             started: Utc::now(),
+            allow_http_events: parts.allow_http_events,
             tasks: tasks.clone(),
-        }))
+        });
+        service.events.attach(&service);
+        Ok(service)
     }
 
     /// Where requests are counted.
@@ -153,6 +159,20 @@ impl Service {
     /// What the port shows, if it is open.
     fn identity(&self) -> Option<Arc<Identity>> {
         self.door.load().identity.clone()
+    }
+
+    /// The resource at `uri`, if everybody who may log in may see it.
+    fn open_to_all(&self, uri: &str) -> Option<Map<String, Value>> {
+        let path = uri.split('#').next().unwrap_or_default();
+        let path = path.strip_suffix('/').unwrap_or(path);
+        let (route, ids) = self.routes.find(path)?;
+        let Route::Resource(entry) = route else { return None };
+        let needed = entry.needs(&Method::GET, None);
+        if !needed.met_by(Privileges::of(&[Privilege::Login])) {
+            return None;
+        }
+        let path = exchange::canonical(path);
+        Some(self.object(entry.resource, path, &ids)?.0)
     }
 
     /// Answers `request`. It never waits for a part in order to read it.

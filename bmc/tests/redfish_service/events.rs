@@ -162,10 +162,9 @@ async fn a_subscription_the_service_cannot_serve_is_refused() {
         ("Destination", json!("ftp://x/"), "PropertyValueFormatError"),
         ("Destination", json!("nonsense"), "PropertyValueFormatError"),
         ("Destination", json!("https://u:p@x/"), "PropertyValueFormatError"),
-        ("VerifyCertificate", json!(true), "PropertyValueNotInList"),
         ("RegistryPrefixes", json!(["Nope"]), "PropertyValueNotInList"),
         ("Context", json!("c".repeat(1025)), "StringValueTooLong"),
-        ("SendHeartbeat", json!(true), "PropertyNotWritable"),
+        ("EventTypes", json!(["Alert"]), "PropertyNotWritable"),
     ] {
         let mut body = whole.clone();
         body[name] = value;

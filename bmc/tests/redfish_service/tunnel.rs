@@ -41,6 +41,7 @@ impl Inside {
             accounts: Arc::new(accounts),
             exporter: blade.agent.exporter().clone(),
             state_dir: state.path().to_owned(),
+            allow_http_events: false,
         };
         let tasks = TaskTracker::new();
         let service = Service::start(parts, &tasks, &stop).unwrap();

@@ -12,6 +12,7 @@ mod environment_metrics;
 mod ethernet_interface;
 mod event_destination;
 mod event_service;
+mod event_wish;
 mod fan;
 mod file;
 mod manager;
