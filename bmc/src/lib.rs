@@ -8,6 +8,7 @@ pub mod commands;
 pub mod config;
 pub mod drivers;
 pub mod leave;
+mod log;
 pub mod model;
 pub mod phone_home;
 pub mod redfish;

@@ -1,84 +1,102 @@
 //! The audit log: who wrote what, with which result.
 
 use std::{
-    fs::{self, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::OpenOptionsExt as _,
-    path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
-use chrono::{SecondsFormat, Utc};
-use serde::Serialize;
-use tokio::sync::Mutex;
+use onprem_redfish::message::{Message, base, resource_event};
+use tokio::time::Instant;
 
-/// At this size the log becomes `audit.log.1`, whose predecessor goes.
-const LIMIT: u64 = 1 << 20;
+use crate::log::{By, Entry, Kind, Logs, Severity};
 
-/// One line of the log.
-#[derive(Debug, Serialize)]
-pub(crate) struct Entry<'a> {
-    pub(crate) who: &'a str,
-    /// `basic`, `session`, `fleet` or `none`.
-    pub(crate) via: &'static str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) from: Option<String>,
-    /// The fleet's id of the request.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub(crate) request: Option<&'a str>,
-    pub(crate) method: &'a str,
-    pub(crate) uri: &'a str,
-    pub(crate) status: u16,
-}
+/// In this time …
+const WINDOW: Duration = Duration::from_mins(1);
+/// … strangers get so many entries; what is more is counted.
+const STRANGERS: u32 = 60;
 
-/// Appends to `audit.log`.
+/// Adds to the audit log.
 #[derive(Debug)]
 pub(crate) struct Audit {
-    path: Arc<Path>,
-    /// One line at a time.
-    turn: Mutex<()>,
+    logs: Arc<Logs>,
+    strangers: Mutex<Strangers>,
+}
+
+/// What strangers did since a window began.
+#[derive(Debug, Default)]
+struct Strangers {
+    since: Option<Instant>,
+    seen: u32,
+}
+
+impl Strangers {
+    /// Whether one more gets an entry, and how many did not get one in the
+    /// window that has just ended.
+    fn one_more(&mut self, now: Instant) -> (bool, u32) {
+        let over = |since| now.duration_since(since) >= WINDOW;
+        let mut left_out = 0;
+        if self.since.is_none_or(over) {
+            left_out = self.seen.saturating_sub(STRANGERS);
+            *self = Self { since: Some(now), seen: 0 };
+        }
+        self.seen = self.seen.saturating_add(1);
+        (self.seen <= STRANGERS, left_out)
+    }
 }
 
 impl Audit {
-    pub(crate) fn new(state_dir: &Path) -> Self {
-        let path = state_dir.join("audit.log");
-        Self { path: path.into(), turn: Mutex::default() }
+    pub(crate) fn new(logs: Arc<Logs>) -> Self {
+        Self { logs, strangers: Mutex::default() }
     }
 
-    /// Returns when the line is in the file.
-    pub(crate) async fn write(&self, entry: &Entry<'_>) {
-        let mut line = serde_json::json!({
-            "at": Utc::now().to_rfc3339_opts(SecondsFormat::Millis, true),
-        });
-        if let (Some(line), Ok(serde_json::Value::Object(entry))) =
-            (line.as_object_mut(), serde_json::to_value(entry))
-        {
-            line.extend(entry);
+    /// Returns when the entry is in the file, and on the disk if it is known
+    /// who asked.
+    pub(crate) async fn write(&self, by: By) {
+        let log = self.logs.of(Kind::Audit);
+        let known = !by.who.is_empty();
+        if !known {
+            // Strangers must neither wear the disk out nor push out what
+            // others did.
+            let mut strangers =
+                self.strangers.lock().unwrap_or_else(PoisonError::into_inner);
+            let (entry, left_out) = strangers.one_more(Instant::now());
+            drop(strangers);
+            if left_out > 0 {
+                let text = format!("{left_out} more requests of strangers");
+                let entry = Entry::new(Severity::Warning, text);
+                log.append(entry.message(&base::no_valid_session()));
+            }
+            if !entry {
+                return;
+            }
         }
-        let path = Arc::clone(&self.path);
-        // Strangers must not wear the disk out.
-        let sync = !entry.who.is_empty();
-        let _turn = self.turn.lock().await;
-        let done = tokio::task::spawn_blocking(move || {
-            append(&path, &format!("{line}\n"), sync)
-        });
-        if let Ok(Err(error)) = done.await {
-            tracing::error!(%error, path = %self.path.display(),
-                "audit log not written");
-        }
+        let who = if known { &by.who } else { "a stranger" };
+        let text = format!(
+            "{who}: {} {} was answered with {}",
+            by.method, by.uri, by.status
+        );
+        let severity = match by.status {
+            400.. => Severity::Warning,
+            _ => Severity::Ok,
+        };
+        let message = what(&by);
+        let entry = Entry::new(severity, text).message(&message).by(by);
+        // The log itself says why, where it cannot be written.
+        let _ = log.append_and_wait(entry, known).await;
     }
 }
 
-fn append(path: &Path, line: &str, sync: bool) -> io::Result<()> {
-    if fs::metadata(path).is_ok_and(|file| file.len() >= LIMIT) {
-        let mut old = PathBuf::from(path).into_os_string();
-        old.push(".1");
-        fs::rename(path, old)?;
+/// The message of a registry that comes nearest to what was done.
+fn what(by: &By) -> Message {
+    match (by.status, &*by.method) {
+        (401, _) => base::no_valid_session(),
+        (403, _) => base::insufficient_privilege(),
+        (400.., _) => base::general_error(),
+        (_, "PATCH" | "PUT") => resource_event::resource_changed(),
+        (_, "DELETE") => resource_event::resource_removed(),
+        (201, _) => resource_event::resource_created(),
+        _ => base::success(),
     }
-    let mut file =
-        OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
-    file.write_all(line.as_bytes())?;
-    if sync { file.sync_data() } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -86,15 +104,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_log_does_not_grow_beyond_its_bound() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("audit.log");
-        let line = "x".repeat(1 << 19);
-        for _ in 0..5 {
-            append(&path, &line, true).unwrap();
-        }
-        assert_eq!(fs::metadata(&path).unwrap().len(), 1 << 19);
-        let old = folder.path().join("audit.log.1");
-        assert_eq!(fs::metadata(old).unwrap().len(), 2 << 19);
+    fn strangers_cannot_fill_the_log() {
+        let mut strangers = Strangers::default();
+        let now = Instant::now();
+        let noted = (0..1000).filter(|_| strangers.one_more(now).0).count();
+        assert_eq!(noted, 60);
+        let later = now + WINDOW;
+        assert_eq!(strangers.one_more(later), (true, 940));
+        assert_eq!(strangers.one_more(later), (true, 0));
     }
 }

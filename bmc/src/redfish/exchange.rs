@@ -12,7 +12,7 @@ use onprem_redfish::privilege::{Privilege, Privileges};
 use serde_json::{Map, Value};
 
 use super::{
-    Body, ODATA_VERSION, Origin, Service, audit,
+    Body, ODATA_VERSION, Origin, Service,
     document::Document,
     error::Error,
     query::Query,
@@ -21,6 +21,7 @@ use super::{
     router::{Entry, Route},
     uri,
 };
+use crate::log::By;
 
 /// One request on its way to its answer.
 pub(super) struct Exchange<'a> {
@@ -254,16 +255,16 @@ impl Exchange<'_> {
             (_, Some(_)) => ("basic", None),
             (_, None) => ("none", None),
         };
-        let entry = audit::Entry {
-            who: caller.map_or("", |caller| &caller.name),
-            via,
+        let by = By {
+            who: caller.map_or_else(String::new, |it| it.name.clone()),
+            via: via.to_owned(),
             from: self.peer.map(|peer| peer.to_string()),
-            request,
-            method: self.parts.method.as_str(),
-            uri: self.parts.uri.path(),
+            request: request.map(str::to_owned),
+            method: self.parts.method.to_string(),
+            uri: self.parts.uri.path().to_owned(),
             status: status.as_u16(),
         };
-        self.service.audit.write(&entry).await;
+        self.service.audit.write(by).await;
     }
 }
 

@@ -6,6 +6,7 @@ mod body;
 mod document;
 mod error;
 mod event;
+mod event_log;
 mod exchange;
 mod identity;
 mod query;
@@ -14,7 +15,7 @@ mod resource;
 mod resources;
 mod router;
 mod task;
-mod uri;
+pub(crate) mod uri;
 mod write;
 
 use std::{path::PathBuf, sync::Arc};
@@ -25,6 +26,7 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
+use onprem_redfish::message::heartbeat_event;
 use onprem_redfish::privilege::{Privilege, Privileges};
 use serde_json::{Map, Value};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -40,8 +42,13 @@ use self::{
 };
 pub use self::{body::Body, resource::Origin};
 use crate::{
-    accounts::Accounts, collectors::Exporter, commands::Commands, model::Model,
-    server::Identity, state::StateError,
+    accounts::Accounts,
+    collectors::Exporter,
+    commands::Commands,
+    log::{Entry, Kind, Logs},
+    model::Model,
+    server::Identity,
+    state::StateError,
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -58,7 +65,7 @@ pub struct Parts {
     pub accounts: Arc<Accounts>,
     /// Where requests are counted.
     pub exporter: Exporter,
-    /// Where the audit log and the subscriptions are kept.
+    /// Where logs and subscriptions are kept.
     pub state_dir: PathBuf,
     /// Whether events may be posted without TLS to other machines.
     pub allow_http_events: bool,
@@ -83,6 +90,7 @@ pub struct Service {
     routes: Routes,
     cache: Cache,
     audit: Audit,
+    logs: Arc<Logs>,
     events: Arc<Events>,
     task_book: Arc<task::Book>,
     /// Held from the check of `If-Match` until the write is seen by readers.
@@ -108,12 +116,23 @@ impl Service {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, StateError> {
+        let logs = Logs::open(&parts.state_dir, tasks)?;
+        let started = heartbeat_event::redfish_service_started();
+        logs.append(Kind::Audit, Entry::of(&started));
+        logs.watch(parts.model.clone(), tasks, stop);
+        let began = Utc::now();
         let events = Events::start(
             parts.model.clone(),
             &parts.state_dir,
             tasks.clone(),
             stop.child_token(),
         )?;
+        tasks.spawn(event_log::follow(
+            Arc::clone(&events),
+            Arc::clone(&logs),
+            began,
+            stop.child_token(),
+        ));
         let task_book = task::Book::open(
             &parts.state_dir,
             &[],
@@ -128,7 +147,8 @@ impl Service {
             exporter: parts.exporter,
             routes: Routes::new(RESOURCES),
             cache: Cache::default(),
-            audit: Audit::new(&parts.state_dir),
+            audit: Audit::new(Arc::clone(&logs)),
+            logs,
             events,
             task_book,
             writing: tokio::sync::Mutex::default(),

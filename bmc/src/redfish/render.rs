@@ -13,6 +13,7 @@ use serde_json::{Map, Value};
 use super::{
     Service,
     resource::{Answer, Freshness, Resource, View},
+    router::Route,
 };
 
 /// Answers that are kept; beyond it all are made again.
@@ -76,6 +77,17 @@ impl Service {
             self.cache.put(path, version, &rendered);
         }
         Some(rendered)
+    }
+
+    /// Whether there is a resource at `path` that a log entry may be about.
+    /// Other entries are not looked for, as they may be about each other.
+    pub(super) fn has(&self, view: &View<'_>, path: &str) -> bool {
+        let Some((Route::Resource(entry), ids)) = self.routes.find(path) else {
+            return false;
+        };
+        let of_log =
+            matches!(entry.resource.kind(), "LogEntry" | "LogEntryCollection");
+        !of_log && entry.resource.get(view, &ids).is_some()
     }
 
     /// The resource at `path` as an object, with its `@odata.id` and

@@ -261,6 +261,19 @@ pub(crate) trait Resource: Sync {
     /// What is in it; `None` where there is none of these ids.
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer>;
 
+    /// Up to `top` of its members after the first `skip`, where making all of
+    /// them is dear; `Members@odata.count` counts all.
+    fn page(
+        &self,
+        view: &View<'_>,
+        ids: &[&str],
+        skip: usize,
+        top: Option<usize>,
+    ) -> Option<Answer> {
+        let _ = (view, ids, skip, top);
+        None
+    }
+
     /// Does it belong to `caller`, who may then do what `ConfigureSelf`
     /// allows?
     fn is_own(&self, view: &View<'_>, ids: &[&str], caller: &Caller) -> bool {

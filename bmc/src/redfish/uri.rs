@@ -19,6 +19,12 @@ uris! {
     MEMORY = "/Systems/{ComputerSystemId}/Memory/{MemoryId}";
     STORAGES = "/Systems/{ComputerSystemId}/Storage";
     STORAGE = "/Systems/{ComputerSystemId}/Storage/{StorageId}";
+    SYSTEM_LOGS = "/Systems/{ComputerSystemId}/LogServices";
+    SYSTEM_LOG = "/Systems/{ComputerSystemId}/LogServices/{LogServiceId}";
+    SYSTEM_LOG_ENTRIES =
+        "/Systems/{ComputerSystemId}/LogServices/{LogServiceId}/Entries";
+    SYSTEM_LOG_ENTRY = "/Systems/{ComputerSystemId}/LogServices/"
+        "{LogServiceId}/Entries/{LogEntryId}";
     CHASSIS_ALL = "/Chassis";
     CHASSIS = "/Chassis/{ChassisId}";
     DRIVES = "/Chassis/{ChassisId}/Drives";
@@ -45,6 +51,12 @@ uris! {
     MANAGER_INTERFACES = "/Managers/{ManagerId}/EthernetInterfaces";
     MANAGER_INTERFACE =
         "/Managers/{ManagerId}/EthernetInterfaces/{EthernetInterfaceId}";
+    MANAGER_LOGS = "/Managers/{ManagerId}/LogServices";
+    MANAGER_LOG = "/Managers/{ManagerId}/LogServices/{LogServiceId}";
+    MANAGER_LOG_ENTRIES =
+        "/Managers/{ManagerId}/LogServices/{LogServiceId}/Entries";
+    MANAGER_LOG_ENTRY = "/Managers/{ManagerId}/LogServices/{LogServiceId}/"
+        "Entries/{LogEntryId}";
     NETWORK_PROTOCOL = "/Managers/{ManagerId}/NetworkProtocol";
     CERTIFICATES = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates";
     CERTIFICATE = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates/"

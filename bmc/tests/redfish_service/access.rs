@@ -110,7 +110,7 @@ async fn each_write_is_in_the_audit_log() {
     let blade = Blade::simulated().await;
     let reader = blade.account("rolf", "ReadOnly").await;
     reader.send(Method::DELETE, &format!("{ACCOUNTS}/admin"), "").await;
-    let log = blade.state.path().join("audit.log");
+    let log = blade.state.path().join("logs/audit/00000001.jsonl");
     let log = std::fs::read_to_string(log).unwrap();
     let last: serde_json::Value =
         serde_json::from_str(log.lines().last().unwrap()).unwrap();

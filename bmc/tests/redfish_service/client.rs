@@ -1,6 +1,9 @@
 //! An agent on port 0, and a client that trusts its certificate only.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use bytes::Bytes;
@@ -87,22 +90,12 @@ impl Blade {
 
     /// A client with no credentials.
     pub(crate) fn stranger(&self) -> Client {
-        let port = self.agent.redfish_address().port();
-        let pem = std::fs::read(self.state.path().join("tls/cert.pem"));
-        let certificate = CertificateDer::from_pem_slice(&pem.unwrap());
-        let mut roots = RootCertStore::empty();
-        roots.add(certificate.unwrap()).unwrap();
-        let tls = ClientConfig::builder()
-            .with_root_certificates(roots)
-            .with_no_client_auth();
-        Client { port, tls: Arc::new(tls), headers: HeaderMap::new() }
+        Client::stranger(self.agent.redfish_address().port(), self.state.path())
     }
 
     /// A client with name and password.
     pub(crate) fn user(&self, name: &str, password: &str) -> Client {
-        let credential = BASE64_STANDARD.encode(format!("{name}:{password}"));
-        let value = format!("Basic {credential}");
-        self.stranger().with(header::AUTHORIZATION.as_str(), &value)
+        self.stranger().basic(name, password)
     }
 
     /// The first account.
@@ -170,6 +163,26 @@ impl Reply {
 }
 
 impl Client {
+    /// A client with no credentials, of the agent on `port` that keeps its
+    /// certificate in `state`.
+    pub(crate) fn stranger(port: u16, state: &Path) -> Self {
+        let pem = std::fs::read(state.join("tls/cert.pem"));
+        let certificate = CertificateDer::from_pem_slice(&pem.unwrap());
+        let mut roots = RootCertStore::empty();
+        roots.add(certificate.unwrap()).unwrap();
+        let tls = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { port, tls: Arc::new(tls), headers: HeaderMap::new() }
+    }
+
+    /// The same client with name and password.
+    pub(crate) fn basic(self, name: &str, password: &str) -> Self {
+        let credential = BASE64_STANDARD.encode(format!("{name}:{password}"));
+        let value = format!("Basic {credential}");
+        self.with(header::AUTHORIZATION.as_str(), &value)
+    }
+
     /// The same client with one more header.
     pub(crate) fn with(mut self, name: &str, value: &str) -> Self {
         let name: http::HeaderName = name.parse().unwrap();

@@ -10,7 +10,10 @@ mod boot;
 mod client;
 mod doors;
 mod events;
+mod logs;
 mod manager;
+#[path = "../support/mod.rs"]
+mod support;
 mod tree;
 mod tunnel;
 mod write;

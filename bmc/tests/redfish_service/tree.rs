@@ -92,6 +92,10 @@ async fn what_a_blade_serves_changes_on_purpose() {
         let of = reply.body["@odata.type"].as_str().unwrap();
         let of = of.rsplit('.').next().unwrap();
         let allow = reply.header("allow");
+        if of == "LogEntry" {
+            // What is in a log depends on what happened.
+            continue;
+        }
         writeln!(text, "{uri}\n    {of}: {allow}").unwrap();
         let names = reply.body.as_object().unwrap().keys();
         let names: Vec<_> =

@@ -109,7 +109,7 @@ async fn the_audit_log_names_the_person_at_the_fleet() {
     let inside = Inside::of(&blade);
     let tag = json!({"AssetTag": "c002"});
     inside.ask(Role::Operator, Method::PATCH, CHASSIS, &tag).await;
-    let log = inside.state.path().join("audit.log");
+    let log = inside.state.path().join("logs/audit/00000001.jsonl");
     let log = std::fs::read_to_string(log).unwrap();
     let last: Value =
         serde_json::from_str(log.lines().last().unwrap()).unwrap();
@@ -145,9 +145,10 @@ async fn a_write_goes_on_when_its_caller_hangs_up() {
     inside.stop.disarm().cancel();
     inside.tasks.close();
     inside.tasks.wait().await;
-    let log = inside.state.path().join("audit.log");
+    let log = inside.state.path().join("logs/audit/00000001.jsonl");
     let log = std::fs::read_to_string(log).unwrap();
-    let line: Value = serde_json::from_str(&log).unwrap();
+    let line: Value =
+        serde_json::from_str(log.lines().last().unwrap()).unwrap();
     assert_eq!(line["status"], 200);
     let settings = blade.agent.model().snapshot();
     assert!(format!("{:?}", settings.settings).contains("c003"));

@@ -251,11 +251,9 @@ impl Events {
         self.poke.send_replace(());
     }
 
-    /// What happens from now on.
-    #[allow(dead_code, reason = "for the event log")]
+    /// What is remembered, and what happens from now on.
     pub(crate) fn feed(self: &Arc<Self>) -> Feed {
-        let cursor = self.ring().last();
-        Feed { events: Arc::clone(self), cursor, news: self.news() }
+        Feed { events: Arc::clone(self), cursor: 0, news: self.news() }
     }
 
     /// A message to one subscriber only, which nobody else hears of.
@@ -511,7 +509,6 @@ pub(crate) struct Feed {
 impl Feed {
     /// What happened since the last call, at least one event. Who does not
     /// come in time misses some.
-    #[allow(dead_code, reason = "for the event log")]
     pub(crate) async fn next(&mut self) -> Vec<Arc<Event>> {
         loop {
             let batch = self.events.after(self.cursor, |_| true);

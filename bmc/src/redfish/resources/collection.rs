@@ -2,6 +2,7 @@
 
 use onprem_redfish::{document, schema};
 
+use super::log_service::Owner;
 use crate::{
     accounts,
     redfish::{
@@ -91,6 +92,8 @@ collections! {
         "Storage", STORAGES, |view, ids| {
             Some(names(&view.system(ids)?.storage, |storage| &storage.id))
         };
+    SYSTEM_LOGS = log_service_collection::LogServiceCollection,
+        "Logs", SYSTEM_LOGS, |view, ids| Owner::System.members(view, ids);
     CHASSIS = chassis_collection::ChassisCollection,
         "Chassis", CHASSIS_ALL, |view, _| {
             let chassis = &view.snapshot.inventory.chassis;
@@ -128,6 +131,8 @@ collections! {
             let manager = view.manager(ids)?;
             Some(names(&manager.interfaces, |interface| &interface.id))
         };
+    MANAGER_LOGS = log_service_collection::LogServiceCollection,
+        "Logs", MANAGER_LOGS, |view, ids| Owner::Manager.members(view, ids);
     CERTIFICATES = certificate_collection::CertificateCollection,
         "Certificates", CERTIFICATES, |view, ids| {
             view.manager(ids)?;

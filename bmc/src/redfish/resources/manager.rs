@@ -71,6 +71,7 @@ impl Resource for Manager {
             .status(enabled(Health::Ok))
             .ethernet_interfaces(below(uri::MANAGER_INTERFACES))
             .network_protocol(below(uri::NETWORK_PROTOCOL))
+            .log_services(below(uri::MANAGER_LOGS))
             .links(links);
         let answer = answer(&body).volatile(&["DateTime"]);
         Some(manager_reset::offer(answer))

@@ -15,6 +15,8 @@ mod event_service;
 mod event_wish;
 mod fan;
 mod file;
+mod log_entry;
+mod log_service;
 mod manager;
 mod manager_reset;
 mod memory;
@@ -54,6 +56,10 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &memory::Memory,
     &collection::STORAGE,
     &storage::Storage,
+    &collection::SYSTEM_LOGS,
+    &log_service::SYSTEM,
+    &log_entry::SYSTEM_ENTRIES,
+    &log_entry::SYSTEM_ENTRY,
     &collection::CHASSIS,
     &chassis::Chassis,
     &collection::DRIVES,
@@ -76,6 +82,10 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &manager::Manager,
     &collection::MANAGER_INTERFACES,
     &ethernet_interface::ManagerInterface,
+    &collection::MANAGER_LOGS,
+    &log_service::MANAGER,
+    &log_entry::MANAGER_ENTRIES,
+    &log_entry::MANAGER_ENTRY,
     &network_protocol::NetworkProtocol,
     &collection::CERTIFICATES,
     &certificate::Certificate,

@@ -1,0 +1,131 @@
+//! The logs of the agent: bounded, kept over restarts, read from memory.
+//!
+//! [`Logs`] has one [`Log`] a [`Kind`]. An entry is in memory at once and on
+//! disk a moment later: adding one never waits, unless the caller asks to
+//! know that it is on disk.
+
+mod conditions;
+mod entry;
+mod journal;
+mod segment;
+mod store;
+
+use std::{path::Path, sync::Arc};
+
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+pub(crate) use self::{
+    entry::{By, Entry, Severity},
+    store::Log,
+};
+use crate::{model::Model, state::StateError};
+
+/// Which log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// Who changed what, or tried to.
+    Audit,
+    /// The events the service sent.
+    Event,
+    /// What the agent says of itself.
+    Journal,
+    /// What became of the hardware.
+    Hardware,
+}
+
+impl Kind {
+    /// All of them.
+    pub(crate) const ALL: [Self; 4] =
+        [Self::Audit, Self::Event, Self::Journal, Self::Hardware];
+
+    /// The folder of the log, below `logs` in the state directory.
+    const fn folder(self) -> &'static str {
+        match self {
+            Self::Audit => "audit",
+            Self::Event => "event",
+            Self::Journal => "journal",
+            Self::Hardware => "hardware",
+        }
+    }
+
+    /// How many entries are kept; the oldest go first.
+    pub(crate) const fn limit(self) -> usize {
+        match self {
+            Self::Audit => 2000,
+            Self::Event | Self::Journal | Self::Hardware => 1000,
+        }
+    }
+
+    /// Whether each entry has to survive a power loss, and not only the end
+    /// of the process.
+    const fn synced(self) -> bool {
+        matches!(self, Self::Audit | Self::Hardware)
+    }
+}
+
+/// All logs of the agent.
+#[derive(Debug)]
+pub(crate) struct Logs {
+    logs: [Arc<Log>; Kind::ALL.len()],
+}
+
+impl Logs {
+    /// Opens the logs in `state_dir`; what a crash left half written at
+    /// their ends is cut off.
+    ///
+    /// # Errors
+    /// A folder cannot be made or read.
+    pub(crate) fn open(
+        state_dir: &Path,
+        tasks: &TaskTracker,
+    ) -> Result<Arc<Self>, StateError> {
+        let folder = state_dir.join("logs");
+        let open = |kind: Kind| {
+            let folder = folder.join(kind.folder());
+            Log::open(kind, &folder, tasks)
+                .map(Arc::new)
+                .map_err(|source| StateError::File { path: folder, source })
+        };
+        let [audit, event, journal, hardware] = Kind::ALL;
+        let logs =
+            [open(audit)?, open(event)?, open(journal)?, open(hardware)?];
+        Ok(Arc::new(Self { logs }))
+    }
+
+    /// Starts to note what becomes of the hardware, and what is logged.
+    pub(crate) fn watch(
+        self: &Arc<Self>,
+        model: Model,
+        tasks: &TaskTracker,
+        stop: &CancellationToken,
+    ) {
+        let lines = journal::listen();
+        let journal =
+            journal::follow(lines, Arc::clone(self), stop.child_token());
+        tasks.spawn(journal);
+        let conditions =
+            conditions::follow(model, Arc::clone(self), stop.child_token());
+        tasks.spawn(conditions);
+    }
+
+    /// The log of this kind.
+    pub(crate) fn of(&self, kind: Kind) -> &Arc<Log> {
+        let [audit, event, journal, hardware] = &self.logs;
+        match kind {
+            Kind::Audit => audit,
+            Kind::Event => event,
+            Kind::Journal => journal,
+            Kind::Hardware => hardware,
+        }
+    }
+
+    /// Adds to the log of this kind; never waits.
+    pub(crate) fn append(&self, kind: Kind, entry: Entry) {
+        self.of(kind).append(entry);
+    }
+
+    /// Notes something about the hardware.
+    pub(crate) fn hardware(&self, entry: Entry) {
+        self.append(Kind::Hardware, entry);
+    }
+}
