@@ -25,6 +25,12 @@ impl Privilege {
         Self::NoAuth,
     ];
 
+    /// The privilege with this name.
+    #[must_use]
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|it| it.name() == name)
+    }
+
     /// Its name in the registry.
     #[must_use]
     pub fn name(self) -> &'static str {

@@ -2,7 +2,8 @@
 
 use std::{io, path::PathBuf};
 
-use super::{LIMIT, MAX_PASSWORD, MIN_PASSWORD};
+use super::LIMIT;
+use crate::state::StateError;
 
 /// Why nobody was let in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -10,6 +11,9 @@ pub enum Denied {
     /// No such user, another password, or disabled.
     #[error("the user name or password is not right")]
     Wrong,
+    /// Wrong, and one time too often: from now on it is locked.
+    #[error("the user name or password is not right, once too often")]
+    NowLocked,
     /// Too many failures.
     #[error("the account is locked for a while")]
     Locked,
@@ -27,12 +31,35 @@ pub enum ChangeError {
     /// There is none of this name.
     #[error("there is no account `{0}`")]
     Unknown(String),
-    /// There are [`LIMIT`].
-    #[error("there are {LIMIT} accounts already")]
+    /// There are [`LIMIT`] accounts, or as many roles as there may be.
+    #[error("there are {LIMIT} accounts, or too many roles, already")]
     Full,
     /// The password is too short or too long.
-    #[error("a password has {MIN_PASSWORD} to {MAX_PASSWORD} bytes")]
-    PasswordLength,
+    #[error("a password has {minimum} to {maximum} characters")]
+    PasswordLength {
+        /// As the policy says.
+        minimum: u32,
+        /// As the policy says.
+        maximum: u32,
+    },
+    /// The password was used not long ago.
+    #[error("the password is one of the last {0}")]
+    PasswordReused(u32),
+    /// No role has this id.
+    #[error("there is no role `{0}`")]
+    UnknownRole(String),
+    /// There is a role with this id, or one that looks the same.
+    #[error("there is a role `{0}` already")]
+    RoleExists(String),
+    /// What cannot be a role's id.
+    #[error("`{0}` cannot be the id of a role")]
+    RoleName(String),
+    /// An account has the role.
+    #[error("an account has the role `{0}`")]
+    RoleInUse(String),
+    /// The role is one of DMTF's.
+    #[error("the role `{0}` is predefined")]
+    Predefined(String),
     /// Nobody could administer the agent any more.
     #[error("`{0}` is the last enabled administrator")]
     LastAdministrator(String),
@@ -60,6 +87,9 @@ pub enum OpenError {
         /// What the file system said.
         source: io::Error,
     },
+    /// What is kept beside the accounts cannot be used.
+    #[error("cannot use what is kept beside the accounts")]
+    State(#[from] StateError),
     /// The file is not what was written.
     #[error(
         "cannot understand {path}: put a copy of it back, or move it away \

@@ -1,110 +1,67 @@
 //! Who may use the agent: accounts, roles, sessions, lockout.
 
+mod book;
 mod error;
+mod lockout;
 mod password;
 mod role;
 mod session;
 
 use std::{
-    collections::{BTreeMap, HashMap},
-    io,
+    fmt, io,
+    net::IpAddr,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    sync::Arc,
 };
 
 use arc_swap::ArcSwap;
+use chrono::{DateTime, Utc};
 use onprem_link::file;
-use serde::{Deserialize, Serialize};
-use tokio::time::Instant;
 
-use self::password::Passwords;
+use self::{book::Hash, lockout::Lockout, password::Passwords};
 pub use self::{
+    book::{
+        Account, Book, MAX_EXPIRATION, MAX_HISTORY, MAX_PASSWORD, MIN_PASSWORD,
+        Policy,
+    },
     error::{ChangeError, Denied, OpenError},
-    role::Role,
-    session::{Session, Sessions},
+    role::{ADMINISTRATOR, MadeRole, READ_ONLY, ROLES, Role, predefined},
+    session::{
+        LIMIT as SESSIONS, PER_ACCOUNT, Session, SessionLimits, Sessions,
+    },
 };
 
 /// How many accounts there may be.
 pub const LIMIT: usize = 64;
-/// The shortest password.
-pub const MIN_PASSWORD: usize = 8;
-/// The longest password.
-pub const MAX_PASSWORD: usize = 128;
+/// The longest name of an account or a role, in bytes.
+const MAX_NAME: usize = 32;
 /// The name of the first account.
 pub const FIRST_USER: &str = "admin";
 
-/// One account, as stored.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Account {
-    /// The name to log in with, and the id in the URI.
-    pub user_name: String,
-    /// What it may do.
-    pub role: Role,
-    /// May it log in?
-    pub enabled: bool,
-    /// May it do nothing but change its password?
-    pub password_change_required: bool,
-    /// Argon2.
-    hash: String,
-}
-
-/// What may be set on the account and session services.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-#[serde(default)]
-pub struct Policy {
-    /// Failed logins in a row that lock an account; 0: never.
-    pub lockout_threshold: u32,
-    /// How long it stays locked.
-    pub lockout_seconds: u32,
-    /// After how long failed logins are forgotten.
-    pub lockout_reset_seconds: u32,
-    /// After how long an unused session ends.
-    pub session_seconds: u32,
-}
-
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            lockout_threshold: 10,
-            lockout_seconds: 60,
-            lockout_reset_seconds: 60,
-            session_seconds: 1800,
-        }
-    }
-}
-
-impl Policy {
-    /// After how long an unused session ends.
-    #[must_use]
-    pub fn session_timeout(&self) -> Duration {
-        Duration::from_secs(self.session_seconds.into())
-    }
-}
-
-/// All accounts and the policy, as stored.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
-pub struct Book {
-    /// By user name.
-    pub accounts: BTreeMap<String, Account>,
-    /// What holds for all.
-    #[serde(default)]
-    pub policy: Policy,
-}
-
 /// What a change sets; what is `None` stays.
-#[derive(Debug, Default)]
+#[derive(Default)]
 pub struct AccountChange {
-    /// The role.
-    pub role: Option<Role>,
+    /// The id of the role.
+    pub role: Option<String>,
     /// Whether it may log in.
     pub enabled: Option<bool>,
     /// Whether the password has to be changed.
     pub password_change_required: Option<bool>,
     /// The password.
     pub password: Option<String>,
+    /// When the password has served its time, or that it never has.
+    pub password_expiration: Option<Option<DateTime<Utc>>>,
     /// `false` ends a lockout.
     pub locked: Option<bool>,
+}
+
+impl fmt::Debug for AccountChange {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("AccountChange")
+            .field("role", &self.role)
+            .field("enabled", &self.enabled)
+            .finish_non_exhaustive()
+    }
 }
 
 /// The accounts, kept in `accounts.json`.
@@ -115,15 +72,9 @@ pub struct Accounts {
     /// Held by whoever changes the book, until it is stored.
     writer: tokio::sync::Mutex<()>,
     passwords: Passwords,
-    failures: Mutex<HashMap<String, Failures>>,
+    lockout: Lockout,
     /// The open sessions.
     pub sessions: Sessions,
-}
-
-#[derive(Debug, Clone, Copy)]
-struct Failures {
-    count: u32,
-    last: Instant,
 }
 
 impl Accounts {
@@ -145,7 +96,7 @@ impl Accounts {
                 serde_json::from_slice(&bytes).map_err(|source| {
                     OpenError::Parse { path: path.clone(), source }
                 })?;
-            if !is_administered(&book) {
+            if !book.is_administered() {
                 return Err(OpenError::NoAdministrator { path });
             }
             (book, None)
@@ -153,10 +104,12 @@ impl Accounts {
             let password = password::generate();
             let account = Account {
                 user_name: FIRST_USER.to_owned(),
-                role: Role::Administrator,
+                role: ADMINISTRATOR.to_owned(),
                 enabled: true,
                 password_change_required: false,
-                hash: password::hash_now(&password),
+                password_expiration: None,
+                hash: Hash(password::hash_now(&password)),
+                history: Vec::new(),
             };
             let mut book = Book::default();
             book.accounts.insert(FIRST_USER.to_owned(), account);
@@ -173,7 +126,7 @@ impl Accounts {
             book: ArcSwap::from_pointee(book),
             writer: tokio::sync::Mutex::default(),
             passwords: Passwords::new(),
-            failures: Mutex::default(),
+            lockout: Lockout::open(state_dir.join("lockout.json"))?,
             sessions: Sessions::default(),
         };
         Ok((accounts, first))
@@ -185,7 +138,8 @@ impl Accounts {
         self.book.load_full()
     }
 
-    /// The account of `user`, if `password` is right and it may log in.
+    /// The account of `user`, if `password` is right and it may log in from
+    /// `from`.
     ///
     /// # Errors
     /// See [`Denied`].
@@ -193,43 +147,40 @@ impl Accounts {
         &self,
         user: &str,
         password: &str,
+        from: Option<IpAddr>,
     ) -> Result<Account, Denied> {
-        if self.is_locked(user) {
+        let book = self.book();
+        let policy = &book.policy;
+        if self.lockout.keeps_out(user, from, policy) {
             return Err(Denied::Locked);
         }
-        let book = self.book();
         let account = book.accounts.get(user);
-        let hash = account.map(|account| account.hash.as_str());
-        let right = match self.passwords.verify(user, password, hash).await {
-            Ok(right) => right && password.len() <= MAX_PASSWORD,
-            Err(_) => return Err(Denied::Busy),
-        };
+        let hash = account.map(|account| account.hash.0.as_str());
+        let verified = self.passwords.verify(user, password, hash).await;
+        let Ok(right) = verified else { return Err(Denied::Busy) };
         // Many that were asked at once are not more guesses.
-        if self.is_locked(user) {
+        if self.lockout.keeps_out(user, from, policy) {
             return Err(Denied::Locked);
         }
         match account {
             Some(account) if right && account.enabled => {
-                self.failures().remove(user);
+                self.lockout.succeeded(user, from).await;
                 Ok(account.clone())
             }
-            Some(_) => {
-                self.count_failure(user, &book.policy);
-                Err(Denied::Wrong)
+            // Right, and yet no guess.
+            Some(_) if right => Err(Denied::Wrong),
+            Some(_) if self.lockout.failed(user, from, policy).await => {
+                tracing::warn!(user, ?from, "account locked");
+                Err(Denied::NowLocked)
             }
-            None => Err(Denied::Wrong),
+            _ => Err(Denied::Wrong),
         }
     }
 
-    /// Whether `user` is locked out at present.
+    /// Whether anyone is locked out of the account of `user` at present.
     #[must_use]
     pub fn is_locked(&self, user: &str) -> bool {
-        let policy = &self.book.load().policy;
-        let threshold = policy.lockout_threshold;
-        let lock = Duration::from_secs(policy.lockout_seconds.into());
-        self.failures().get(user).is_some_and(|f| {
-            threshold > 0 && f.count >= threshold && f.last.elapsed() < lock
-        })
+        self.lockout.is_locked(user, &self.book.load().policy)
     }
 
     /// Makes an account.
@@ -240,18 +191,14 @@ impl Accounts {
         &self,
         user: &str,
         password: &str,
-        role: Role,
-        enabled: bool,
-        password_change_required: bool,
+        change: AccountChange,
     ) -> Result<(), ChangeError> {
-        let hash = self.hash(password).await?;
-        let account = Account {
-            user_name: user.to_owned(),
-            role,
-            enabled,
-            password_change_required,
-            hash,
-        };
+        let role = change.role.unwrap_or_else(|| READ_ONLY.to_owned());
+        let book = self.book();
+        if book.accounts.contains_key(user) {
+            return Err(ChangeError::Exists(user.to_owned()));
+        }
+        let hash = Hash(self.hash(password, &book).await?);
         self.store(|book| {
             if book.accounts.contains_key(user) {
                 return Err(ChangeError::Exists(user.to_owned()));
@@ -259,14 +206,30 @@ impl Accounts {
             if book.accounts.len() >= LIMIT {
                 return Err(ChangeError::Full);
             }
+            if book.role(&role).is_none() {
+                return Err(ChangeError::UnknownRole(role));
+            }
+            let account = Account {
+                user_name: user.to_owned(),
+                role,
+                enabled: change.enabled.unwrap_or(true),
+                password_change_required: change
+                    .password_change_required
+                    .unwrap_or(false),
+                password_expiration: change
+                    .password_expiration
+                    .unwrap_or_else(|| book.policy.password_expiration()),
+                hash,
+                history: Vec::new(),
+            };
             book.accounts.insert(user.to_owned(), account);
             Ok(())
         })
         .await
     }
 
-    /// Changes the account of `user`. A new password ends its sessions, but
-    /// for the session `keep`; one that is disabled loses all.
+    /// Changes the account of `user`. A new password or another role ends its
+    /// sessions, but for the session `keep`; one that is disabled loses all.
     ///
     /// # Errors
     /// See [`ChangeError`].
@@ -277,32 +240,41 @@ impl Accounts {
         keep: Option<&str>,
     ) -> Result<(), ChangeError> {
         let hash = match &change.password {
-            Some(password) => Some(self.hash(password).await?),
+            Some(password) => Some(self.next_hash(user, password).await?),
             None => None,
         };
         let new_password = hash.is_some();
         let disabled = change.enabled == Some(false);
+        let mut new_role = false;
         self.store(|book| {
-            let account = book
-                .accounts
+            let Book { accounts, policy, .. } = &mut *book;
+            let account = accounts
                 .get_mut(user)
                 .ok_or_else(|| ChangeError::Unknown(user.to_owned()))?;
             if let Some(hash) = hash {
-                account.hash = hash;
-                account.password_change_required = false;
+                account.set_hash(hash, policy);
+            }
+            if let Some(at) = change.password_expiration {
+                account.password_expiration = at;
             }
             if let Some(required) = change.password_change_required {
                 account.password_change_required = required;
             }
-            account.role = change.role.unwrap_or(account.role);
             account.enabled = change.enabled.unwrap_or(account.enabled);
+            if let Some(role) = &change.role {
+                new_role = account.role != *role;
+                account.role.clone_from(role);
+                if book.role(role).is_none() {
+                    return Err(ChangeError::UnknownRole(role.clone()));
+                }
+            }
             still_administered(book, user)
         })
         .await?;
         if change.locked == Some(false) || new_password {
-            self.failures().remove(user);
+            self.lockout.clear(user).await;
         }
-        if new_password || disabled {
+        if new_password || new_role || disabled {
             self.sessions.close(|session| {
                 session.user == user
                     && (disabled || Some(session.id.as_str()) != keep)
@@ -322,7 +294,7 @@ impl Accounts {
             still_administered(book, user)
         })
         .await?;
-        self.failures().remove(user);
+        self.lockout.forget(user).await;
         self.sessions.close(|session| session.user == user);
         Ok(())
     }
@@ -342,11 +314,44 @@ impl Accounts {
         .await
     }
 
-    async fn hash(&self, password: &str) -> Result<String, ChangeError> {
-        if !(MIN_PASSWORD..=MAX_PASSWORD).contains(&password.len()) {
-            return Err(ChangeError::PasswordLength);
+    async fn hash(
+        &self,
+        password: &str,
+        book: &Book,
+    ) -> Result<String, ChangeError> {
+        if !book.policy.fits(password) {
+            return Err(ChangeError::PasswordLength {
+                minimum: book.policy.min_password,
+                maximum: book.policy.max_password,
+            });
         }
         self.passwords.hash(password).await.map_err(|_| ChangeError::Busy)
+    }
+
+    /// The hash of a password that takes the place of the one there is.
+    async fn next_hash(
+        &self,
+        user: &str,
+        password: &str,
+    ) -> Result<String, ChangeError> {
+        let book = self.book();
+        let account = book
+            .accounts
+            .get(user)
+            .ok_or_else(|| ChangeError::Unknown(user.to_owned()))?;
+        let next = self.hash(password, &book).await?;
+        let last = book.policy.password_history;
+        let known = [&account.hash].into_iter().chain(&account.history);
+        let known = known.take(last as usize).map(|it| it.0.clone());
+        let known: Vec<_> = known.collect();
+        if known.is_empty() {
+            return Ok(next);
+        }
+        match self.passwords.matches_any(password, known).await {
+            Ok(false) => Ok(next),
+            Ok(true) => Err(ChangeError::PasswordReused(last)),
+            Err(_) => Err(ChangeError::Busy),
+        }
     }
 
     /// Changes a copy of the book, stores it, and only then shows it.
@@ -369,33 +374,21 @@ impl Accounts {
         self.book.store(Arc::new(book));
         Ok(())
     }
-
-    fn count_failure(&self, user: &str, policy: &Policy) {
-        let reset = Duration::from_secs(policy.lockout_reset_seconds.into());
-        let now = Instant::now();
-        let mut failures = self.failures();
-        let entry = failures
-            .entry(user.to_owned())
-            .or_insert(Failures { count: 0, last: now });
-        if entry.last.elapsed() >= reset {
-            entry.count = 0;
-        }
-        entry.count = entry.count.saturating_add(1);
-        entry.last = now;
-    }
-
-    fn failures(&self) -> std::sync::MutexGuard<'_, HashMap<String, Failures>> {
-        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
-fn is_administered(book: &Book) -> bool {
-    let mut accounts = book.accounts.values();
-    accounts.any(|it| it.enabled && it.role == Role::Administrator)
+/// Can it be the name of an account or a role? It is a segment of a URI as
+/// well.
+#[must_use]
+pub fn is_name(text: &str) -> bool {
+    let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let first = text.chars().next();
+    first.is_some_and(|c| c.is_ascii_alphanumeric())
+        && text.len() <= MAX_NAME
+        && text.chars().all(safe)
 }
 
 fn still_administered(book: &Book, user: &str) -> Result<(), ChangeError> {
-    if is_administered(book) {
+    if book.is_administered() {
         Ok(())
     } else {
         Err(ChangeError::LastAdministrator(user.to_owned()))
@@ -404,6 +397,8 @@ fn still_administered(book: &Book, user: &str) -> Result<(), ChangeError> {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[tokio::test]
@@ -413,11 +408,12 @@ mod tests {
         let password = password.unwrap();
         let noted = folder.path().join("initial-password");
         assert_eq!(std::fs::read_to_string(noted).unwrap().trim(), password);
-        let account = accounts.log_in(FIRST_USER, &password).await.unwrap();
-        assert_eq!(account.role, Role::Administrator);
+        let account =
+            accounts.log_in(FIRST_USER, &password, None).await.unwrap();
+        assert_eq!(account.role, ADMINISTRATOR);
         let (again, none) = Accounts::open(folder.path()).unwrap();
         assert_eq!(none, None);
-        assert!(again.log_in(FIRST_USER, &password).await.is_ok());
+        assert!(again.log_in(FIRST_USER, &password, None).await.is_ok());
     }
 
     #[tokio::test]
@@ -441,8 +437,8 @@ mod tests {
         let password = password.unwrap();
         accounts.set_policy(|p| p.lockout_threshold = 1).await.unwrap();
         let (first, second) = tokio::join!(
-            accounts.log_in(FIRST_USER, "wrong"),
-            accounts.log_in(FIRST_USER, &password),
+            accounts.log_in(FIRST_USER, "wrong", None),
+            accounts.log_in(FIRST_USER, &password, None),
         );
         assert!(first.is_err());
         assert_eq!(second.unwrap_err(), Denied::Locked);
@@ -477,15 +473,15 @@ mod tests {
             p.lockout_seconds = 30;
         };
         accounts.set_policy(lock).await.unwrap();
-        for _ in 0..2 {
-            let denied = accounts.log_in(FIRST_USER, "wrong").await;
-            assert_eq!(denied.unwrap_err(), Denied::Wrong);
+        for expected in [Denied::Wrong, Denied::NowLocked] {
+            let denied = accounts.log_in(FIRST_USER, "wrong", None).await;
+            assert_eq!(denied.unwrap_err(), expected);
         }
-        let denied = accounts.log_in(FIRST_USER, &password).await;
+        let denied = accounts.log_in(FIRST_USER, &password, None).await;
         assert_eq!(denied.unwrap_err(), Denied::Locked);
         tokio::time::pause();
         tokio::time::advance(Duration::from_secs(31)).await;
         tokio::time::resume();
-        assert!(accounts.log_in(FIRST_USER, &password).await.is_ok());
+        assert!(accounts.log_in(FIRST_USER, &password, None).await.is_ok());
     }
 }

@@ -7,10 +7,8 @@ use std::{
 };
 
 use argon2::{
-    Algorithm, Argon2, Params, Version,
-    password_hash::{
-        PasswordHash, PasswordHasher as _, PasswordVerifier as _, SaltString,
-    },
+    Algorithm, Argon2, Block, Params, Version,
+    password_hash::{Output, PasswordHash, SaltString},
 };
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
@@ -21,6 +19,11 @@ const WAITING: usize = 128;
 const PATIENCE: Duration = Duration::from_secs(20);
 /// Verified credentials that are remembered; beyond it all are forgotten.
 const REMEMBERED: usize = 256;
+/// What a hash takes, in blocks of 1 KiB.
+const MEMORY: u32 = 7 * 1024;
+/// Address space for the blocks. Beyond 32 MiB the allocator always asks the
+/// system, and always gives it back: what is not touched takes no memory.
+const RESERVED: usize = 33 * 1024;
 
 /// What an unknown user is checked against, so that it takes as long.
 static DECOY: LazyLock<String> = LazyLock::new(|| hash_now(&generate()));
@@ -71,12 +74,7 @@ impl Passwords {
             .run(
                 || self.remembers(&digest).then_some(true),
                 move || {
-                    let stored = stored.as_deref().unwrap_or(&DECOY);
-                    PasswordHash::new(stored).is_ok_and(|hash| {
-                        argon2()
-                            .verify_password(password.as_bytes(), &hash)
-                            .is_ok()
-                    })
+                    verify_now(&password, stored.as_deref().unwrap_or(&DECOY))
                 },
             )
             .await?
@@ -94,6 +92,17 @@ impl Passwords {
     pub(super) async fn hash(&self, password: &str) -> Result<String, Busy> {
         let password = password.to_owned();
         self.run(|| None, move || hash_now(&password)).await
+    }
+
+    /// Whether `password` is the one of any of `stored`.
+    pub(super) async fn matches_any(
+        &self,
+        password: &str,
+        stored: Vec<String>,
+    ) -> Result<bool, Busy> {
+        let password = password.to_owned();
+        let any = move || stored.iter().any(|it| verify_now(&password, it));
+        self.run(|| None, any).await
     }
 
     /// Runs `work` in its turn, unless `done` has the answer by then.
@@ -143,16 +152,67 @@ pub(super) fn generate() -> String {
 pub(super) fn hash_now(password: &str) -> String {
     let mut salt = [0u8; 16];
     rand::rng().fill_bytes(&mut salt);
-    SaltString::encode_b64(&salt)
-        .and_then(|salt| {
-            Ok(argon2().hash_password(password.as_bytes(), &salt)?.to_string())
-        })
-        .unwrap_or_default()
+    let hashed = || {
+        let (argon2, params) = (argon2()?, params()?);
+        let output = derive(&argon2, password, &salt, 32)?;
+        let salt = SaltString::encode_b64(&salt).ok()?;
+        let hash = PasswordHash {
+            algorithm: Algorithm::Argon2id.ident(),
+            version: Some(Version::V0x13.into()),
+            params: (&params).try_into().ok()?,
+            salt: Some(salt.as_salt()),
+            hash: Some(output),
+        };
+        Some(hash.to_string())
+    };
+    hashed().unwrap_or_default()
 }
 
-fn argon2() -> Argon2<'static> {
-    let params = Params::new(7 * 1024, 5, 1, None).unwrap_or_default();
-    Argon2::new(Algorithm::Argon2id, Version::V0x13, params)
+/// Whether `password` is the one of `stored`, compared in constant time.
+fn verify_now(password: &str, stored: &str) -> bool {
+    let verified = || {
+        let hash = PasswordHash::new(stored).ok()?;
+        let params = Params::try_from(&hash).ok()?;
+        let version = Version::try_from(hash.version?).ok()?;
+        let algorithm = Algorithm::try_from(hash.algorithm).ok()?;
+        let mut salt = [0u8; 64];
+        let salt = hash.salt?.decode_b64(&mut salt).ok()?;
+        let expected = hash.hash?;
+        let argon2 = Argon2::new(algorithm, version, params);
+        let found = derive(&argon2, password, salt, expected.len())?;
+        Some(found == expected)
+    };
+    verified().unwrap_or(false)
+}
+
+fn derive(
+    argon2: &Argon2<'_>,
+    password: &str,
+    salt: &[u8],
+    length: usize,
+) -> Option<Output> {
+    let blocks = argon2.params().block_count();
+    let mut memory = Vec::with_capacity(blocks.max(RESERVED));
+    memory.resize(blocks, Block::new());
+    let fill = |out: &mut [u8]| {
+        argon2
+            .hash_password_into_with_memory(
+                password.as_bytes(),
+                salt,
+                out,
+                &mut memory,
+            )
+            .map_err(Into::into)
+    };
+    Output::init_with(length, fill).ok()
+}
+
+fn params() -> Option<Params> {
+    Params::new(MEMORY, 5, 1, None).ok()
+}
+
+fn argon2() -> Option<Argon2<'static>> {
+    Some(Argon2::new(Algorithm::Argon2id, Version::V0x13, params()?))
 }
 
 #[cfg(test)]
@@ -171,6 +231,32 @@ mod tests {
         assert!(!check("battery staple").await.unwrap());
         assert!(!passwords.verify("bob", "x", None).await.unwrap());
         assert_eq!(passwords.verified.lock().unwrap().len(), 1);
+    }
+
+    #[tokio::test]
+    async fn a_password_is_found_among_earlier_ones() {
+        let passwords = Passwords::new();
+        let stored = vec![hash_now("one"), hash_now("two")];
+        let matches =
+            |word: &'static str| passwords.matches_any(word, stored.clone());
+        assert!(matches("two").await.unwrap());
+        assert!(!matches("three").await.unwrap());
+    }
+
+    /// Made by an earlier release, in the form that other tools know.
+    #[test]
+    fn a_stored_hash_has_the_form_of_everyone() {
+        use argon2::password_hash::{
+            PasswordHasher as _, PasswordVerifier as _,
+        };
+        let salt = SaltString::encode_b64(b"sixteen letters.").unwrap();
+        let theirs = argon2().unwrap();
+        let hash = theirs.hash_password(b"word", &salt).unwrap().to_string();
+        assert!(verify_now("word", &hash) && !verify_now("worse", &hash));
+        let ours = hash_now("word");
+        let ours = PasswordHash::new(&ours).unwrap();
+        assert!(theirs.verify_password(b"word", &ours).is_ok());
+        assert!(!verify_now("word", "") && !verify_now("word", "$argon2id$"));
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Error {
 impl From<Denied> for Error {
     fn from(denied: Denied) -> Self {
         match denied {
-            Denied::Wrong | Denied::Locked => {
+            Denied::Wrong | Denied::NowLocked | Denied::Locked => {
                 let message = base::no_valid_session();
                 let message = message.resolved_by(WRONG_CREDENTIALS);
                 Self::new(StatusCode::UNAUTHORIZED, message)
@@ -147,12 +147,40 @@ impl From<ChangeError> for Error {
                 StatusCode::CONFLICT,
                 base::create_limit_reached_for_resource(),
             ),
-            ChangeError::PasswordLength => {
-                let message = base::password_incorrect_length();
+            ChangeError::PasswordLength { minimum, maximum } => {
+                let message = base::password_incorrect_length().resolved_by(
+                    format!("Send {minimum} to {maximum} characters."),
+                );
                 Self::bad(vec![message.about("/Password")])
             }
-            ChangeError::LastAdministrator(_) => {
-                Self::new(StatusCode::CONFLICT, base::resource_in_use())
+            ChangeError::PasswordReused(last) => {
+                let message = base::password_reuse_too_recent().resolved_by(
+                    format!("Send none of the last {last} passwords."),
+                );
+                Self::bad(vec![message.about("/Password")])
+            }
+            ChangeError::LastAdministrator(_) | ChangeError::RoleInUse(_) => {
+                let message = base::resource_in_use();
+                let message = message.resolved_by(format!("Here {error}."));
+                Self::new(StatusCode::CONFLICT, message)
+            }
+            ChangeError::UnknownRole(id) => {
+                let message = base::property_value_not_in_list(id, "RoleId");
+                Self::bad(vec![message.about("/RoleId")])
+            }
+            ChangeError::RoleName(id) => {
+                let message = base::property_value_format_error(id, "RoleId");
+                Self::bad(vec![message.about("/RoleId")])
+            }
+            ChangeError::RoleExists(id) => Self::new(
+                StatusCode::CONFLICT,
+                base::resource_already_exists("Role", "RoleId", id),
+            ),
+            ChangeError::Predefined(id) => {
+                let message = base::resource_cannot_be_deleted();
+                let message = message
+                    .resolved_by(format!("The role {id} is predefined."));
+                Self::new(StatusCode::FORBIDDEN, message)
             }
             ChangeError::Busy => Self::busy(1),
             ChangeError::Store { .. } => {

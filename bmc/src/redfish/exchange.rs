@@ -241,7 +241,7 @@ impl Exchange<'_> {
             let account = uri::of(uri::ACCOUNT, &[&caller.name]);
             return Err(Error::password_change_required(&account));
         }
-        let held = caller.role.privileges();
+        let held = caller.privileges;
         let held =
             if own { held } else { held.without(Privilege::ConfigureSelf) };
         if needed.met_by(held) { Ok(()) } else { Err(Error::forbidden()) }

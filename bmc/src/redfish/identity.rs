@@ -1,6 +1,6 @@
 //! Who asks: a grant, a session, or a name with a password.
 
-use std::time::Duration;
+use std::net::IpAddr;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 use http::{HeaderMap, header::AUTHORIZATION};
@@ -9,8 +9,9 @@ use super::{
     Service,
     error::Error,
     resource::{Caller, Origin},
+    uri,
 };
-use crate::accounts::Role;
+use crate::accounts::{self, Account, Denied};
 
 /// The header that carries a session's token.
 pub(crate) const TOKEN: &str = "x-auth-token";
@@ -22,25 +23,29 @@ impl Service {
         headers: &HeaderMap,
         origin: &Origin,
     ) -> Result<Caller, Error> {
-        if let Origin::Tunnel(grant) = origin {
-            let role = Role::named(grant.role.name());
-            return Ok(Caller {
-                name: grant.subject.clone(),
-                role: role.unwrap_or(Role::ReadOnly),
-                session: None,
-                account: false,
-                must_change_password: false,
-            });
-        }
+        let peer = match origin {
+            Origin::Tls { peer } => Some(*peer),
+            Origin::Tunnel(grant) => {
+                let role = accounts::predefined(grant.role.name());
+                let role = role.map(|role| role.privileges);
+                return Ok(Caller {
+                    name: grant.subject.clone(),
+                    privileges: role.unwrap_or_default(),
+                    session: None,
+                    account: false,
+                    must_change_password: false,
+                });
+            }
+        };
         let book = self.accounts.book();
         if let Some(token) = headers.get(TOKEN) {
             let token = token.to_str().map_err(|_| Error::unauthorized())?;
-            let timeout = book.policy.session_timeout();
-            let session = self.accounts.sessions.find(token, timeout);
+            let limits = book.policy.session_limits();
+            let session = self.accounts.sessions.find(token, limits);
             let session = session.ok_or_else(Error::unauthorized)?;
             return match book.accounts.get(&session.user) {
                 Some(account) if account.enabled => {
-                    Ok(Caller::of(account, Some(session.id)))
+                    Ok(Caller::of(account, &book, Some(session.id.clone())))
                 }
                 _ => Err(Error::unauthorized()),
             };
@@ -49,13 +54,25 @@ impl Service {
         let header = header.and_then(|value| value.to_str().ok());
         let (user, password) =
             header.and_then(basic).ok_or_else(Error::unauthorized)?;
-        let account = self.accounts.log_in(&user, &password).await?;
-        Ok(Caller::of(&account, None))
+        if !book.policy.basic {
+            return Err(Error::unauthorized());
+        }
+        let account = self.log_in(&user, &password, peer).await?;
+        Ok(Caller::of(&account, &book, None))
     }
 
-    /// After how long an unused session ends.
-    pub(super) fn session_timeout(&self) -> Duration {
-        self.accounts.book().policy.session_timeout()
+    /// The account of `user`, if `password` is right and it may log in.
+    pub(super) async fn log_in(
+        &self,
+        user: &str,
+        password: &str,
+        peer: Option<IpAddr>,
+    ) -> Result<Account, Denied> {
+        let denied = self.accounts.log_in(user, password, peer).await;
+        if matches!(denied, Err(Denied::NowLocked)) {
+            self.events.resource_changed(&uri::of(uri::ACCOUNT, &[user]));
+        }
+        denied
     }
 }
 

@@ -1,16 +1,19 @@
 //! What a resource is: where it lives, what is in it, what can be done to it.
 
-use std::{collections::BTreeMap, net::IpAddr, pin::Pin};
+use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, pin::Pin};
 
 use http::{HeaderName, HeaderValue};
 use onprem_link::grant::Grant;
-use onprem_redfish::message::{Message, base};
+use onprem_redfish::{
+    message::{Message, base},
+    privilege::Privileges,
+};
 use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Service, error::Error, task::Work};
 use crate::{
-    accounts::{Account, Book, Role},
+    accounts::{Account, Book},
     model::{self, Health, SensorKind, Snapshot},
 };
 
@@ -30,7 +33,7 @@ pub enum Origin {
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
     pub(crate) name: String,
-    pub(crate) role: Role,
+    pub(crate) privileges: Privileges,
     /// The session that vouches for the caller, if one does.
     pub(crate) session: Option<String>,
     /// A local account; who comes with a grant has none.
@@ -40,13 +43,17 @@ pub(crate) struct Caller {
 }
 
 impl Caller {
-    pub(crate) fn of(account: &Account, session: Option<String>) -> Self {
+    pub(crate) fn of(
+        account: &Account,
+        book: &Book,
+        session: Option<String>,
+    ) -> Self {
         Self {
             name: account.user_name.clone(),
-            role: account.role,
+            privileges: book.privileges(&account.role),
             session,
             account: true,
-            must_change_password: account.password_change_required,
+            must_change_password: account.must_change_password(),
         }
     }
 }
@@ -138,6 +145,37 @@ impl Write<'_> {
     /// The boolean at a JSON pointer.
     pub(crate) fn flag(&self, pointer: &str) -> Option<bool> {
         self.values.get(pointer)?.as_bool()
+    }
+
+    /// Whether there is a value at a JSON pointer, which says that there is
+    /// none.
+    pub(crate) fn is_null(&self, pointer: &str) -> bool {
+        self.values.get(pointer).is_some_and(Value::is_null)
+    }
+
+    /// The number at a JSON pointer, if it is in `range`.
+    ///
+    /// # Errors
+    /// It is not.
+    pub(crate) fn number_in(
+        &self,
+        pointer: &str,
+        range: RangeInclusive<u32>,
+    ) -> Result<Option<u32>, Error> {
+        match self.number(pointer)? {
+            Some(number) if !range.contains(&number) => {
+                let name = pointer.trim_start_matches('/');
+                let text = number.to_string();
+                let message = base::property_value_out_of_range(text, name)
+                    .resolved_by(format!(
+                        "Send a number from {} to {}.",
+                        range.start(),
+                        range.end()
+                    ));
+                Err(Error::bad(vec![message.about(pointer)]))
+            }
+            number => Ok(number),
+        }
     }
 
     /// The number at a JSON pointer.

@@ -1,6 +1,7 @@
 //! An agent on port 0, and a client that trusts its certificate only.
 
 use std::{
+    net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -19,7 +20,7 @@ use rustls::{ClientConfig, RootCertStore};
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::TcpStream;
+use tokio::net::{TcpSocket, TcpStream};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::task::TaskTracker;
 
@@ -131,6 +132,8 @@ fn board() -> PathBuf {
 #[derive(Clone)]
 pub(crate) struct Client {
     port: u16,
+    /// The address it comes from.
+    from: Ipv4Addr,
     tls: Arc<ClientConfig>,
     headers: HeaderMap,
 }
@@ -173,7 +176,9 @@ impl Client {
         let tls = ClientConfig::builder()
             .with_root_certificates(roots)
             .with_no_client_auth();
-        Self { port, tls: Arc::new(tls), headers: HeaderMap::new() }
+        let headers = HeaderMap::new();
+        let from = Ipv4Addr::LOCALHOST;
+        Self { port, from, tls: Arc::new(tls), headers }
     }
 
     /// The same client with name and password.
@@ -188,6 +193,11 @@ impl Client {
         let name: http::HeaderName = name.parse().unwrap();
         self.headers.insert(name, value.parse().unwrap());
         self
+    }
+
+    /// The same client at another loopback address, 127.0.0.`last`.
+    pub(crate) fn at(self, last: u8) -> Self {
+        Self { from: Ipv4Addr::new(127, 0, 0, last), ..self }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Reply {
@@ -212,12 +222,7 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Reply {
-        let (parts, body) = self.open(method, path, body).await.into_parts();
-        let bytes = body.collect().await.unwrap().to_bytes();
-        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
-            Value::String(String::from_utf8(bytes.to_vec()).unwrap())
-        });
-        Reply { status: parts.status, headers: parts.headers, body }
+        self.connection().await.send(method, path, body).await
     }
 
     /// The answer as it begins.
@@ -227,30 +232,17 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Response<Incoming> {
-        let mut sender = self.connect().await;
-        let mut request = Request::builder()
-            .method(method)
-            .uri(path)
-            .header(header::HOST, format!("localhost:{}", self.port));
-        if !body.is_empty() {
-            request = request.header(header::CONTENT_TYPE, "application/json");
-        }
-        for (name, value) in &self.headers {
-            if let Some(headers) = request.headers_mut() {
-                headers.insert(name, value.clone());
-            }
-        }
-        let body = Full::from(Bytes::copy_from_slice(body.as_bytes()));
-        sender.send_request(request.body(body).unwrap()).await.unwrap()
+        self.connection().await.open(method, path, body).await
     }
 
-    async fn connect(&self) -> SendRequest<Full<Bytes>> {
+    /// A connection for more than one request.
+    pub(crate) async fn connection(&self) -> Connection {
         let stream = self.secure(&[b"http/1.1"]).await;
         let connection = http1::handshake(TokioIo::new(stream)).await;
         let (sender, connection) = connection.unwrap();
         // It ends with the sender.
         TaskTracker::new().spawn(connection);
-        sender
+        Connection { client: self.clone(), sender }
     }
 
     /// A TLS connection that offers these protocols.
@@ -260,9 +252,58 @@ impl Client {
     ) -> TlsStream<TcpStream> {
         let mut tls = ClientConfig::clone(&self.tls);
         tls.alpn_protocols = protocols.iter().map(|it| it.to_vec()).collect();
-        let tcp = TcpStream::connect(("127.0.0.1", self.port)).await.unwrap();
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind((self.from, 0).into()).unwrap();
+        let address = (Ipv4Addr::LOCALHOST, self.port).into();
+        let tcp = socket.connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
         let connector = TlsConnector::from(Arc::new(tls));
         connector.connect(name, tcp).await.unwrap()
+    }
+}
+
+/// A connection of a client.
+pub(crate) struct Connection {
+    client: Client,
+    sender: SendRequest<Full<Bytes>>,
+}
+
+impl Connection {
+    pub(crate) async fn send(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Reply {
+        let (parts, body) = self.open(method, path, body).await.into_parts();
+        let bytes = body.collect().await.unwrap().to_bytes();
+        let body = serde_json::from_slice(&bytes).unwrap_or_else(|_| {
+            Value::String(String::from_utf8(bytes.to_vec()).unwrap())
+        });
+        Reply { status: parts.status, headers: parts.headers, body }
+    }
+
+    async fn open(
+        &mut self,
+        method: Method,
+        path: &str,
+        body: &str,
+    ) -> Response<Incoming> {
+        let host = format!("localhost:{}", self.client.port);
+        let mut request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header(header::HOST, host);
+        if !body.is_empty() {
+            request = request.header(header::CONTENT_TYPE, "application/json");
+        }
+        for (name, value) in &self.client.headers {
+            if let Some(headers) = request.headers_mut() {
+                headers.insert(name, value.clone());
+            }
+        }
+        let body = Full::from(Bytes::copy_from_slice(body.as_bytes()));
+        let request = request.body(body).unwrap();
+        self.sender.send_request(request).await.unwrap()
     }
 }

@@ -6,12 +6,15 @@
 )]
 
 mod access;
+mod accounts;
 mod boot;
 mod client;
 mod doors;
 mod events;
 mod logs;
 mod manager;
+mod roles;
+mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
 mod tree;

@@ -1,5 +1,6 @@
 //! `ManagerAccount`: who may use the agent.
 
+use chrono::{DateTime, SecondsFormat, Utc};
 use onprem_redfish::{
     message::base,
     schema::{
@@ -11,7 +12,7 @@ use onprem_redfish::{
 };
 
 use crate::{
-    accounts::{AccountChange, Role},
+    accounts::{AccountChange, is_name},
     redfish::{
         error::Error,
         resource::{
@@ -54,6 +55,7 @@ impl Resource for Accounts {
             "/RoleId",
             "/Enabled",
             "/PasswordChangeRequired",
+            "/PasswordExpiration",
             "/AccountTypes",
         ])
     }
@@ -61,18 +63,15 @@ impl Resource for Accounts {
     fn create<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, Created> {
         Box::pin(async {
             let user = write.text("/UserName").unwrap_or_default();
-            if !is_user_name(user) {
+            if !is_name(user) {
                 let message =
                     base::property_value_format_error(user, "UserName");
                 return Err(Error::bad(vec![message.about("/UserName")]));
             }
             account_types(write)?;
-            let role = role(write)?.unwrap_or(Role::ReadOnly);
             let password = write.text("/Password").unwrap_or_default();
-            let enabled = write.flag("/Enabled").unwrap_or(true);
-            let change = write.flag("/PasswordChangeRequired").unwrap_or(false);
             let accounts = &write.service.accounts;
-            accounts.create(user, password, role, enabled, change).await?;
+            accounts.create(user, password, change(write)?).await?;
             Ok(uri::of(uri::ACCOUNT, &[user]).into())
         })
     }
@@ -97,7 +96,7 @@ impl Resource for Account {
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let it = view.book.accounts.get(*ids.first()?)?;
         let locked = view.service.accounts.is_locked(&it.user_name);
-        let role = it.role.id();
+        let role = &*it.role;
         let body = ManagerAccount::new(ManagerAccountRequired {
             odata_id: String::new(),
             id: it.user_name.clone(),
@@ -108,8 +107,14 @@ impl Resource for Account {
         .role_id(role)
         .enabled(it.enabled)
         .locked(locked)
-        .password_change_required(it.password_change_required)
+        .password_change_required(it.must_change_password())
         .links(Links::new().role(uri::of(uri::ROLE, &[role])));
+        let body = match it.password_expiration {
+            Some(at) => body.password_expiration(
+                at.to_rfc3339_opts(SecondsFormat::Secs, true),
+            ),
+            None => body.password_expiration_null(),
+        };
         let mut answer = answer(&body);
         // Readable as null only.
         answer.body.insert("Password".to_owned(), serde_json::Value::Null);
@@ -127,6 +132,8 @@ impl Resource for Account {
             "/Enabled",
             "/Locked",
             "/PasswordChangeRequired",
+            "/PasswordExpiration",
+            "/AccountTypes",
         ]
     }
 
@@ -138,13 +145,8 @@ impl Resource for Account {
                     base::property_value_not_in_list("true", "Locked");
                 return Err(Error::bad(vec![message.about("/Locked")]));
             }
-            let change = AccountChange {
-                role: role(write)?,
-                enabled: write.flag("/Enabled"),
-                password_change_required: write.flag("/PasswordChangeRequired"),
-                password: write.text("/Password").map(str::to_owned),
-                locked,
-            };
+            account_types(write)?;
+            let change = change(write)?;
             let keep = write.caller.and_then(|it| it.session.as_deref());
             let accounts = &write.service.accounts;
             Ok(accounts.change(write.id(0), change, keep).await?)
@@ -162,18 +164,39 @@ impl Resource for Account {
     }
 }
 
-fn role(write: &Write<'_>) -> Result<Option<Role>, Error> {
-    let Some(id) = write.text("/RoleId") else { return Ok(None) };
-    let role = Role::named(id).ok_or_else(|| {
-        let message = base::property_value_not_in_list(id, "RoleId");
-        Error::bad(vec![message.about("/RoleId")])
-    })?;
-    Ok(Some(role))
+/// What a request sets.
+///
+/// # Errors
+/// A time that is none.
+fn change(write: &Write<'_>) -> Result<AccountChange, Error> {
+    const EXPIRATION: &str = "/PasswordExpiration";
+    let password_expiration = if let Some(text) = write.text(EXPIRATION) {
+        let at = DateTime::parse_from_rfc3339(text).map_err(|_| {
+            let name = EXPIRATION.trim_start_matches('/');
+            let message = base::property_value_format_error(text, name);
+            Error::bad(vec![message.about(EXPIRATION)])
+        })?;
+        Some(Some(at.with_timezone(&Utc)))
+    } else {
+        write.is_null(EXPIRATION).then_some(None)
+    };
+    Ok(AccountChange {
+        role: write.text("/RoleId").map(str::to_owned),
+        enabled: write.flag("/Enabled"),
+        password_change_required: write.flag("/PasswordChangeRequired"),
+        password: write.text("/Password").map(str::to_owned),
+        password_expiration,
+        locked: write.flag("/Locked"),
+    })
 }
 
 /// All accounts are for Redfish, and for nothing else.
 fn account_types(write: &Write<'_>) -> Result<(), Error> {
     let Some(types) = write.texts("/AccountTypes") else { return Ok(()) };
+    if types.is_empty() {
+        let message = base::array_size_too_short("AccountTypes", 1);
+        return Err(Error::bad(vec![message.about("/AccountTypes")]));
+    }
     match types.iter().find(|it| *it != "Redfish") {
         None => Ok(()),
         Some(other) => {
@@ -184,26 +207,17 @@ fn account_types(write: &Write<'_>) -> Result<(), Error> {
     }
 }
 
-/// The name is a segment of a URI as well.
-fn is_user_name(text: &str) -> bool {
-    let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
-    let first = text.chars().next();
-    first.is_some_and(|c| c.is_ascii_alphanumeric())
-        && text.len() <= 32
-        && text.chars().all(safe)
-}
-
 #[cfg(test)]
 mod tests {
-    use super::is_user_name;
+    use super::is_name;
 
     #[test]
     fn a_user_name_is_safe_in_a_uri() {
         for name in ["ada", "a.b-c_9", "Z"] {
-            assert!(is_user_name(name), "{name}");
+            assert!(is_name(name), "{name}");
         }
         for name in ["", "-a", ".", "a b", "a/b", "é", &"x".repeat(33)] {
-            assert!(!is_user_name(name), "{name}");
+            assert!(!is_name(name), "{name}");
         }
     }
 }

@@ -11,7 +11,9 @@ use onprem_redfish::{
 
 use super::enabled;
 use crate::{
-    accounts::{MAX_PASSWORD, MIN_PASSWORD},
+    accounts::{
+        MAX_EXPIRATION, MAX_HISTORY, MAX_PASSWORD, MIN_PASSWORD, Policy,
+    },
     model::Health,
     redfish::{
         error::Error,
@@ -21,6 +23,12 @@ use crate::{
 };
 
 const RESET_AFTER: &str = "/AccountLockoutCounterResetAfter";
+const MINIMUM: &str = "/MinPasswordLength";
+const MAXIMUM: &str = "/MaxPasswordLength";
+const BASIC: &str = "/HTTPBasicAuth";
+const DAYS: &str = "/PasswordExpirationDays";
+/// Whoever forgets passwords that are longer than this needs another tool.
+const LONGEST_MINIMUM: u32 = 64;
 
 /// `/redfish/v1/AccountService`
 pub(crate) struct AccountService;
@@ -40,7 +48,11 @@ impl Resource for AccountService {
 
     fn get(&self, view: &View<'_>, _: &[&str]) -> Option<Answer> {
         let policy = &view.book.policy;
-        let length = |bytes: usize| i64::try_from(bytes).unwrap_or_default();
+        let basic = if policy.basic {
+            BasicAuthState::Enabled
+        } else {
+            BasicAuthState::Disabled
+        };
         let body = account_service::AccountService::new(
             "",
             "AccountService",
@@ -49,25 +61,43 @@ impl Resource for AccountService {
         .service_enabled(true)
         .status(enabled(Health::Ok))
         .local_account_auth(LocalAccountAuth::Enabled)
-        .http_basic_auth(BasicAuthState::Enabled)
+        .http_basic_auth(basic)
         .supported_account_types([AccountTypes::Redfish])
-        .min_password_length(length(MIN_PASSWORD))
-        .max_password_length(length(MAX_PASSWORD))
+        .min_password_length(policy.min_password.into())
+        .max_password_length(policy.max_password.into())
+        .enforce_password_history_count(policy.password_history.into())
+        .auth_failure_logging_threshold(policy.failures_logged.into())
         .account_lockout_threshold(policy.lockout_threshold.into())
         .account_lockout_duration(policy.lockout_seconds.into())
         .account_lockout_counter_reset_after(
             policy.lockout_reset_seconds.into(),
         )
+        .account_lockout_counter_reset_enabled(policy.lockout_reset)
         .accounts(Reference::new(uri::ACCOUNTS))
         .roles(Reference::new(uri::ROLES));
-        Some(answer(&body))
+        let body = match policy.password_days {
+            Some(days) => body.password_expiration_days(days.into()),
+            None => body.password_expiration_days_null(),
+        };
+        let mut answer = answer(&body);
+        let states = ["Enabled", "Disabled"];
+        let name = "HTTPBasicAuth@Redfish.AllowableValues".to_owned();
+        answer.body.insert(name, states.as_slice().into());
+        Some(answer)
     }
 
     fn writable(&self) -> &'static [&'static str] {
         &[
             "/AccountLockoutThreshold",
             "/AccountLockoutDuration",
-            "/AccountLockoutCounterResetAfter",
+            RESET_AFTER,
+            "/AccountLockoutCounterResetEnabled",
+            "/AuthFailureLoggingThreshold",
+            MINIMUM,
+            MAXIMUM,
+            "/EnforcePasswordHistoryCount",
+            DAYS,
+            BASIC,
         ]
     }
 
@@ -75,23 +105,74 @@ impl Resource for AccountService {
         Box::pin(async {
             let accounts = &write.service.accounts;
             let mut policy = accounts.book().policy.clone();
-            for (pointer, value) in [
-                ("/AccountLockoutThreshold", &mut policy.lockout_threshold),
-                ("/AccountLockoutDuration", &mut policy.lockout_seconds),
-                (RESET_AFTER, &mut policy.lockout_reset_seconds),
-            ] {
-                *value = write.number(pointer)?.unwrap_or(*value);
+            numbers(write, &mut policy)?;
+            if let Some(reset) =
+                write.flag("/AccountLockoutCounterResetEnabled")
+            {
+                policy.lockout_reset = reset;
             }
-            let lock = policy.lockout_seconds;
-            if lock > 0 && policy.lockout_reset_seconds > lock {
-                let message = base::property_value_conflict(
-                    "AccountLockoutCounterResetAfter",
-                    "AccountLockoutDuration",
-                );
-                return Err(Error::bad(vec![message.about(RESET_AFTER)]));
+            if write.is_null(DAYS) {
+                policy.password_days = None;
             }
+            match write.text(BASIC) {
+                None => {}
+                Some("Enabled") => policy.basic = true,
+                Some("Disabled") => policy.basic = false,
+                Some(other) => {
+                    let name = BASIC.trim_start_matches('/');
+                    let message = base::property_value_not_in_list(other, name);
+                    return Err(Error::bad(vec![message.about(BASIC)]));
+                }
+            }
+            check(&policy)?;
             accounts.set_policy(|kept| *kept = policy).await?;
             Ok(())
         })
     }
+}
+
+fn numbers(write: &Write<'_>, policy: &mut Policy) -> Result<(), Error> {
+    let any = 0..=u32::MAX;
+    for (pointer, range, value) in [
+        (
+            "/AccountLockoutThreshold",
+            any.clone(),
+            &mut policy.lockout_threshold,
+        ),
+        ("/AccountLockoutDuration", any.clone(), &mut policy.lockout_seconds),
+        (RESET_AFTER, any.clone(), &mut policy.lockout_reset_seconds),
+        ("/AuthFailureLoggingThreshold", any, &mut policy.failures_logged),
+        (MINIMUM, MIN_PASSWORD..=LONGEST_MINIMUM, &mut policy.min_password),
+        (MAXIMUM, MIN_PASSWORD..=MAX_PASSWORD, &mut policy.max_password),
+        (
+            "/EnforcePasswordHistoryCount",
+            0..=MAX_HISTORY,
+            &mut policy.password_history,
+        ),
+    ] {
+        *value = write.number_in(pointer, range)?.unwrap_or(*value);
+    }
+    if !write.is_null(DAYS)
+        && let Some(days) = write.number_in(DAYS, 1..=MAX_EXPIRATION)?
+    {
+        policy.password_days = Some(days);
+    }
+    Ok(())
+}
+
+/// Do the rules go together?
+fn check(policy: &Policy) -> Result<(), Error> {
+    let conflict = |pointer: &str, other: &str| {
+        let name = pointer.trim_start_matches('/');
+        let message = base::property_value_conflict(name, other);
+        Err(Error::bad(vec![message.about(pointer)]))
+    };
+    let lock = policy.lockout_seconds;
+    if lock > 0 && policy.lockout_reset_seconds > lock {
+        return conflict(RESET_AFTER, "AccountLockoutDuration");
+    }
+    if policy.min_password > policy.max_password {
+        return conflict(MINIMUM, "MaxPasswordLength");
+    }
+    Ok(())
 }

@@ -3,12 +3,9 @@
 use onprem_redfish::{document, schema};
 
 use super::log_service::Owner;
-use crate::{
-    accounts,
-    redfish::{
-        resource::{Answer, Freshness, Resource, View, answer},
-        uri,
-    },
+use crate::redfish::{
+    resource::{Answer, Freshness, Resource, View, answer},
+    uri,
 };
 
 /// A collection that only lists.
@@ -141,12 +138,6 @@ collections! {
     #[Now]
     TASKS = task_collection::TaskCollection,
         "Tasks", TASKS, |view, _| Some(view.service.task_book.ids());
-    #[Static]
-    ROLES = role_collection::RoleCollection,
-        "Roles", ROLES, |_, _| {
-            let roles = accounts::Role::ALL.iter();
-            Some(roles.map(|role| role.id().to_owned()).collect())
-        };
     #[Static]
     REGISTRIES = message_registry_file_collection::MessageRegistryFileCollection,
         "Message registries", REGISTRIES, |_, _| {

@@ -94,7 +94,7 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &account_service::AccountService,
     &account::Accounts,
     &account::Account,
-    &collection::ROLES,
+    &role::Roles,
     &role::Role,
     &session_service::SessionService,
     &session::Sessions,

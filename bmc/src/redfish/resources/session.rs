@@ -1,6 +1,8 @@
 //! `Session`: a token for a password.
 
-use chrono::SecondsFormat;
+use std::sync::Arc;
+
+use chrono::{DateTime, SecondsFormat, Utc};
 use http::{HeaderName, StatusCode};
 use onprem_redfish::{
     message::base,
@@ -24,6 +26,10 @@ use crate::{
         uri,
     },
 };
+
+const CONTEXT: &str = "/Context";
+/// The longest context, in bytes: it is kept in memory.
+const MAX_CONTEXT: usize = 256;
 
 /// `/redfish/v1/SessionService/Sessions`
 pub(crate) struct Sessions;
@@ -49,7 +55,7 @@ impl Resource for Sessions {
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
-        Some(&["/UserName", "/Password"])
+        Some(&["/UserName", "/Password", CONTEXT])
     }
 
     fn create<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, Created> {
@@ -57,15 +63,22 @@ impl Resource for Sessions {
             let service = write.service;
             let user = write.text("/UserName").unwrap_or_default();
             let password = write.text("/Password").unwrap_or_default();
-            let account = service.accounts.log_in(user, password).await?;
+            let context = write.text(CONTEXT).map(str::to_owned);
+            if context.as_ref().is_some_and(|it| it.len() > MAX_CONTEXT) {
+                let limit = u32::try_from(MAX_CONTEXT).unwrap_or(u32::MAX);
+                let message = base::string_value_too_long("Context", limit);
+                return Err(Error::bad(vec![message.about(CONTEXT)]));
+            }
+            let account = service.log_in(user, password, write.peer).await?;
             let from = write.peer.map(|peer| peer.to_string());
-            let timeout = service.session_timeout();
-            let opened = service.accounts.sessions.open(user, from, timeout);
+            let accounts = &service.accounts;
+            let limits = accounts.book().policy.session_limits();
+            let opened = accounts.sessions.open(user, from, context, limits);
             let (token, session) = opened.map_err(|_| {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Error::new(status, base::session_limit_exceeded())
             })?;
-            let change = account.password_change_required.then(|| {
+            let change = account.must_change_password().then(|| {
                 base::password_change_required(uri::of(uri::ACCOUNT, &[user]))
             });
             let token = (HeaderName::from_static(TOKEN), header(&token));
@@ -96,12 +109,22 @@ impl Resource for Session {
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let it = find(view, ids)?;
-        let created = it.created.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let text =
+            |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
+        let absolute = view.book.policy.session_limits().absolute;
+        let expires = absolute.map(|limit| it.created + limit).map(text);
+        let role = view.book.accounts.get(&it.user)?.role.clone();
         let body = session::Session::new("", &*it.id, "User session")
             .user_name(&*it.user)
             .session_type(SessionTypes::Redfish)
-            .created_time(created)
-            .with(it.client, session::Session::client_origin_ip_address);
+            .created_time(text(it.created))
+            .roles([role])
+            .with(
+                it.client.as_ref(),
+                session::Session::client_origin_ip_address,
+            )
+            .with(it.context.as_ref(), session::Session::context)
+            .with(expires, session::Session::expiration_time);
         let mut answer = answer(&body);
         // Readable as null only.
         answer.body.insert("Password".to_owned(), serde_json::Value::Null);
@@ -118,19 +141,18 @@ impl Resource for Session {
 
     fn delete<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
-            let sessions = &write.service.accounts.sessions;
-            sessions.close(|session| session.id == write.id(0));
+            write.service.accounts.sessions.end(write.id(0));
             Ok(())
         })
     }
 }
 
-fn open(view: &View<'_>) -> Vec<accounts::Session> {
-    let timeout = view.book.policy.session_timeout();
-    view.service.accounts.sessions.list(timeout)
+fn open(view: &View<'_>) -> Vec<Arc<accounts::Session>> {
+    let limits = view.book.policy.session_limits();
+    view.service.accounts.sessions.list(limits)
 }
 
-fn find(view: &View<'_>, ids: &[&str]) -> Option<accounts::Session> {
-    let id = ids.first()?;
-    open(view).into_iter().find(|session| session.id == *id)
+fn find(view: &View<'_>, ids: &[&str]) -> Option<Arc<accounts::Session>> {
+    let limits = view.book.policy.session_limits();
+    view.service.accounts.sessions.named(ids.first()?, limits)
 }
