@@ -146,6 +146,7 @@ impl Agent {
             // A full disk is no reason not to serve.
             warn!(error = %Chain(&error), "scripts cannot be told where");
         }
+        service.announce(bound.address, &stop);
         info!(address = %bound.address, "listening");
         if let Some(address) = bound.metrics {
             info!(%address, "listening for scrapes");

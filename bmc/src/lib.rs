@@ -6,6 +6,7 @@ pub mod boards;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+mod discovery;
 pub mod drivers;
 pub mod leave;
 mod log;

@@ -10,6 +10,7 @@ pub mod load;
 pub mod memory;
 pub mod network;
 pub mod os;
+pub mod own;
 pub mod power_supply;
 pub mod processor;
 pub mod storage;

@@ -18,7 +18,11 @@ mod task;
 pub(crate) mod uri;
 mod write;
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    net::SocketAddr,
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
@@ -29,6 +33,7 @@ use http::{
 use onprem_redfish::message::heartbeat_event;
 use onprem_redfish::privilege::{Privilege, Privileges};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -45,6 +50,8 @@ use crate::{
     accounts::Accounts,
     collectors::Exporter,
     commands::Commands,
+    discovery::{self, Announced, Networks},
+    drivers::own::Ticks,
     log::{Entry, Kind, Logs},
     model::Model,
     server::Identity,
@@ -91,6 +98,12 @@ pub struct Service {
     cache: Cache,
     audit: Audit,
     logs: Arc<Logs>,
+    networks: Arc<Networks>,
+    state_dir: PathBuf,
+    /// Since when it runs.
+    up: Instant,
+    /// What the processors had done at the last look and the one before.
+    ticks: Mutex<(Ticks, Ticks)>,
     events: Arc<Events>,
     task_book: Arc<task::Book>,
     /// Held from the check of `If-Match` until the write is seen by readers.
@@ -133,6 +146,8 @@ impl Service {
             began,
             stop.child_token(),
         ));
+        let servers = events.kept().ntp_servers;
+        let networks = Networks::open(&parts.state_dir, servers)?;
         let task_book = task::Book::open(
             &parts.state_dir,
             &[],
@@ -149,6 +164,10 @@ impl Service {
             cache: Cache::default(),
             audit: Audit::new(Arc::clone(&logs)),
             logs,
+            networks,
+            state_dir: parts.state_dir,
+            up: Instant::now(),
+            ticks: Mutex::default(),
             events,
             task_book,
             writing: tokio::sync::Mutex::default(),
@@ -169,6 +188,19 @@ impl Service {
     /// Says what the TLS port is.
     pub(crate) fn show(&self, door: Door) {
         self.door.store(Arc::new(door));
+    }
+
+    /// Tells the network that the service is at `listen`, until `stop`.
+    pub(crate) fn announce(
+        &self,
+        listen: SocketAddr,
+        stop: &CancellationToken,
+    ) {
+        let uuid = self.model.snapshot().inventory.manager.uuid;
+        let announced = Announced { listen, uuid };
+        let networks = Arc::clone(&self.networks);
+        let (tasks, stop) = (self.tasks.clone(), stop.child_token());
+        self.tasks.spawn(discovery::run(announced, networks, tasks, stop));
     }
 
     /// The port, if it is open.

@@ -57,6 +57,7 @@ uris! {
         "/Managers/{ManagerId}/LogServices/{LogServiceId}/Entries";
     MANAGER_LOG_ENTRY = "/Managers/{ManagerId}/LogServices/{LogServiceId}/"
         "Entries/{LogEntryId}";
+    MANAGER_DIAGNOSTIC_DATA = "/Managers/{ManagerId}/ManagerDiagnosticData";
     NETWORK_PROTOCOL = "/Managers/{ManagerId}/NetworkProtocol";
     CERTIFICATES = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates";
     CERTIFICATE = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates/"

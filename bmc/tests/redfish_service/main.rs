@@ -9,10 +9,12 @@ mod access;
 mod accounts;
 mod boot;
 mod client;
+mod discovery;
 mod doors;
 mod events;
 mod logs;
 mod manager;
+mod network_protocol;
 mod roles;
 mod sessions;
 #[path = "../support/mod.rs"]

@@ -21,6 +21,7 @@ use crate::{
     log::{Entry, Kind, Severity},
     redfish::{
         error::Error,
+        exchange::canonical,
         resource::{Answer, Freshness, Pending, Resource, View, Write, answer},
         uri,
     },
@@ -225,7 +226,10 @@ fn member(
             .entry(resource.to_owned())
             .or_insert_with(|| view.service.has(view, resource));
         body = if is_there {
-            body.links(Links::new().origin_of_condition(resource.to_owned()))
+            body.links(
+                Links::new()
+                    .origin_of_condition(canonical(resource).to_owned()),
+            )
         } else {
             body.origin_of_condition_unavailable(true)
         };

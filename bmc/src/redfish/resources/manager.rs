@@ -72,6 +72,7 @@ impl Resource for Manager {
             .ethernet_interfaces(below(uri::MANAGER_INTERFACES))
             .network_protocol(below(uri::NETWORK_PROTOCOL))
             .log_services(below(uri::MANAGER_LOGS))
+            .manager_diagnostic_data(below(uri::MANAGER_DIAGNOSTIC_DATA))
             .links(links);
         let answer = answer(&body).volatile(&["DateTime"]);
         Some(manager_reset::offer(answer))

@@ -18,6 +18,7 @@ mod file;
 mod log_entry;
 mod log_service;
 mod manager;
+mod manager_diagnostic_data;
 mod manager_reset;
 mod memory;
 mod network_protocol;
@@ -86,6 +87,7 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &log_service::MANAGER,
     &log_entry::MANAGER_ENTRIES,
     &log_entry::MANAGER_ENTRY,
+    &manager_diagnostic_data::ManagerDiagnosticData,
     &network_protocol::NetworkProtocol,
     &collection::CERTIFICATES,
     &certificate::Certificate,
