@@ -332,7 +332,14 @@ fn own_parts(
         leaving.clone(),
         stop.child_token(),
     ));
-    Commands { power, settings, leave }
+    let (control, controls) = mpsc::channel(QUEUE);
+    tasks.spawn(tasks::control::own(
+        board.controls(),
+        controls,
+        model.clone(),
+        stop.child_token(),
+    ));
+    Commands { power, settings, leave, control }
 }
 
 fn server_config(config: &Config, inventory: &Inventory) -> ServerConfig {

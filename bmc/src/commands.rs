@@ -10,7 +10,8 @@ use tokio::{
 use crate::{
     leave::Leave,
     model::{
-        BootEnabled, BootSource, Id, Part, PowerRestorePolicy, TimeoutAction,
+        BootEnabled, BootSource, ControlMode, Id, Part, PowerRestorePolicy,
+        TimeoutAction,
     },
 };
 
@@ -107,6 +108,14 @@ pub enum CommandError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// It is too warm, or nobody knows how warm it is.
+    #[error("{part} is left to itself because of sensor `{sensor}`")]
+    Alarm {
+        /// The part.
+        part: Part,
+        /// The sensor that says so, or says nothing.
+        sensor: Id,
+    },
     /// Too many commands wait already, or another one is under way.
     #[error("{part} is busy")]
     Busy {
@@ -151,6 +160,17 @@ pub enum Setting {
     WatchdogAction(TimeoutAction),
 }
 
+/// A change of a control.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ControlChange {
+    /// Which control of the chassis.
+    pub control: Id,
+    /// Who shall decide, if that changes.
+    pub mode: Option<ControlMode>,
+    /// What it shall do, in percent, if that changes.
+    pub set_point: Option<f64>,
+}
+
 /// A command to the owner of a part, with the way for the answer.
 #[derive(Debug)]
 pub(crate) struct Command<C> {
@@ -165,6 +185,7 @@ pub struct Commands {
     pub(crate) power: mpsc::Sender<Command<ResetType>>,
     pub(crate) settings: mpsc::Sender<Command<Vec<Setting>>>,
     pub(crate) leave: mpsc::Sender<Command<Leave>>,
+    pub(crate) control: mpsc::Sender<Command<ControlChange>>,
 }
 
 impl Commands {
@@ -192,6 +213,18 @@ impl Commands {
         settings: Vec<Setting>,
     ) -> Result<(), CommandError> {
         send(&self.settings, part, settings).await
+    }
+
+    /// Changes what a control of the chassis `part` does.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn control(
+        &self,
+        part: Part,
+        change: ControlChange,
+    ) -> Result<(), CommandError> {
+        send(&self.control, part, change).await
     }
 
     /// Ends the agent, which is the manager `manager`, and starts it anew.
@@ -241,7 +274,8 @@ mod tests {
         let (power, powers) = mpsc::channel(1);
         let (settings, _) = mpsc::channel(1);
         let (leave, _) = mpsc::channel(1);
-        (Commands { power, settings, leave }, powers)
+        let (control, _) = mpsc::channel(1);
+        (Commands { power, settings, leave, control }, powers)
     }
 
     #[tokio::test(start_paused = true)]

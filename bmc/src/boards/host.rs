@@ -1,25 +1,29 @@
 //! The host: the machine the agent runs on, whatever it is.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use onprem_link::id::device_uuid;
 
 use super::{
-    Board, Naming, Power, Scan,
+    Board, Controls, Naming, Power, Scan,
     power::{HostPower, RESET_TYPES},
 };
 use crate::{
     drivers::{
         Driver,
-        channel::{Channels, Group},
+        channel::{Actuator, Channels, Group},
         device_tree, dmi, hwmon, identity, ina3221, load, memory, network, os,
         power_supply, processor, storage, thermal,
         tree::Tree,
         virtual_machine,
     },
     model::{
-        Battery, BoardIdentity, Chassis, ChassisKind, Fan, Id, Inventory,
-        Manager, PowerSupply, Sensor, System, SystemKind,
+        Battery, BoardIdentity, Chassis, ChassisKind, Control, Fan, Id,
+        Inventory, Manager, PowerSupply, Sensor, System, SystemKind,
     },
 };
 
@@ -42,6 +46,24 @@ pub struct Host {
     fans: Vec<Fan>,
     power_supplies: Vec<PowerSupply>,
     batteries: Vec<Battery>,
+    controls: Vec<Control>,
+    actuators: Arc<Actuators>,
+}
+
+/// The outputs that can be driven by hand, by control.
+#[derive(Debug, Default)]
+struct Actuators(Mutex<BTreeMap<Id, Actuator>>);
+
+impl Controls for Actuators {
+    fn drive(&self, control: &Id, percent: Option<f64>) -> io::Result<()> {
+        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let actuator = all.get(control).cloned();
+        drop(all);
+        let actuator = actuator.ok_or_else(|| {
+            io::Error::new(io::ErrorKind::NotFound, "no such output")
+        })?;
+        actuator.drive(percent)
+    }
 }
 
 impl Host {
@@ -57,6 +79,8 @@ impl Host {
             fans: Vec::new(),
             power_supplies: Vec::new(),
             batteries: Vec::new(),
+            controls: Vec::new(),
+            actuators: Arc::default(),
         }
     }
 
@@ -89,6 +113,7 @@ impl Host {
             }
             let sensors = group.channels.iter().map(|c| c.sensor.clone());
             self.sensors.extend(sensors);
+            self.take_controls(&group);
             self.fans.append(&mut group.fans);
             self.power_supplies.append(&mut group.power_supplies);
             self.batteries.append(&mut group.batteries);
@@ -96,6 +121,27 @@ impl Host {
             drivers.push(Box::new(channels));
         }
         drivers
+    }
+
+    /// Takes in what of a new chip can be driven by hand.
+    fn take_controls(&mut self, group: &Group) {
+        for channel in &group.channels {
+            let Some(actuator) = &channel.actuator else { continue };
+            let sensor = &channel.sensor.id;
+            let mut fans = group.fans.iter();
+            let fan = fans.find(|fan| fan.duty.as_ref() == Some(sensor));
+            let Some(fan) = fan else { continue };
+            let mut all =
+                self.actuators.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.insert(fan.id.clone(), actuator.clone());
+            self.controls.push(Control {
+                id: fan.id.clone(),
+                name: fan.name.clone(),
+                fan: fan.id.clone(),
+                sensor: sensor.clone(),
+                watched: None,
+            });
+        }
     }
 
     fn inventory(&self) -> Inventory {
@@ -161,6 +207,7 @@ impl Host {
             fans: self.fans.clone(),
             power_supplies: self.power_supplies.clone(),
             batteries: self.batteries.clone(),
+            controls: self.controls.clone(),
         };
         let manager = Manager::of(&system);
         Inventory { systems: vec![system], chassis: vec![chassis], manager }
@@ -175,6 +222,10 @@ impl Board for Host {
 
     fn power(&self) -> Arc<dyn Power> {
         Arc::new(HostPower::new(self.tree.clone(), self.allow_power))
+    }
+
+    fn controls(&self) -> Arc<dyn Controls> {
+        Arc::clone(&self.actuators) as Arc<dyn Controls>
     }
 }
 

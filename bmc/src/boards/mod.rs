@@ -6,7 +6,7 @@ mod parts;
 pub mod power;
 pub mod simulated;
 
-use std::sync::Arc;
+use std::{io, sync::Arc};
 
 use crate::{
     commands::{CommandError, ResetType},
@@ -41,6 +41,19 @@ pub trait Board: Send + 'static {
 
     /// What switches the power of the board's systems.
     fn power(&self) -> Arc<dyn Power>;
+
+    /// What drives the board's controls.
+    fn controls(&self) -> Arc<dyn Controls>;
+}
+
+/// What drives parts by hand.
+pub trait Controls: Send + Sync + 'static {
+    /// Drives the control by `percent`, or leaves it to its own loop where
+    /// there is nothing. May block for a moment.
+    ///
+    /// # Errors
+    /// What the part said.
+    fn drive(&self, control: &Id, percent: Option<f64>) -> io::Result<()>;
 }
 
 /// What switches power.

@@ -6,7 +6,7 @@ use onprem_link::id::device_uuid;
 use toml::Spanned;
 
 use super::{
-    Board, Naming, Power, Scan,
+    Board, Controls, Naming, Power, Scan,
     file::{
         BoardError, ChassisSection, FanSection, Seconds, SensorSection, Source,
         SystemSection,
@@ -20,7 +20,7 @@ use crate::{
         channel::{Channel, Channels, Source as ChannelSource},
     },
     model::{
-        Chassis, Fan, Id, Inventory, Manager, NetworkInterface,
+        Chassis, Control, Fan, Id, Inventory, Manager, NetworkInterface,
         OperatingSystem, PowerSupply, Sensor, SensorKind, System, Thresholds,
     },
     sim::{
@@ -82,7 +82,11 @@ impl Simulated {
                 measure,
             );
             let source = ChannelSource::One(Box::new(attribute), factor);
-            buses.entry(bus).or_default().push(Channel { sensor, source });
+            buses.entry(bus).or_default().push(Channel {
+                sensor,
+                source,
+                actuator: None,
+            });
         }
         let inventory = Inventory { systems, chassis, manager };
         Ok(Self { inventory, simulation, buses, started: false })
@@ -113,6 +117,10 @@ impl Board for Simulated {
     }
 
     fn power(&self) -> Arc<dyn Power> {
+        Arc::new(self.simulation.clone())
+    }
+
+    fn controls(&self) -> Arc<dyn Controls> {
         Arc::new(self.simulation.clone())
     }
 }
@@ -266,10 +274,28 @@ impl Builder<'_> {
         for sensor in section.sensor.iter().flatten() {
             sensors.push(self.sensor(section, sensor)?);
         }
-        let mut fans = Vec::new();
+        let mut fans: Vec<Fan> = Vec::new();
         for fan in section.fan.iter().flatten() {
             fans.push(self.fan(fan, &mut sensors)?);
         }
+        let controls = fans
+            .iter()
+            .zip(section.fan.iter().flatten())
+            .filter_map(|(fan, section)| {
+                let cools = |wired: &&Wired| {
+                    wired.of == *section.cools.as_ref()
+                        && wired.measure == Measure::ProcessorTemperature
+                };
+                let watched = self.sensors.iter().find(cools);
+                Some(Control {
+                    id: fan.id.clone(),
+                    name: fan.name.clone(),
+                    fan: fan.id.clone(),
+                    sensor: fan.duty.clone()?,
+                    watched: watched.map(|wired| wired.sensor.id.clone()),
+                })
+            })
+            .collect();
         let mut board = identity(&section.board);
         let mut name = section.name.clone();
         let first = self.source.board.system.first();
@@ -315,6 +341,7 @@ impl Builder<'_> {
             fans,
             power_supplies,
             batteries: Vec::new(),
+            controls,
         })
     }
 
@@ -390,6 +417,7 @@ impl Builder<'_> {
             full_speed,
             full_watts: section.full_watts,
             curve: section.curve.clone(),
+            manual: None,
             duty: 0.0,
             speed: 0.0,
             stuck: false,

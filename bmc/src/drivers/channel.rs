@@ -2,8 +2,8 @@
 
 use std::{
     fmt,
-    fs::File,
-    io,
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
@@ -150,6 +150,55 @@ pub struct Channel {
     pub sensor: Sensor,
     /// Where its value comes from.
     pub source: Source,
+    /// What changes the value, where it can be changed.
+    pub actuator: Option<Actuator>,
+}
+
+/// A PWM output of a chip that drives it by itself, until it is told to leave
+/// that to us (`Documentation/hwmon/sysfs-interface.rst`: `pwm[1-*]` is 0 to
+/// 255, `pwm[1-*]_enable` is 1 by hand, 2 and more by the chip).
+#[derive(Clone, Debug)]
+pub struct Actuator {
+    place: Arc<dyn Place>,
+    stem: String,
+    /// What `pwm[1-*]_enable` says while the chip drives it.
+    automatic: u8,
+}
+
+impl Actuator {
+    /// The output `stem`, as in `pwm1`, of the part at `place`, which the chip
+    /// drives while its `_enable` is `automatic`.
+    #[must_use]
+    pub fn new(place: &Arc<dyn Place>, stem: &str, automatic: u8) -> Self {
+        let (place, stem) = (Arc::clone(place), stem.to_owned());
+        Self { place, stem, automatic }
+    }
+
+    /// Drives the output by `percent`, or leaves it to the chip.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn drive(&self, percent: Option<f64>) -> io::Result<()> {
+        let folder = self.place.folder()?;
+        let enable = folder.join(format!("{}_enable", self.stem));
+        let Some(percent) = percent else {
+            return write(&enable, &self.automatic.to_string());
+        };
+        write(&enable, "1")?;
+        let duty = (percent.clamp(0.0, 100.0) * 2.55).round();
+        let driven = write(&folder.join(&self.stem), &duty.to_string());
+        if driven.is_err() {
+            // Half a change would leave the fan where it is, for good.
+            write(&enable, &self.automatic.to_string())?;
+        }
+        driven
+    }
+}
+
+/// Writes into an attribute that is there; none is ever made.
+fn write(path: &Path, text: &str) -> io::Result<()> {
+    let mut file = OpenOptions::new().write(true).truncate(true).open(path)?;
+    file.write_all(text.as_bytes())
 }
 
 impl Channel {
@@ -166,7 +215,7 @@ impl Channel {
             interval: INTERVAL,
             source: name.into(),
         };
-        Self { sensor, source }
+        Self { sensor, source, actuator: None }
     }
 }
 

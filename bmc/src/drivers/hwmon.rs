@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use super::{
-    channel::{Channel, Group, Place, Source},
+    channel::{Actuator, Channel, Group, Place, Source},
     segment,
     tree::Tree,
 };
@@ -180,7 +180,18 @@ impl Chip<'_> {
         };
         channel.sensor.thresholds = self.thresholds(&stem, kind, factor);
         channel.sensor.source = format!("hwmon {} {stem}", self.name).into();
+        channel.actuator = self.actuator(&stem);
         Some(channel)
+    }
+
+    /// What drives the output `stem`, if the chip does so by itself now and
+    /// can leave it to us.
+    fn actuator(&self, stem: &str) -> Option<Actuator> {
+        let enable = format!("{}/{stem}_enable", self.folder);
+        let automatic = self.tree.number::<u8>(&enable);
+        let automatic = automatic.filter(|it| *it >= 2)?;
+        stem.starts_with("pwm")
+            .then(|| Actuator::new(&self.place, stem, automatic))
     }
 
     fn source(&self, file: &str, factor: f64) -> Source {

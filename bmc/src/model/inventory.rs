@@ -5,7 +5,9 @@ use std::{sync::Arc, time::Duration};
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{BootMode, BootSource, Health, Id, NetworkInterface, SensorKind};
+use super::{
+    BootMode, BootSource, Control, Health, Id, NetworkInterface, SensorKind,
+};
 use crate::commands::ResetType;
 
 /// All parts one agent looks after.
@@ -283,6 +285,8 @@ pub struct Chassis {
     pub power_supplies: Vec<PowerSupply>,
     /// Its batteries.
     pub batteries: Vec<Battery>,
+    /// What in it can be driven by hand.
+    pub controls: Vec<Control>,
 }
 
 impl Chassis {

@@ -1,6 +1,7 @@
 //! What the agent knows: drivers post into it, everyone else reads snapshots.
 
 mod boot;
+mod control;
 mod health;
 mod inventory;
 mod network;
@@ -24,6 +25,7 @@ pub use self::{
         Boot, BootEnabled, BootMode, BootOverride, BootSource, BootStage,
         PowerRestorePolicy, Started, TimeoutAction, Watchdog,
     },
+    control::{Control, ControlMode, ControlState},
     health::Health,
     inventory::{
         Architecture, Battery, BitWidth, BoardIdentity, Chassis, ChassisKind,
@@ -84,6 +86,8 @@ pub enum Change {
     Power(Id),
     /// How far the start of the system has come.
     Boot(Id),
+    /// What a control does: its chassis, and itself.
+    Control(Id, Id),
     /// New values of these sensors.
     Readings(Arc<[Id]>),
     /// A sensor became trustworthy, stale or failed.
@@ -111,6 +115,8 @@ pub struct Snapshot {
     pub boots: Arc<BTreeMap<Id, Boot>>,
     /// When systems last started, where the agent saw it, by the system's id.
     pub resets: Arc<BTreeMap<Id, DateTime<Utc>>>,
+    /// What each control does that does not do as always, by its id.
+    pub controls: Arc<BTreeMap<Id, ControlState>>,
     /// What the operating system of each system says, by the system's id.
     pub vitals: Arc<BTreeMap<Id, Vitals>>,
 }
@@ -288,6 +294,21 @@ impl Model {
             all.insert(system.clone(), Boot { started, since });
             next.fixed_version += 1;
             vec![Change::Boot(system.clone())]
+        });
+    }
+
+    /// Takes what a control in `chassis` does.
+    pub(crate) fn post_control(
+        &self,
+        chassis: &Id,
+        control: &Id,
+        state: ControlState,
+    ) {
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.controls);
+            all.insert(control.clone(), state);
+            next.fixed_version += 1;
+            vec![Change::Control(chassis.clone(), control.clone())]
         });
     }
 

@@ -211,6 +211,20 @@ impl From<CommandError> for Error {
                 let message = base::property_value_format_error(value, what);
                 Self::bad(vec![message.about(format!("/{what}"))])
             }
+            CommandError::Alarm { part, sensor } => {
+                let id = match &part {
+                    Part::System(id)
+                    | Part::Chassis(id)
+                    | Part::Manager(id) => id,
+                };
+                let message = base::property_value_resource_conflict(
+                    "ControlMode",
+                    "Manual",
+                    uri::of(uri::SENSOR, &[id, &sensor]),
+                );
+                let message = message.about("/ControlMode");
+                Self::new(StatusCode::CONFLICT, message)
+            }
             CommandError::Busy { .. } => Self::busy(2),
             CommandError::Timeout { .. } => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,

@@ -31,6 +31,8 @@ uris! {
     DRIVE = "/Chassis/{ChassisId}/Drives/{DriveId}";
     SENSORS = "/Chassis/{ChassisId}/Sensors";
     SENSOR = "/Chassis/{ChassisId}/Sensors/{SensorId}";
+    CONTROLS = "/Chassis/{ChassisId}/Controls";
+    CONTROL = "/Chassis/{ChassisId}/Controls/{ControlId}";
     THERMAL = "/Chassis/{ChassisId}/ThermalSubsystem";
     THERMAL_METRICS = "/Chassis/{ChassisId}/ThermalSubsystem/ThermalMetrics";
     FANS = "/Chassis/{ChassisId}/ThermalSubsystem/Fans";
@@ -46,6 +48,8 @@ uris! {
     BATTERY_METRICS =
         "/Chassis/{ChassisId}/PowerSubsystem/Batteries/{BatteryId}/Metrics";
     ENVIRONMENT = "/Chassis/{ChassisId}/EnvironmentMetrics";
+    AUTOMATION_NODES = "/AutomationNodes";
+    AUTOMATION_NODE = "/AutomationNodes/{AutomationNodeId}";
     MANAGERS = "/Managers";
     MANAGER = "/Managers/{ManagerId}";
     MANAGER_INTERFACES = "/Managers/{ManagerId}/EthernetInterfaces";

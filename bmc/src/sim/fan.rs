@@ -18,6 +18,8 @@ pub struct Fan {
     pub full_watts: f64,
     /// Duty in percent by temperature in °C, rising; straight in between.
     pub curve: Vec<(f64, f64)>,
+    /// Duty that a person wants instead, in percent.
+    pub manual: Option<f64>,
     /// Duty now, in percent.
     pub duty: f64,
     /// Turns a minute now.
@@ -34,7 +36,8 @@ impl Fan {
         temperature: f64,
         has_power: bool,
     ) {
-        self.duty = if has_power { self.wanted(temperature) } else { 0.0 };
+        let wanted = self.manual.unwrap_or_else(|| self.wanted(temperature));
+        self.duty = if has_power { wanted } else { 0.0 };
         let target =
             if self.stuck { 0.0 } else { self.full_speed * self.duty / 100.0 };
         let decay = (-step.as_secs_f64() / INERTIA).exp();
@@ -92,6 +95,7 @@ mod tests {
             full_speed: 5000.0,
             full_watts: 1.0,
             curve: vec![(50.0, 0.0), (70.0, 100.0)],
+            manual: None,
             duty: 0.0,
             speed: 0.0,
             stuck: false,

@@ -31,7 +31,7 @@ pub use self::{
     plant::Plant,
 };
 use crate::{
-    boards::Power,
+    boards::{Controls, Power},
     commands::{CommandError, ResetType},
     model::{Id, Part as ModelPart, PartSettings, PowerState},
 };
@@ -203,6 +203,18 @@ impl Power for Simulation {
         {
             node.reset(ResetType::ForceOff);
         }
+    }
+}
+
+impl Controls for Simulation {
+    fn drive(&self, control: &Id, percent: Option<f64>) -> io::Result<()> {
+        self.ask(control, |world| {
+            let fan = world.fans.get_mut(control).ok_or_else(|| {
+                io::Error::new(io::ErrorKind::NotFound, "no such fan")
+            })?;
+            fan.manual = percent.map(|percent| percent.clamp(0.0, 100.0));
+            Ok(())
+        })?
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tasks: what runs in the background as long as the agent does.
 
+pub(crate) mod control;
 pub(crate) mod leave;
 pub(crate) mod poll;
 pub(crate) mod power;

@@ -56,6 +56,13 @@ impl Blade {
         Self::with_state(state, Some(file)).await
     }
 
+    /// An agent on the machine whose `/proc` and `/sys` are in `root`.
+    pub(crate) async fn of_tree(root: &Path) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let root = root.to_owned();
+        Self::with_config(state, |config| config.root = root).await
+    }
+
     /// An agent on the machine that runs the test.
     pub(crate) async fn host() -> Self {
         let state = Arc::new(TempDir::new().unwrap());
@@ -70,15 +77,22 @@ impl Blade {
     }
 
     async fn with_state(state: Arc<TempDir>, board: Option<PathBuf>) -> Self {
+        Self::with_config(state, |config| config.board = board).await
+    }
+
+    async fn with_config(
+        state: Arc<TempDir>,
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let any = "127.0.0.1:0".parse().unwrap();
-        let config = Config {
+        let mut config = Config {
             state_dir: state.path().to_owned(),
             listen: any,
             metrics_listen: any,
-            board,
             ..Config::default()
         };
+        change(&mut config);
         let agent = Agent::start(config).await.unwrap();
         let mut changes = agent.model().changes();
         while !is_read(&agent.model().snapshot()) {

@@ -9,6 +9,7 @@ mod access;
 mod accounts;
 mod boot;
 mod client;
+mod controls;
 mod discovery;
 mod doors;
 mod events;

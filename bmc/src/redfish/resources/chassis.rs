@@ -85,6 +85,7 @@ impl Resource for Chassis {
         .status(enabled(snapshot.chassis_health(it)))
         .sensors(below(uri::SENSORS))
         .with(drives.then(|| below(uri::DRIVES)), chassis::Chassis::drives)
+        .controls(below(uri::CONTROLS))
         .thermal_subsystem(below(uri::THERMAL))
         .power_subsystem(below(uri::POWER))
         .environment_metrics(below(uri::ENVIRONMENT))

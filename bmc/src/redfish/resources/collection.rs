@@ -2,7 +2,7 @@
 
 use onprem_redfish::{document, schema};
 
-use super::log_service::Owner;
+use super::{automation_node, log_service::Owner};
 use crate::redfish::{
     resource::{Answer, Freshness, Resource, View, answer},
     uri,
@@ -104,6 +104,15 @@ collections! {
     SENSORS = sensor_collection::SensorCollection,
         "Sensors", SENSORS, |view, ids| {
             Some(names(&view.chassis(ids)?.sensors, |sensor| &sensor.id))
+        };
+    CONTROLS = control_collection::ControlCollection,
+        "Controls", CONTROLS, |view, ids| {
+            Some(names(&view.chassis(ids)?.controls, |control| &control.id))
+        };
+    AUTOMATION_NODES = automation_node_collection::AutomationNodeCollection,
+        "Automation nodes", AUTOMATION_NODES, |view, _| {
+            let loops = automation_node::loops(view);
+            Some(loops.map(|(_, control)| control.id.to_string()).collect())
         };
     FANS = fan_collection::FanCollection,
         "Fans", FANS, |view, ids| {

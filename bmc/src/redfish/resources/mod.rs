@@ -2,11 +2,13 @@
 
 mod account;
 mod account_service;
+mod automation_node;
 mod battery;
 mod certificate;
 mod certificate_service;
 mod chassis;
 mod collection;
+mod control;
 mod drive;
 mod environment_metrics;
 mod ethernet_interface;
@@ -67,6 +69,10 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &drive::Drive,
     &collection::SENSORS,
     &sensor::Sensor,
+    &collection::CONTROLS,
+    &control::Control,
+    &collection::AUTOMATION_NODES,
+    &automation_node::AutomationNode,
     &thermal_subsystem::ThermalSubsystem,
     &thermal_metrics::ThermalMetrics,
     &collection::FANS,

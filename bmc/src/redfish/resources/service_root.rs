@@ -68,6 +68,7 @@ impl Resource for ServiceRoot {
         .event_service(Reference::new(uri::EVENT_SERVICE))
         .tasks(Reference::new(uri::TASK_SERVICE))
         .certificate_service(Reference::new(uri::CERTIFICATE_SERVICE))
+        .automation_nodes(Reference::new(uri::AUTOMATION_NODES))
         .registries(Reference::new(uri::REGISTRIES))
         .json_schemas(Reference::new(uri::SCHEMAS));
         Some(answer(&root))
