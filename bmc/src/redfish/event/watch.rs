@@ -41,6 +41,10 @@ pub(super) async fn follow(
                 let message = resource_event::resource_changed();
                 send(message, uri::of(uri::SYSTEM, &[&id]));
             }
+            Ok(Change::Control(chassis, control)) => {
+                let message = resource_event::resource_changed();
+                send(message, uri::of(uri::CONTROL, &[&chassis, &control]));
+            }
             Ok(Change::Power(id)) => power_changed(&snapshot, &id, &mut send),
             Ok(Change::Readings(ids)) => {
                 known.readings(&snapshot, Some(&ids), &mut send);
