@@ -154,8 +154,9 @@ impl Agent {
         if let Some(options) = call_home(&config, &snapshot.inventory) {
             let handler = tunnelled(service, exporter.clone());
             let stop = stop.child_token();
+            let url = options.fleet_url.clone();
             let how = phone_home::start(options, handler, &tasks, stop);
-            exporter.metrics().tunnel.follow(how);
+            exporter.metrics().tunnel.follow(url, how);
         }
         guard.disarm();
         Ok(Self {

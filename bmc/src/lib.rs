@@ -17,4 +17,5 @@ pub mod server;
 pub mod sim;
 pub mod state;
 mod tasks;
+mod telemetry;
 mod verifier;

@@ -102,6 +102,13 @@ impl Message {
         self
     }
 
+    /// Gives it another severity: some messages are as bad as somebody says.
+    #[must_use]
+    pub fn rated(mut self, severity: &'static str) -> Self {
+        self.severity = severity;
+        self
+    }
+
     /// `Base.1.22.PropertyNotWritable`.
     #[must_use]
     pub fn id(&self) -> &'static str {

@@ -13,19 +13,25 @@ use crate::phone_home::State;
 /// How things stand with the fleet, once the agent calls home.
 #[derive(Debug, Default)]
 pub struct Tunnel {
-    state: OnceLock<watch::Receiver<State>>,
+    state: OnceLock<(String, watch::Receiver<State>)>,
 }
 
 impl Tunnel {
-    /// Follows the task that calls home; the first one counts.
-    pub fn follow(&self, state: watch::Receiver<State>) {
-        let _ = self.state.set(state);
+    /// Follows the task that calls the fleet at `url`; the first one counts.
+    pub fn follow(&self, url: String, state: watch::Receiver<State>) {
+        let _ = self.state.set((url, state));
+    }
+
+    /// Where the fleet is, where there is one.
+    #[must_use]
+    pub fn fleet(&self) -> Option<&str> {
+        self.state.get().map(|(url, _)| &**url)
     }
 
     /// How things stand; nothing where there is no fleet.
     #[must_use]
     pub fn state(&self) -> Option<State> {
-        self.state.get().map(|state| state.borrow().clone())
+        self.state.get().map(|(_, state)| state.borrow().clone())
     }
 }
 

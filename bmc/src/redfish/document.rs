@@ -39,6 +39,7 @@ const SERVICES: &[(&str, &str)] = &[
     ("Sessions", "/redfish/v1/SessionService/Sessions"),
     ("AccountService", "/redfish/v1/AccountService"),
     ("EventService", "/redfish/v1/EventService"),
+    ("TelemetryService", "/redfish/v1/TelemetryService"),
     ("CertificateService", "/redfish/v1/CertificateService"),
     ("Registries", "/redfish/v1/Registries"),
     ("JsonSchemas", "/redfish/v1/JsonSchemas"),

@@ -5,7 +5,7 @@ mod audit;
 mod body;
 mod document;
 mod error;
-mod event;
+pub(crate) mod event;
 mod event_log;
 mod exchange;
 mod identity;
@@ -15,6 +15,7 @@ mod resource;
 mod resources;
 mod router;
 mod task;
+mod telemetry;
 pub(crate) mod uri;
 mod write;
 
@@ -56,6 +57,7 @@ use crate::{
     model::Model,
     server::Identity,
     state::StateError,
+    telemetry::Telemetry,
 };
 
 const JSON: HeaderValue = HeaderValue::from_static("application/json");
@@ -105,6 +107,7 @@ pub struct Service {
     /// What the processors had done at the last look and the one before.
     ticks: Mutex<(Ticks, Ticks)>,
     events: Arc<Events>,
+    telemetry: Arc<Telemetry>,
     task_book: Arc<task::Book>,
     /// Held from the check of `If-Match` until the write is seen by readers.
     writing: tokio::sync::Mutex<()>,
@@ -155,6 +158,8 @@ impl Service {
             tasks.clone(),
             stop.child_token(),
         )?;
+        let telemetry =
+            Telemetry::open(&parts.state_dir, &parts.model.snapshot())?;
         let service = Arc::new(Self {
             model: parts.model,
             commands: parts.commands,
@@ -169,6 +174,7 @@ impl Service {
             up: Instant::now(),
             ticks: Mutex::default(),
             events,
+            telemetry,
             task_book,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
@@ -177,6 +183,13 @@ impl Service {
             tasks: tasks.clone(),
         });
         service.events.attach(&service);
+        service.telemetry.start(
+            &service,
+            service.model.clone(),
+            service.events.feed(),
+            tasks,
+            stop.child_token(),
+        );
         Ok(service)
     }
 

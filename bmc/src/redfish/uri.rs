@@ -84,6 +84,20 @@ uris! {
     TASKS = "/TaskService/Tasks";
     TASK = "/TaskService/Tasks/{TaskId}";
     TASK_MONITOR = "/TaskService/TaskMonitors/{TaskId}";
+    TELEMETRY = "/TelemetryService";
+    METRIC_DEFINITIONS = "/TelemetryService/MetricDefinitions";
+    METRIC_DEFINITION =
+        "/TelemetryService/MetricDefinitions/{MetricDefinitionId}";
+    METRIC_REPORT_DEFINITIONS = "/TelemetryService/MetricReportDefinitions";
+    METRIC_REPORT_DEFINITION = "/TelemetryService/MetricReportDefinitions/"
+        "{MetricReportDefinitionId}";
+    METRIC_REPORTS = "/TelemetryService/MetricReports";
+    METRIC_REPORT = "/TelemetryService/MetricReports/{MetricReportId}";
+    TRIGGERS = "/TelemetryService/Triggers";
+    TRIGGER = "/TelemetryService/Triggers/{TriggersId}";
+    OUTBOUND_CONNECTIONS = "/AccountService/OutboundConnections";
+    OUTBOUND_CONNECTION =
+        "/AccountService/OutboundConnections/{OutboundConnectionId}";
     REGISTRIES = "/Registries";
     REGISTRY = "/Registries/{MessageRegistryFileId}";
     SCHEMAS = "/JsonSchemas";

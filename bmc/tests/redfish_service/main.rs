@@ -20,6 +20,9 @@ mod roles;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+mod telemetry;
+mod telemetry_input;
+mod telemetry_triggers;
 mod tree;
 mod tunnel;
 mod write;

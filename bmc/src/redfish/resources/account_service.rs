@@ -9,7 +9,7 @@ use onprem_redfish::{
     },
 };
 
-use super::enabled;
+use super::{With as _, enabled};
 use crate::{
     accounts::{
         MAX_EXPIRATION, MAX_HISTORY, MAX_PASSWORD, MIN_PASSWORD, Policy,
@@ -75,6 +75,13 @@ impl Resource for AccountService {
         .account_lockout_counter_reset_enabled(policy.lockout_reset)
         .accounts(Reference::new(uri::ACCOUNTS))
         .roles(Reference::new(uri::ROLES));
+        // Only who calls a fleet has any.
+        let fleet = view.service.exporter.metrics().tunnel.fleet();
+        let outbound = Reference::new(uri::OUTBOUND_CONNECTIONS);
+        let body = body.with(
+            fleet.map(|_| outbound),
+            account_service::AccountService::outbound_connections,
+        );
         let body = match policy.password_days {
             Some(days) => body.password_expiration_days(days.into()),
             None => body.password_expiration_days_null(),

@@ -3,9 +3,12 @@
 use onprem_redfish::{document, schema};
 
 use super::{automation_node, log_service::Owner};
-use crate::redfish::{
-    resource::{Answer, Freshness, Resource, View, answer},
-    uri,
+use crate::{
+    redfish::{
+        resource::{Answer, Freshness, Resource, View, answer},
+        uri,
+    },
+    telemetry,
 };
 
 /// A collection that only lists.
@@ -147,6 +150,12 @@ collections! {
     #[Now]
     TASKS = task_collection::TaskCollection,
         "Tasks", TASKS, |view, _| Some(view.service.task_book.ids());
+    METRIC_DEFINITIONS =
+        metric_definition_collection::MetricDefinitionCollection,
+        "Metric definitions", METRIC_DEFINITIONS, |view, _| {
+            let metrics = telemetry::metrics(view.snapshot).into_iter();
+            Some(metrics.map(|metric| metric.id.to_owned()).collect())
+        };
     #[Static]
     REGISTRIES = message_registry_file_collection::MessageRegistryFileCollection,
         "Message registries", REGISTRIES, |_, _| {

@@ -108,7 +108,7 @@ impl Owner {
 
 impl Kind {
     /// The segment of its URI.
-    fn id(self) -> &'static str {
+    pub(super) fn id(self) -> &'static str {
         match self {
             Self::Audit => "AuditLog",
             Self::Event => "EventLog",

@@ -23,7 +23,11 @@ mod manager;
 mod manager_diagnostic_data;
 mod manager_reset;
 mod memory;
+mod metric_definition;
+mod metric_report;
+mod metric_report_definition;
 mod network_protocol;
+mod outbound_connection;
 mod power_subsystem;
 mod power_supply;
 mod processor;
@@ -37,13 +41,23 @@ mod system;
 mod system_boot;
 mod task;
 mod task_service;
+mod telemetry_service;
 mod thermal_metrics;
 mod thermal_subsystem;
+mod triggers;
 
-use onprem_redfish::schema::{FiniteF64, resource as common};
+use onprem_link::id::Xid;
+use onprem_redfish::{
+    message::base,
+    schema::{FiniteF64, resource as common},
+};
+use serde::Serialize;
 use serde_json::{Map, Value};
 
-use super::resource::Resource;
+use super::{
+    error::Error,
+    resource::{Answer, Resource, Write},
+};
 use crate::model::{Health, PowerState};
 
 /// Everything the service has.
@@ -113,6 +127,17 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &task_service::TaskService,
     &collection::TASKS,
     &task::Task,
+    &telemetry_service::TelemetryService,
+    &collection::METRIC_DEFINITIONS,
+    &metric_definition::MetricDefinition,
+    &metric_report_definition::MetricReportDefinitions,
+    &metric_report_definition::MetricReportDefinition,
+    &metric_report::MetricReports,
+    &metric_report::MetricReport,
+    &triggers::Triggers,
+    &triggers::Trigger,
+    &outbound_connection::OutboundConnections,
+    &outbound_connection::OutboundConnection,
     &collection::REGISTRIES,
     &file::Registry,
     &collection::SCHEMAS,
@@ -172,4 +197,31 @@ fn mebibytes(bytes: u64) -> i64 {
 fn allowable(parameter: &str, values: &[&str]) -> Map<String, Value> {
     let name = format!("{parameter}@Redfish.AllowableValues");
     [(name, values.into())].into_iter().collect()
+}
+
+/// Puts what `more` says into an answer, after what it begins with.
+fn extend(mut answer: Answer, more: &impl Serialize) -> Answer {
+    if let Ok(Value::Object(more)) = serde_json::to_value(more) {
+        answer.body.extend(more);
+    }
+    answer
+}
+
+/// The id that a POST asks for, or a new one.
+fn new_id(write: &Write<'_>) -> Result<String, Error> {
+    let Some(id) = write.text("/Id") else {
+        return Ok(Xid::new().to_string());
+    };
+    let safe = |c: char| c.is_ascii_alphanumeric() || "._-".contains(c);
+    let first = id.chars().next();
+    let fits = first.is_some_and(|c| c.is_ascii_alphanumeric())
+        && id.len() <= 64
+        && id.chars().all(safe);
+    if fits {
+        return Ok(id.to_owned());
+    }
+    let shown: String = id.chars().take(100).collect();
+    let message = base::property_value_format_error(shown, "Id");
+    let why = "Send up to 64 letters, digits, dots, hyphens and underscores.";
+    Err(Error::bad(vec![message.resolved_by(why).about("/Id")]))
 }

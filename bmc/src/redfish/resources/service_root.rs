@@ -67,6 +67,7 @@ impl Resource for ServiceRoot {
         .session_service(Reference::new(uri::SESSION_SERVICE))
         .event_service(Reference::new(uri::EVENT_SERVICE))
         .tasks(Reference::new(uri::TASK_SERVICE))
+        .telemetry_service(Reference::new(uri::TELEMETRY))
         .certificate_service(Reference::new(uri::CERTIFICATE_SERVICE))
         .automation_nodes(Reference::new(uri::AUTOMATION_NODES))
         .registries(Reference::new(uri::REGISTRIES))
