@@ -185,12 +185,14 @@ impl Tables<'_> {
             property.annotation("Redfish.RequiredOnCreate").is_some();
         let permission = permission(property, &kind, parameter);
         let deprecated = deprecated(property);
+        let excerpt = property.annotation("Redfish.Excerpt").is_some();
         let Limits { minimum, maximum, pattern } = limits;
         Ok(format!(
             "Property {{ name: {name:?}, kind: {kind}, collection: {collection}, \
              nullable: {nullable}, required: {required}, required_on_create: {on_create}, \
              permission: Permission::{permission}, minimum: {minimum:?}, \
-             maximum: {maximum:?}, pattern: {pattern:?}, deprecated: {deprecated} }},\n"
+             maximum: {maximum:?}, pattern: {pattern:?}, deprecated: {deprecated}, \
+             excerpt: {excerpt} }},\n"
         ))
     }
 

@@ -57,6 +57,8 @@ pub struct Property {
     pub pattern: Option<&'static str>,
     /// Whether the schema advises against it.
     pub deprecated: bool,
+    /// Whether it belongs to some excerpt of its resource.
+    pub excerpt: bool,
 }
 
 /// What a value is.

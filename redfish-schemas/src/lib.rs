@@ -8,6 +8,7 @@
 //! |---|---|---|
 //! | [`schema`] | typed answers, required members in the constructor | `schema::sensor::Sensor::new(…)` |
 //! | [`csdl`] | what a type may contain, where it lives | [`csdl::type_named`], [`csdl::resource_at`] |
+//! | [`json`] | the text of a request, in which nothing stands twice | [`json::parse`] |
 //! | [`write`] | checks the body of PATCH, POST and actions | [`write::patch`], [`write::create`], [`write::action`] |
 //! | [`privilege`] | who may do what | [`privilege::required`] |
 //! | [`message`] | `@Message.ExtendedInfo` and the error body | [`message::base`], [`message::error`] |
@@ -40,6 +41,7 @@
 pub mod check;
 pub mod csdl;
 pub mod document;
+pub mod json;
 pub mod message;
 pub mod privilege;
 mod rule;

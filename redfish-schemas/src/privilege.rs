@@ -128,6 +128,13 @@ pub fn required(
     special.rfind(|it| !it.is_empty()).or_else(|| rule.method(method))
 }
 
+/// The privileges of which one is needed for a method on resources of a type,
+/// wherever they are.
+#[must_use]
+pub fn of_type(name: &str, method: &str) -> Option<Privileges> {
+    RULES.iter().find(|rule| rule.name == name)?.method(method)
+}
+
 /// What each predefined role may do.
 #[must_use]
 pub fn of_role(role: &str) -> Option<Privileges> {

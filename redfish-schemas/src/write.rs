@@ -220,6 +220,9 @@ impl Check {
         self.missing(object, body);
         let mut values = body.clone();
         strip(&mut values);
+        if matches!(self.purpose, Purpose::Patch) {
+            prune(&mut values);
+        }
         if values.is_empty()
             && self.messages.is_empty()
             && matches!(self.purpose, Purpose::Patch)
@@ -262,7 +265,7 @@ impl Check {
         above: &str,
     ) {
         for (name, value) in body {
-            if name.starts_with("@odata.") {
+            if name.contains("@odata.") {
                 continue;
             }
             let pointer = format!("{above}/{name}");
@@ -287,6 +290,10 @@ impl Check {
             return;
         }
         match value {
+            // DSP0266, "POST (create)": what is not set is left out.
+            Value::Null if matches!(self.purpose, Purpose::Create) => {
+                self.fault(property, Fault::Type, value, pointer);
+            }
             Value::Array(elements) if property.collection => {
                 for (index, element) in elements.iter().enumerate() {
                     let pointer = format!("{pointer}/{index}");
@@ -366,7 +373,16 @@ fn strip(object: &mut Map<String, Value>) {
         {
             strip(inner);
         }
-        !name.starts_with("@odata.")
+        !name.contains("@odata.")
+    });
+}
+
+/// Drops objects with nothing in them, which ask for no change.
+fn prune(object: &mut Map<String, Value>) {
+    object.retain(|_, value| {
+        let Value::Object(inner) = value else { return true };
+        prune(inner);
+        !inner.is_empty()
     });
 }
 
@@ -424,6 +440,9 @@ mod tests {
         let body = json!({"@odata.id": "/redfish/v1/Systems/1"});
         let result = patch(named("ComputerSystem"), &body);
         assert_eq!(ids(result), ["NoOperation"]);
+        let body = json!({"Boot": {"Members@odata.count": 1}, "Links": {}});
+        let result = patch(named("ComputerSystem"), &body);
+        assert_eq!(ids(result), ["NoOperation"]);
     }
 
     #[test]
@@ -431,6 +450,26 @@ mod tests {
         let body = json!({"UserName": "ada"});
         let result = create(named("ManagerAccount"), &body);
         assert_eq!(ids(result), ["PropertyMissing", "PropertyMissing"]);
+    }
+
+    #[test]
+    fn what_is_made_has_no_nulls() {
+        let body = json!({"UserName": "ada", "Password": "x", "RoleId": null});
+        let result = create(named("ManagerAccount"), &body);
+        assert_eq!(ids(result), ["PropertyValueTypeError"]);
+    }
+
+    #[test]
+    fn an_apply_time_that_is_not_offered_is_named() {
+        let time = "@Redfish.OperationApplyTime";
+        let body = json!({"UserName": "ada", "Password": "x",
+            "RoleId": "Operator", time: "OnReset"});
+        let messages = create(named("ManagerAccount"), &body).unwrap_err();
+        assert_eq!(messages[0].arguments(), [time]);
+        let reset = named("ComputerSystem").action("ComputerSystem.Reset");
+        let body = json!({time: "OnReset"});
+        let messages = action(reset.unwrap(), &body).unwrap_err();
+        assert!(messages[0].arguments().contains(&time.to_owned()));
     }
 
     #[test]

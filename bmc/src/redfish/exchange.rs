@@ -2,20 +2,18 @@
 
 use std::net::IpAddr;
 
-use bytes::Bytes;
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
     header::{ACCEPT, ALLOW, CONTENT_TYPE, ETAG, IF_NONE_MATCH, LINK},
     request,
 };
 use onprem_redfish::privilege::{Privilege, Privileges};
-use serde_json::{Map, Value};
 
 use super::{
     Body, ODATA_VERSION, Origin, Service,
     document::Document,
     error::Error,
-    query::Query,
+    query::{PAGE, Query},
     render,
     resource::{Caller, View},
     router::{Entry, Route},
@@ -65,6 +63,9 @@ impl Exchange<'_> {
         if !KNOWN.contains(&method.as_str()) {
             return Err(Error::method_unknown());
         }
+        if is_write(method) {
+            Query::refuse(self.parts.uri.query().unwrap_or_default())?;
+        }
         match route {
             Route::Document(document) => self.document(document),
             Route::Events => self.events(),
@@ -79,12 +80,19 @@ impl Exchange<'_> {
                 }
                 self.act(entry, action, path, &ids, body).await
             }
-            Route::Members(entry) => {
-                if method != Method::POST {
-                    return Err(Error::not_found(path));
+            Route::Members(entry) => match *method {
+                Method::POST if entry.allows(method) => {
+                    self.create(entry, &ids, body).await
                 }
-                self.create(entry, &ids, body).await
-            }
+                Method::POST => {
+                    Err(Error::method_not_allowed(entry.allow.clone()))
+                }
+                _ if entry.allows(&Method::POST) => {
+                    let allow = HeaderValue::from_static("POST");
+                    Err(Error::method_not_allowed(allow))
+                }
+                _ => Err(Error::not_found(path)),
+            },
             Route::Resource(entry) if !entry.allows(method) => {
                 // There may be nothing at all.
                 self.must_exist(entry, path, &ids)?;
@@ -93,7 +101,7 @@ impl Exchange<'_> {
             Route::Resource(entry) => match method.as_str() {
                 "PATCH" => self.patch(entry, path, &ids, body).await,
                 "POST" => self.create(entry, &ids, body).await,
-                "DELETE" => self.delete(entry, path, &ids).await,
+                "DELETE" => self.delete(entry, path, &ids, body).await,
                 _ => self.get(entry, path, &ids),
             },
         }
@@ -161,7 +169,8 @@ impl Exchange<'_> {
         let rendered = service
             .render(entry.resource, path, ids)
             .ok_or_else(|| Error::not_found(path))?;
-        if query.is_empty() {
+        // A collection that is too large goes out in pages.
+        if query.is_empty() && rendered.members <= PAGE {
             let known = self.parts.headers.get(IF_NONE_MATCH);
             let mut response = Response::default();
             if known.is_some_and(|tags| render::names(tags, &rendered.etag)) {
@@ -176,26 +185,7 @@ impl Exchange<'_> {
             );
             return Ok(response);
         }
-        let (object, etag, link) = service
-            .object(entry.resource, path, ids)
-            .ok_or_else(|| Error::not_found(path))?;
-        let object = query.apply(path, object, &|uri| self.fetch(uri))?;
-        let bytes = serde_json::to_vec(&object).unwrap_or_default();
-        let mut response = Response::new(Body::from(Bytes::from(bytes)));
-        entry.describe(response.headers_mut(), &etag, &link);
-        Ok(response)
-    }
-
-    /// The resource at `uri`, if the caller may see it.
-    fn fetch(&self, uri: &str) -> Option<Map<String, Value>> {
-        let path = uri.strip_suffix('/').unwrap_or(uri);
-        let (route, ids) = self.service.routes.find(path)?;
-        let Route::Resource(entry) = route else { return None };
-        let needed = entry.needs(&Method::GET, None);
-        self.holds(entry, &ids, needed).ok()?;
-        let path = canonical(path);
-        let found = self.service.object(entry.resource, path, &ids)?;
-        Some(found.0)
+        self.shaped(&query, entry, path, ids)
     }
 
     pub(super) fn must_exist(

@@ -10,6 +10,7 @@ mod event_log;
 mod exchange;
 mod identity;
 mod query;
+mod read;
 mod render;
 mod resource;
 mod resources;

@@ -12,7 +12,8 @@ use serde_json::{Map, Value};
 
 use super::{
     Service,
-    resource::{Answer, Freshness, Resource, View},
+    resource::{Action, Answer, Freshness, Resource, View},
+    resources::ActionInfo,
     router::Route,
 };
 
@@ -25,6 +26,8 @@ pub(crate) struct Rendered {
     pub(crate) body: Bytes,
     pub(crate) etag: HeaderValue,
     pub(crate) link: HeaderValue,
+    /// How many members a collection has in it.
+    pub(crate) members: usize,
 }
 
 /// The answers that were made, by path, with what they were made from.
@@ -72,7 +75,8 @@ impl Service {
         let book = self.accounts.book();
         let view = View { snapshot: &snapshot, service: self, book: &book };
         let answer = resource.get(&view, ids)?;
-        let rendered = Arc::new(render(answer, path));
+        let actions = resource.actions();
+        let rendered = Arc::new(render(answer, path, actions));
         if let Some(version) = version {
             self.cache.put(path, version, &rendered);
         }
@@ -108,19 +112,26 @@ impl Service {
     }
 }
 
-fn render(answer: Answer, path: &str) -> Rendered {
+fn render(answer: Answer, path: &str, described: &[Action]) -> Rendered {
     let Answer { mut body, volatile, actions } = answer;
     body.insert("@odata.id".to_owned(), path.into());
     if !actions.is_empty() {
         let target = |(name, mut about): (&str, Map<String, Value>)| {
             let target = format!("{path}/Actions/{name}");
             about.insert("target".to_owned(), target.into());
+            let action = described.iter().find(|it| it.0 == name);
+            if let Some(id) = action.and_then(ActionInfo::id) {
+                let info = format!("{path}/{id}");
+                about.insert("@Redfish.ActionInfo".to_owned(), info.into());
+            }
             (format!("#{name}"), Value::Object(about))
         };
         let actions: Map<_, _> = actions.into_iter().map(target).collect();
         body.insert("Actions".to_owned(), actions.into());
     }
     let link = describedby(&body);
+    let members = body.get("Members").and_then(Value::as_array);
+    let members = members.map_or(0, Vec::len);
     let mut hash = DefaultHasher::new();
     if volatile.is_empty() {
         let bytes = serde_json::to_vec(&body).unwrap_or_default();
@@ -138,7 +149,12 @@ fn render(answer: Answer, path: &str) -> Rendered {
     let etag = format!("{weak}\"{:016x}\"", hash.finish());
     body.insert("@odata.etag".to_owned(), etag.clone().into());
     let bytes = serde_json::to_vec(&body).unwrap_or_default();
-    Rendered { body: bytes.into(), etag: header(&etag), link: header(&link) }
+    Rendered {
+        body: bytes.into(),
+        etag: header(&etag),
+        link: header(&link),
+        members,
+    }
 }
 
 /// The `Link` to the schema that describes the resource.
@@ -176,7 +192,7 @@ mod tests {
         let body = json!({"@odata.type": "#Manager.v1_2_3.Manager",
             "DateTime": clock});
         let Value::Object(body) = body else { unreachable!() };
-        render(Answer { body, volatile, actions: Vec::new() }, "/m")
+        render(Answer { body, volatile, actions: Vec::new() }, "/m", &[])
     }
 
     #[test]

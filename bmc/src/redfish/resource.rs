@@ -324,6 +324,11 @@ pub(crate) trait Resource: Sync {
         &[]
     }
 
+    /// Those of them that a PATCH may set to null.
+    fn clears(&self) -> &'static [&'static str] {
+        &[]
+    }
+
     /// Carries out a PATCH.
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         let _ = write;

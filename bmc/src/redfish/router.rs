@@ -9,6 +9,7 @@ use onprem_redfish::privilege::{self, Privilege, Privileges};
 use super::{
     document::{DOCUMENTS, Document},
     resource::{Action, Resource},
+    resources::ActionInfo,
     uri,
 };
 
@@ -86,7 +87,9 @@ fn needs(
     method: &Method,
     property: Option<&str>,
 ) -> Privileges {
-    let needed = privilege::required(resource.uri(), method.as_str(), property);
+    let method = method.as_str();
+    let needed = privilege::required(resource.uri(), method, property)
+        .or_else(|| privilege::of_type(resource.kind(), method));
     // What the registry does not know is the manager's.
     needed.unwrap_or(Privileges::of(&[Privilege::ConfigureManager]))
 }
@@ -113,12 +116,18 @@ impl Routes {
                 Box::leak(Box::new(Entry::new(*resource)));
             let path = resource.uri();
             add(path.trim_end_matches('/'), Route::Resource(entry));
-            if resource.creates().is_some() {
+            if resource.kind().ends_with("Collection") {
                 add(&format!("{path}/Members"), Route::Members(entry));
             }
             for action in resource.actions() {
-                let path = format!("{path}/Actions/{}", action.0);
-                add(&path, Route::Action(entry, action));
+                let target = format!("{path}/Actions/{}", action.0);
+                add(&target, Route::Action(entry, action));
+                if let Some(info) = ActionInfo::new(*resource, action) {
+                    let path = info.uri();
+                    let entry = Entry::new(Box::leak(Box::new(info)));
+                    let entry = Box::leak(Box::new(entry));
+                    add(path, Route::Resource(entry));
+                }
             }
         }
         Self(router)

@@ -4,22 +4,22 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Response, StatusCode,
-    header::{CONTENT_LENGTH, CONTENT_TYPE, ETAG, IF_MATCH, LOCATION},
+    Response, StatusCode,
+    header::{ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION},
 };
-use http_body_util::{BodyExt as _, LengthLimitError, Limited};
 use onprem_redfish::{
     csdl::{self, Type},
     message::{Message, base},
     write::{self, merge_array},
 };
 use serde_json::Value;
-use tokio::time::timeout;
+use tokio::{sync::MutexGuard, time::timeout};
 
 use super::{
     Body,
     error::Error,
     exchange::{Exchange, canonical},
+    read::{read, read_nothing, read_parameters},
     render::{self, Rendered},
     resource::{Acted, Action, Caller, Freshness, Values, Write},
     router::{Entry, Route},
@@ -30,8 +30,6 @@ use super::{
 const MAX_BODY: usize = 256 << 10;
 /// The largest body of a stranger's: a name and a password.
 const MAX_STRANGER: usize = 4 << 10;
-/// How long a client may take to send one.
-const BODY_DEADLINE: Duration = Duration::from_secs(10);
 /// How long a write may wait for those before it.
 const TURN_DEADLINE: Duration = Duration::from_secs(30);
 
@@ -66,9 +64,9 @@ impl Exchange<'_> {
             }
         }
         checked.finish().map_err(Error::bad)?;
+        check_nulls(&values, entry.resource.clears())?;
 
-        let turn = timeout(TURN_DEADLINE, service.writing.lock()).await;
-        let _turn = turn.map_err(|_| Error::busy(1))?;
+        let _turn = self.turn().await?;
         let before = self.precondition(entry, path, ids)?;
         merge_arrays(&mut values, &before);
         let write = self.write(ids, &values);
@@ -116,6 +114,13 @@ impl Exchange<'_> {
         }
         checked.finish().map_err(Error::bad)?;
 
+        let _turn = if session {
+            None
+        } else {
+            let path = self.parts.uri.path().trim_end_matches('/');
+            let path = path.strip_suffix("/Members").unwrap_or(path);
+            self.turn_on_condition(entry, path, ids).await?
+        };
         let write = self.write(ids, &values);
         let created = entry.resource.create(&write).await?;
         if !session {
@@ -144,16 +149,23 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    pub(super) async fn delete(
+    pub(super) async fn delete<B>(
         &self,
         entry: &Entry,
         path: &str,
         ids: &[&str],
-    ) -> Result<Response<Body>, Error> {
+        body: B,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
         let service = self.service;
         self.authorize(entry, ids, None)?;
-        let turn = timeout(TURN_DEADLINE, service.writing.lock()).await;
-        let _turn = turn.map_err(|_| Error::busy(1))?;
+        self.must_exist(entry, path, ids)?;
+        read_nothing(&self.parts.headers, body, MAX_BODY).await?;
+        let _turn = self.turn().await?;
         self.precondition(entry, path, ids)?;
         let values = Values::new();
         entry.resource.delete(&self.write(ids, &values)).await?;
@@ -180,7 +192,8 @@ impl Exchange<'_> {
         self.authorize(entry, ids, None)?;
         let resource = path.split("/Actions/").next().unwrap_or(path);
         self.must_exist(entry, resource, ids)?;
-        let body = read(&self.parts.headers, body, MAX_BODY).await?;
+        let headers = &self.parts.headers;
+        let body = read_parameters(headers, body, MAX_BODY, name).await?;
         let rules = entry.schema()?.action(name).ok_or_else(Error::internal)?;
         let checked = write::action(rules, &body);
         let mut checked = checked.map_err(Error::bad)?;
@@ -191,6 +204,7 @@ impl Exchange<'_> {
             }
         }
         checked.finish().map_err(Error::bad)?;
+        let _turn = self.turn_on_condition(entry, resource, ids).await?;
         let acted = entry.resource.act(&self.write(ids, &values), name).await?;
         let message = match acted {
             Acted::Done => onprem_redfish::message::error(&[base::success()]),
@@ -248,7 +262,33 @@ impl Exchange<'_> {
         Err(refused)
     }
 
-    /// The resource as it is, if it is the one `If-Match` names.
+    /// Waits until no other write is under way.
+    async fn turn(&self) -> Result<MutexGuard<'_, ()>, Error> {
+        let turn = timeout(TURN_DEADLINE, self.service.writing.lock()).await;
+        turn.map_err(|_| Error::busy(1))
+    }
+
+    /// The same for a write that does not always need it: only where it is to
+    /// happen on a condition, which is then met.
+    async fn turn_on_condition(
+        &self,
+        entry: &Entry,
+        path: &str,
+        ids: &[&str],
+    ) -> Result<Option<MutexGuard<'_, ()>>, Error> {
+        let headers = &self.parts.headers;
+        if !headers.contains_key(IF_MATCH)
+            && !headers.contains_key(IF_NONE_MATCH)
+        {
+            return Ok(None);
+        }
+        let turn = self.turn().await?;
+        self.precondition(entry, path, ids)?;
+        Ok(Some(turn))
+    }
+
+    /// The resource as it is, if it is one that `If-Match` names and
+    /// `If-None-Match` does not (RFC 9110, 13.1).
     fn precondition(
         &self,
         entry: &Entry,
@@ -258,8 +298,13 @@ impl Exchange<'_> {
         let path = canonical(path);
         let now = self.service.render(entry.resource, path, ids);
         let now = now.ok_or_else(|| Error::not_found(path))?;
-        let wanted = self.parts.headers.get(IF_MATCH);
-        if wanted.is_some_and(|tags| !render::names(tags, &now.etag)) {
+        let names = |header| {
+            let mut tags = self.parts.headers.get_all(header).iter().peekable();
+            tags.peek()?;
+            Some(tags.any(|tags| render::names(tags, &now.etag)))
+        };
+        if names(IF_MATCH) == Some(false) || names(IF_NONE_MATCH) == Some(true)
+        {
             return Err(Error::precondition_failed());
         }
         Ok(now)
@@ -270,6 +315,20 @@ impl Entry {
     fn schema(&self) -> Result<&'static Type, Error> {
         csdl::type_named(self.resource.kind()).ok_or_else(Error::internal)
     }
+}
+
+/// A property becomes null only where the resource says what that means.
+fn check_nulls(values: &Values, clears: &[&str]) -> Result<(), Error> {
+    let fixed = values
+        .iter()
+        .filter(|(pointer, it)| it.is_null() && !clears.contains(pointer));
+    let messages: Vec<_> = fixed
+        .map(|(pointer, _)| {
+            let name = pointer.rsplit('/').next().unwrap_or_default();
+            base::property_value_type_error("null", name).about(pointer)
+        })
+        .collect();
+    if messages.is_empty() { Ok(()) } else { Err(Error::bad(messages)) }
 }
 
 /// In an array `null` removes an element and `{}` leaves it.
@@ -301,47 +360,6 @@ fn annotate(body: &Bytes, message: &Message) -> Bytes {
         }
         _ => body.clone(),
     }
-}
-
-/// The JSON in the body of a request.
-async fn read<B>(
-    headers: &HeaderMap,
-    body: B,
-    limit: usize,
-) -> Result<Value, Error>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    let json = |value: &HeaderValue| {
-        let value = value.to_str().unwrap_or_default();
-        let kind = value.split(';').next().unwrap_or_default().trim();
-        kind.eq_ignore_ascii_case("application/json")
-    };
-    if headers.get(CONTENT_TYPE).is_some_and(|value| !json(value)) {
-        let status = StatusCode::UNSUPPORTED_MEDIA_TYPE;
-        return Err(Error::header(status, "Content-Type"));
-    }
-    let announced = headers.get(CONTENT_LENGTH);
-    let announced = announced.and_then(|value| value.to_str().ok());
-    let announced = announced.and_then(|text| text.parse::<usize>().ok());
-    if announced.is_some_and(|length| length > limit) {
-        return Err(Error::too_large());
-    }
-    let body = Limited::new(body, limit).collect();
-    let body = timeout(BODY_DEADLINE, body).await.map_err(|_| {
-        Error::new(StatusCode::REQUEST_TIMEOUT, base::operation_timeout())
-    })?;
-    let body = body.map_err(|error| {
-        if error.is::<LengthLimitError>() {
-            Error::too_large()
-        } else {
-            Error::malformed()
-        }
-    })?;
-    // The parser stops at a depth of 128.
-    serde_json::from_slice(&body.to_bytes()).map_err(|_| Error::malformed())
 }
 
 impl fmt::Debug for Write<'_> {

@@ -9,6 +9,7 @@ mod access;
 mod accounts;
 mod boot;
 mod client;
+mod conditions;
 mod controls;
 mod discovery;
 mod doors;
@@ -16,6 +17,7 @@ mod events;
 mod logs;
 mod manager;
 mod network_protocol;
+mod query;
 mod roles;
 mod sessions;
 #[path = "../support/mod.rs"]

@@ -29,7 +29,10 @@ fn links(value: &Value, found: &mut Vec<String>) {
         Value::Object(object) => {
             for (name, value) in object {
                 match value.as_str() {
-                    Some(uri) if name == "@odata.id" => {
+                    Some(uri)
+                        if name == "@odata.id"
+                            || name == "@Redfish.ActionInfo" =>
+                    {
                         found.push(uri.to_owned());
                     }
                     _ => links(value, found),

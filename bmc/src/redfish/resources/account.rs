@@ -137,6 +137,10 @@ impl Resource for Account {
         ]
     }
 
+    fn clears(&self) -> &'static [&'static str] {
+        &["/PasswordExpiration"]
+    }
+
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
             let locked = write.flag("/Locked");

@@ -108,6 +108,10 @@ impl Resource for AccountService {
         ]
     }
 
+    fn clears(&self) -> &'static [&'static str] {
+        &[DAYS]
+    }
+
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
             let accounts = &write.service.accounts;

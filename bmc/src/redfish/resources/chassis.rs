@@ -97,6 +97,10 @@ impl Resource for Chassis {
         &["/AssetTag", "/LocationIndicatorActive"]
     }
 
+    fn clears(&self) -> &'static [&'static str] {
+        &["/AssetTag"]
+    }
+
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(patch_part(
             write,

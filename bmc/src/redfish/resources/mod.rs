@@ -2,6 +2,7 @@
 
 mod account;
 mod account_service;
+mod action_info;
 mod automation_node;
 mod battery;
 mod certificate;
@@ -54,6 +55,7 @@ use onprem_redfish::{
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+pub(super) use self::action_info::ActionInfo;
 use super::{
     error::Error,
     resource::{Answer, Resource, Write},

@@ -5,7 +5,8 @@ use onprem_redfish::{
     schema::{
         Reference,
         service_root::{
-            self, Expand, Links, ProtocolFeaturesSupported, ServiceRootRequired,
+            self, DeepOperations, Expand, Links, ProtocolFeaturesSupported,
+            ServiceRootRequired,
         },
     },
 };
@@ -41,13 +42,19 @@ impl Resource for ServiceRoot {
             .links(true)
             .no_links(true)
             .max_levels(MAX_LEVELS.into());
+        let deep = DeepOperations::new().deep_patch(false).deep_post(false);
         let features = ProtocolFeaturesSupported::new()
             .expand_query(expand)
             .select_query(true)
             .only_member_query(true)
             .top_skip_query(true)
-            .filter_query(false)
-            .excerpt_query(false)
+            .filter_query(true)
+            .filter_query_comparison_operations(true)
+            .filter_query_compound_operations(true)
+            .excerpt_query(true)
+            .include_origin_of_condition_query(false)
+            .client_context_query(false)
+            .deep_operations(deep)
             .multiple_http_requests(true);
         let root = service_root::ServiceRoot::new(ServiceRootRequired {
             odata_id: String::new(),

@@ -106,6 +106,10 @@ impl Resource for System {
         system_boot::WRITABLE
     }
 
+    fn clears(&self) -> &'static [&'static str] {
+        &["/AssetTag", "/HostName"]
+    }
+
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async move {
             let snapshot = write.service.model.snapshot();
