@@ -20,7 +20,10 @@ use crate::{
     collectors::{self, Exporter},
     commands::{Commands, QUEUE},
     config::{Config, Unusable},
-    drivers::tree::Tree,
+    drivers::{
+        software::{self, Software},
+        tree::Tree,
+    },
     model::{Inventory, Model, Part, PowerRestorePolicy, Settings},
     phone_home,
     redfish::{self, Body, Origin, Service},
@@ -78,6 +81,7 @@ struct Prepared {
     scan: Scan,
     accounts: Accounts,
     initial_password: Option<String>,
+    software: Vec<Software>,
 }
 
 impl Agent {
@@ -98,6 +102,7 @@ impl Agent {
             scan: Scan { inventory, drivers },
             accounts,
             initial_password,
+            software,
         } = prepared.await??;
         let settings = state.settings()?;
         restore_power(&*board, &state, &inventory, &settings)?;
@@ -131,6 +136,8 @@ impl Agent {
                 commands: commands.clone(),
                 accounts: Arc::new(accounts),
                 exporter: exporter.clone(),
+                update: config.update.clone(),
+                software,
                 state_dir: state.path().to_owned(),
                 allow_http_events: config.allow_http_events,
             },
@@ -268,9 +275,22 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         let tree = Tree::new(&config.root);
         Box::new(Host::new(tree, naming, config.allow_host_power))
     };
+    let software = match config.board {
+        // What is simulated has none.
+        Some(_) => Vec::new(),
+        None => software::read(&Tree::new(&config.root)),
+    };
     let scan = board.scan();
     let (accounts, initial_password) = Accounts::open(state.path())?;
-    Ok(Prepared { state, board, simulation, scan, accounts, initial_password })
+    Ok(Prepared {
+        state,
+        board,
+        simulation,
+        scan,
+        accounts,
+        initial_password,
+        software,
+    })
 }
 
 /// Switches the systems on or off as people want it after the power was gone.

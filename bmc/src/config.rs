@@ -10,6 +10,8 @@ use http::Uri;
 use onprem_link::{log::Format, process::Configuration};
 use serde::{Deserialize, Serialize};
 
+use crate::update::image::Trusted;
+
 /// What can be configured; the default starts with nothing installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -50,6 +52,38 @@ pub struct Config {
     /// How long running work may take to end when the agent stops, in
     /// seconds.
     pub grace_seconds: u64,
+    /// How the agent itself is updated.
+    pub update: Update,
+}
+
+/// How the agent itself is updated.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Update {
+    /// The ed25519 public keys, base64 of 32 bytes each, that images may be
+    /// signed with. Without one no update is taken.
+    pub trusted_keys: Vec<String>,
+    /// Whether an image may be older than what runs, where the request asks
+    /// for it with `ForceUpdate`.
+    pub allow_downgrade: bool,
+    /// The certificates, in PEM, of those who vouch for servers of images.
+    pub ca_file: PathBuf,
+    /// How long a new version may take to answer, in seconds.
+    pub trial_deadline_seconds: u64,
+    /// How long it has to go on answering before it is believed, in seconds.
+    pub trial_stable_seconds: u64,
+}
+
+impl Default for Update {
+    fn default() -> Self {
+        Self {
+            trusted_keys: Vec::new(),
+            allow_downgrade: false,
+            ca_file: "/etc/ssl/certs/ca-certificates.crt".into(),
+            trial_deadline_seconds: 60,
+            trial_stable_seconds: 20,
+        }
+    }
 }
 
 impl Configuration for Config {
@@ -81,6 +115,7 @@ impl Default for Config {
             log: "info".into(),
             log_format: Format::Text,
             grace_seconds: 5,
+            update: Update::default(),
         }
     }
 }
@@ -129,6 +164,14 @@ impl Config {
                     reason: "1 to 100 characters on one line are expected",
                 });
             }
+        }
+        if let Err(key) = Trusted::parse(&self.update.trusted_keys) {
+            return Err(Unusable {
+                key: "update.trusted_keys",
+                value: key,
+                reason: "base64 of the 32 bytes of an ed25519 public key is \
+                         expected",
+            });
         }
         Ok(())
     }

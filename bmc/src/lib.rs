@@ -18,4 +18,5 @@ pub mod sim;
 pub mod state;
 mod tasks;
 mod telemetry;
+pub mod update;
 mod verifier;

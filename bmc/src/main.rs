@@ -1,17 +1,22 @@
 //! Starts the agent, waits for a signal, and ends it.
 
 use std::{
-    env,
     io::{self, IsTerminal as _, Write as _},
-    os::unix::process::CommandExt as _,
     path::PathBuf,
-    process::{Command, ExitCode},
+    process::ExitCode,
 };
 
-use anyhow::Context as _;
-use clap::Parser;
-use onprem_bmc::{accounts::FIRST_USER, agent::Agent, config::Config};
-use onprem_link::process::{self, Said, Signals};
+use clap::{Parser, Subcommand};
+use onprem_bmc::{
+    accounts::FIRST_USER,
+    agent::Agent,
+    config::Config,
+    update::{launch, tool},
+};
+use onprem_link::{
+    config,
+    process::{self, Configuration as _, Said, Signals},
+};
 use toml::Table;
 
 /// The on-prem agent: a Redfish service for the machine it runs on
@@ -48,6 +53,18 @@ struct Flags {
     /// Print the configuration in force, and end
     #[arg(long)]
     print_config: bool,
+    /// Run this very program, whatever updates have put into the slots
+    #[arg(long)]
+    no_slots: bool,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Make and show signed images, which running agents can be updated with
+    #[command(subcommand)]
+    Image(tool::Tool),
 }
 
 impl Flags {
@@ -72,12 +89,30 @@ fn main() -> ExitCode {
     // It fails where there is one already, and one is what is wanted.
     let _ = rustls::crypto::ring::default_provider().install_default();
     let flags = Flags::parse();
+    if let Some(Command::Image(tool)) = &flags.command {
+        return tool::run(tool);
+    }
+    if let Some(ended) = become_current(&flags) {
+        return ended;
+    }
     let said = Said {
         config: flags.config.as_deref(),
         print_config: flags.print_config,
         flags: flags.table(),
     };
     process::run("onprem-bmc", said, serve)
+}
+
+/// Becomes the program that updates have brought, where there is one.
+fn become_current(flags: &Flags) -> Option<ExitCode> {
+    if flags.no_slots || flags.print_config {
+        return None;
+    }
+    let file = flags.config.as_deref();
+    // Whoever reads it next says what is wrong with it.
+    let config: Config =
+        config::load(file, Config::PREFIX, flags.table()).ok()?;
+    launch::launch(&config)
 }
 
 async fn serve(config: Config, mut signals: Signals) -> anyhow::Result<()> {
@@ -98,20 +133,5 @@ async fn serve(config: Config, mut signals: Signals) -> anyhow::Result<()> {
         () = agent.leaving() => true,
     };
     signals.end(agent.stop()).await;
-    if leaves { start_anew() } else { Ok(()) }
-}
-
-/// Becomes the same program anew, under the same process id: whoever watches
-/// over the process sees no end of it.
-fn start_anew() -> anyhow::Result<()> {
-    let mut arguments = env::args_os();
-    let called = arguments.next();
-    // An update may have put another file in the place of this one.
-    let program = env::current_exe()
-        .ok()
-        .filter(|path| path.exists())
-        .or_else(|| called.map(PathBuf::from))
-        .context("cannot tell which program this is")?;
-    let error = Command::new(&program).args(arguments).exec();
-    Err(error).with_context(|| format!("cannot start {}", program.display()))
+    if leaves { Err(launch::restart().into()) } else { Ok(()) }
 }

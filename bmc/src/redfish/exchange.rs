@@ -69,6 +69,7 @@ impl Exchange<'_> {
         match route {
             Route::Document(document) => self.document(document),
             Route::Events => self.events(),
+            Route::Push => self.push(body).await,
             Route::Monitor => {
                 let id = ids.first().copied().unwrap_or_default();
                 self.monitor(path, id).await

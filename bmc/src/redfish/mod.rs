@@ -17,6 +17,7 @@ mod resources;
 mod router;
 mod task;
 mod telemetry;
+mod update;
 pub(crate) mod uri;
 mod write;
 
@@ -52,8 +53,9 @@ use crate::{
     accounts::Accounts,
     collectors::Exporter,
     commands::Commands,
+    config,
     discovery::{self, Announced, Networks},
-    drivers::own::Ticks,
+    drivers::{own::Ticks, software::Software},
     log::{Entry, Kind, Logs},
     model::Model,
     server::Identity,
@@ -75,6 +77,10 @@ pub struct Parts {
     pub accounts: Arc<Accounts>,
     /// Where requests are counted.
     pub exporter: Exporter,
+    /// How the agent is updated.
+    pub update: config::Update,
+    /// The loaders and drivers of this host.
+    pub software: Vec<Software>,
     /// Where logs and subscriptions are kept.
     pub state_dir: PathBuf,
     /// Whether events may be posted without TLS to other machines.
@@ -110,6 +116,8 @@ pub struct Service {
     events: Arc<Events>,
     telemetry: Arc<Telemetry>,
     task_book: Arc<task::Book>,
+    updater: Arc<update::Updater>,
+    software: Vec<Software>,
     /// Held from the check of `If-Match` until the write is seen by readers.
     writing: tokio::sync::Mutex<()>,
     /// What the TLS port is, once it is open.
@@ -152,15 +160,27 @@ impl Service {
         ));
         let servers = events.kept().ntp_servers;
         let networks = Networks::open(&parts.state_dir, servers)?;
+        let manager = parts.model.snapshot().inventory.manager.id.to_string();
+        let updater = update::Updater::open(
+            &parts.state_dir,
+            parts.update,
+            manager,
+            parts.commands.clone(),
+            Arc::clone(&events),
+        )?;
         let task_book = task::Book::open(
             &parts.state_dir,
-            &[],
+            &updater.survivors(),
             Arc::clone(&events),
             tasks.clone(),
             stop.child_token(),
         )?;
         let telemetry =
             Telemetry::open(&parts.state_dir, &parts.model.snapshot())?;
+        tasks.spawn({
+            let (updater, book) = (Arc::clone(&updater), task_book.clone());
+            async move { updater.tell(&book).await }
+        });
         let service = Arc::new(Self {
             model: parts.model,
             commands: parts.commands,
@@ -177,6 +197,8 @@ impl Service {
             events,
             telemetry,
             task_book,
+            updater,
+            software: parts.software,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
             started: Utc::now(),

@@ -28,6 +28,8 @@ pub(crate) enum Route {
     Events,
     /// Where one waits for the end of a task.
     Monitor,
+    /// Where an image is pushed to.
+    Push,
 }
 
 /// A resource with what the router derives from it.
@@ -111,6 +113,7 @@ impl Routes {
         }
         add(uri::SSE, Route::Events);
         add(uri::TASK_MONITOR, Route::Monitor);
+        add(uri::UPDATE_PUSH, Route::Push);
         for resource in resources {
             let entry: &'static Entry =
                 Box::leak(Box::new(Entry::new(*resource)));

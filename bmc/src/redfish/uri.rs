@@ -80,6 +80,10 @@ uris! {
     SUBSCRIPTIONS = "/EventService/Subscriptions";
     SUBSCRIPTION = "/EventService/Subscriptions/{EventDestinationId}";
     SSE = "/EventService/SSE";
+    UPDATE_SERVICE = "/UpdateService";
+    UPDATE_PUSH = "/UpdateService/Multipart";
+    FIRMWARES = "/UpdateService/FirmwareInventory";
+    FIRMWARE = "/UpdateService/FirmwareInventory/{SoftwareInventoryId}";
     TASK_SERVICE = "/TaskService";
     TASKS = "/TaskService/Tasks";
     TASK = "/TaskService/Tasks/{TaskId}";

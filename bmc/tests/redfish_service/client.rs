@@ -69,6 +69,16 @@ impl Blade {
         Self::with_state(state, None).await
     }
 
+    /// An agent on the simulated blade that takes images signed by `key`.
+    pub(crate) async fn updatable(key: String) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        Self::with_config(state, |config| {
+            config.board = Some(board());
+            config.update.trusted_keys = vec![key];
+        })
+        .await
+    }
+
     /// The same agent after a restart.
     pub(crate) async fn restarted(self) -> Self {
         let Self { agent, state, .. } = self;
@@ -236,6 +246,17 @@ impl Client {
         path: &str,
         body: &str,
     ) -> Reply {
+        let body = body.as_bytes().to_vec();
+        self.send_bytes(method, path, body).await
+    }
+
+    /// Sends bytes of any kind; JSON where no header says otherwise.
+    pub(crate) async fn send_bytes(
+        &self,
+        method: Method,
+        path: &str,
+        body: Vec<u8>,
+    ) -> Reply {
         self.connection().await.send(method, path, body).await
     }
 
@@ -287,7 +308,7 @@ impl Connection {
         &mut self,
         method: Method,
         path: &str,
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> Reply {
         let (parts, body) = self.open(method, path, body).await.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
@@ -301,8 +322,9 @@ impl Connection {
         &mut self,
         method: Method,
         path: &str,
-        body: &str,
+        body: impl AsRef<[u8]>,
     ) -> Response<Incoming> {
+        let body = body.as_ref();
         let host = format!("localhost:{}", self.client.port);
         let mut request = Request::builder()
             .method(method)
@@ -316,7 +338,7 @@ impl Connection {
                 headers.insert(name, value.clone());
             }
         }
-        let body = Full::from(Bytes::copy_from_slice(body.as_bytes()));
+        let body = Full::from(Bytes::copy_from_slice(body));
         let request = request.body(body).unwrap();
         self.sender.send_request(request).await.unwrap()
     }

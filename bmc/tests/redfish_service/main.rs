@@ -22,9 +22,11 @@ mod roles;
 mod sessions;
 #[path = "../support/mod.rs"]
 mod support;
+mod tasks;
 mod telemetry;
 mod telemetry_input;
 mod telemetry_triggers;
 mod tree;
 mod tunnel;
+mod update;
 mod write;

@@ -36,6 +36,8 @@ impl Inside {
         let (accounts, password) = Accounts::open(state.path()).unwrap();
         let stop = CancellationToken::new();
         let parts = Parts {
+            update: onprem_bmc::config::Update::default(),
+            software: Vec::new(),
             model: blade.agent.model().clone(),
             commands: blade.agent.commands().clone(),
             accounts: Arc::new(accounts),

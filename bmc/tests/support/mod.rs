@@ -11,6 +11,7 @@
     reason = "a test may panic"
 )]
 
+pub mod image;
 pub mod process;
 pub mod rig;
 pub mod tree;

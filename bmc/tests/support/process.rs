@@ -40,7 +40,12 @@ pub struct Process {
 impl Process {
     /// Starts the agent, and waits until it listens.
     pub fn start(folder: &Path) -> Self {
-        let mut child = agent(folder).spawn().unwrap();
+        Self::start_as(&mut agent(folder), folder)
+    }
+
+    /// Starts the agent by this command, and waits until it listens.
+    pub fn start_as(command: &mut Command, folder: &Path) -> Self {
+        let mut child = command.spawn().unwrap();
         let mut lines = BufReader::new(child.stderr.take().unwrap());
         let mut line = String::new();
         while !line.contains("scrapes") {
@@ -55,6 +60,11 @@ impl Process {
         let addresses: Value = serde_json::from_slice(&text).unwrap();
         let redfish = addresses["redfish"].as_str().unwrap().to_owned();
         Self { child, redfish }
+    }
+
+    /// The id of the process.
+    pub fn id(&self) -> u32 {
+        self.child.id()
     }
 
     /// Ends it at once, as a power loss would.

@@ -148,6 +148,11 @@ collections! {
             Some(vec!["1".to_owned()])
         };
     #[Now]
+    FIRMWARES = software_inventory_collection::SoftwareInventoryCollection,
+        "Firmware", FIRMWARES, |view, _| {
+            Some(super::software_inventory::ids(view))
+        };
+    #[Now]
     TASKS = task_collection::TaskCollection,
         "Tasks", TASKS, |view, _| Some(view.service.task_book.ids());
     METRIC_DEFINITIONS =

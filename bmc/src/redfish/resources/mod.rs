@@ -37,6 +37,7 @@ mod sensor;
 mod service_root;
 mod session;
 mod session_service;
+mod software_inventory;
 mod storage;
 mod system;
 mod system_boot;
@@ -46,6 +47,7 @@ mod telemetry_service;
 mod thermal_metrics;
 mod thermal_subsystem;
 mod triggers;
+mod update_service;
 
 use onprem_link::id::Xid;
 use onprem_redfish::{
@@ -126,6 +128,9 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &event_service::EventService,
     &event_destination::Subscriptions,
     &event_destination::Subscription,
+    &update_service::UpdateService,
+    &collection::FIRMWARES,
+    &software_inventory::Firmware,
     &task_service::TaskService,
     &collection::TASKS,
     &task::Task,

@@ -73,6 +73,7 @@ impl Resource for ServiceRoot {
         .account_service(Reference::new(uri::ACCOUNT_SERVICE))
         .session_service(Reference::new(uri::SESSION_SERVICE))
         .event_service(Reference::new(uri::EVENT_SERVICE))
+        .update_service(Reference::new(uri::UPDATE_SERVICE))
         .tasks(Reference::new(uri::TASK_SERVICE))
         .telemetry_service(Reference::new(uri::TELEMETRY))
         .certificate_service(Reference::new(uri::CERTIFICATE_SERVICE))

@@ -195,7 +195,11 @@ impl Book {
                 return;
             }
             () = self.stop.cancelled() => {
-                self.change(&id, Record::interrupt);
+                self.change(&id, |it| {
+                    if !it.handed_over {
+                        it.interrupt();
+                    }
+                });
                 let _ = self.store().await;
                 return;
             }
@@ -388,10 +392,6 @@ fn conclude(record: &mut Record, outcome: Result<Ended, Error>) {
     match outcome {
         Ok(Ended::Done | Ended::Later) => {
             let body = message::error(&[base::success()]);
-            record.end(State::Completed, Some(answer(StatusCode::OK, body)));
-        }
-        Ok(Ended::Answer(body)) => {
-            let body = Value::Object(body);
             record.end(State::Completed, Some(answer(StatusCode::OK, body)));
         }
         Ok(Ended::Made(uri)) => {

@@ -1,5 +1,4 @@
 //! Operations that go on after their request was answered with 202.
-#![allow(dead_code, reason = "the operations that use it come next")]
 
 mod book;
 mod monitor;
@@ -10,7 +9,7 @@ use std::{fmt, future::Future, pin::Pin, sync::Arc};
 use onprem_redfish::message::Message;
 
 pub(crate) use self::{
-    book::{Book, Settings},
+    book::Book,
     record::{Ended, Owner, Payload, Record},
 };
 use super::error::Error;
@@ -73,6 +72,11 @@ impl Progress {
     /// It was cancelled.
     pub(crate) fn no_way_back(&self) -> Result<(), Error> {
         if self.book.keep(&self.id) { Ok(()) } else { Err(Error::internal()) }
+    }
+
+    /// From here on the end of the process is not the end of the task.
+    pub(crate) fn hand_over(&self) {
+        self.book.change(&self.id, |it| it.handed_over = true);
     }
 
     /// Ends a task that was left to [`Ended::Later`].

@@ -7,7 +7,7 @@ use onprem_redfish::{
     schema::{resource::Health, task},
 };
 use serde::{Deserialize, Serialize};
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::redfish::resource::Caller;
@@ -176,6 +176,9 @@ pub(crate) struct Record {
     /// Can it still be stopped?
     #[serde(skip)]
     pub(crate) can_be_cancelled: bool,
+    /// The process that comes after this one ends it.
+    #[serde(skip)]
+    pub(crate) handed_over: bool,
 }
 
 impl Record {
@@ -201,6 +204,7 @@ impl Record {
             ended_at: None,
             read_at: None,
             can_be_cancelled: true,
+            handed_over: false,
         }
     }
 
@@ -260,9 +264,8 @@ impl Record {
 pub(crate) enum Ended {
     /// It is done, and there is nothing more to say.
     Done,
-    /// It is done, and this is its answer.
-    Answer(Map<String, Value>),
     /// It made the resource at this URI.
+    #[allow(dead_code, reason = "for collected diagnostic data")]
     Made(String),
     /// The process is about to be replaced; what comes after ends the task.
     Later,

@@ -1,0 +1,74 @@
+//! Whether a program is what it claims, and whether an agent answers.
+
+use std::{
+    fs,
+    io::{self, Read as _},
+    path::Path,
+    process::{Command, Stdio},
+    time::Duration,
+};
+
+use tokio::time::{Instant, sleep};
+
+/// How long a program may take to say its version.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// How long one look at an agent may take.
+const LOOK: Duration = Duration::from_secs(5);
+
+/// Runs `program --version`; what it says.
+///
+/// # Errors
+/// It cannot be run, fails, or takes too long.
+pub async fn version(program: &Path) -> io::Result<String> {
+    let mut child = Command::new(program)
+        .arg("--version")
+        .env_clear()
+        .stdin(Stdio::null())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let end = Instant::now() + PATIENCE;
+    let status = loop {
+        if let Some(status) = child.try_wait()? {
+            break status;
+        }
+        if Instant::now() >= end {
+            let _ = child.kill();
+            let _ = child.wait();
+            let text = "it did not say its version in time";
+            return Err(io::Error::new(io::ErrorKind::TimedOut, text));
+        }
+        sleep(Duration::from_millis(20)).await;
+    };
+    let mut said = String::new();
+    if let Some(stdout) = child.stdout.take() {
+        stdout.take(256).read_to_string(&mut said)?;
+    }
+    if !status.success() {
+        let text = format!("`--version` ended with {status}");
+        return Err(io::Error::other(text));
+    }
+    Ok(said.trim().to_owned())
+}
+
+/// Asks the agent whose state is in `state_dir` for its service root.
+///
+/// # Errors
+/// It does not listen, or does not answer with 200.
+pub async fn look(
+    state_dir: &Path,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    let addresses = fs::read(state_dir.join("addresses.json"))?;
+    let addresses: serde_json::Value = serde_json::from_slice(&addresses)?;
+    let redfish = addresses.get("redfish").and_then(|it| it.as_str());
+    let uri: http::Uri =
+        format!("{}/redfish/v1/", redfish.unwrap_or_default()).parse()?;
+    // It is asked on the loopback where it listens everywhere.
+    let status = tokio::time::timeout(LOOK, super::fetch::status(&uri));
+    let status = status.await??;
+    if status.is_success() {
+        Ok(())
+    } else {
+        Err(format!("the service root is answered with {status}").into())
+    }
+}
