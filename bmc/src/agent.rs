@@ -140,6 +140,7 @@ impl Agent {
                 software,
                 state_dir: state.path().to_owned(),
                 allow_http_events: config.allow_http_events,
+                allow_set_clock: config.allow_set_clock,
             },
             &tasks,
             &stop,

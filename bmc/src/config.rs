@@ -37,6 +37,9 @@ pub struct Config {
     pub root: PathBuf,
     /// Whether this host may be restarted and switched off by Redfish.
     pub allow_host_power: bool,
+    /// Whether the clock of this machine may be set: by Redfish, and from time
+    /// servers.
+    pub allow_set_clock: bool,
     /// Whether events may be posted to `http` destinations on other machines.
     pub allow_http_events: bool,
     /// The fleet's listener for devices, `https://host:8444`.
@@ -109,6 +112,7 @@ impl Default for Config {
             board: None,
             root: "/".into(),
             allow_host_power: false,
+            allow_set_clock: false,
             allow_http_events: false,
             fleet_url: None,
             join_token_file: None,

@@ -22,6 +22,12 @@ impl Place {
             a.checked_shr(other) == b.checked_shr(other)
         };
         match (self.address, peer) {
+            // A program on a machine without any other address.
+            (IpAddr::V4(own), IpAddr::V4(peer))
+                if own.is_loopback() && peer.is_unspecified() =>
+            {
+                true
+            }
             (IpAddr::V4(own), IpAddr::V4(peer)) => {
                 let (own, peer) = (own.to_bits(), peer.to_bits());
                 same(own.into(), peer.into(), u32::BITS)
@@ -87,6 +93,8 @@ mod tests {
             ("192.0.2.2", 24, "192.0.3.77", false),
             ("192.0.2.2", 24, "fd00::1", false),
             ("127.0.0.1", 8, "127.9.9.9", true),
+            ("127.0.0.1", 8, "0.0.0.0", true),
+            ("192.0.2.2", 24, "0.0.0.0", false),
             ("192.0.2.2", 0, "8.8.8.8", true),
             ("fd00::2", 64, "fd00::99", true),
             ("fd00::2", 64, "fd01::99", false),

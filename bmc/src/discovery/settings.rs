@@ -58,7 +58,8 @@ impl Default for Ssdp {
 #[serde(default)]
 pub(crate) struct Network {
     pub(crate) ssdp: Ssdp,
-    /// Who is asked for the time.
+    /// Whether time servers are asked, where the clock may be set.
+    pub(crate) ntp: bool,
     pub(crate) ntp_servers: Vec<String>,
 }
 
@@ -102,7 +103,7 @@ impl Networks {
     }
 
     /// What is set, from now on.
-    pub(super) fn follow(&self) -> watch::Receiver<Network> {
+    pub(crate) fn follow(&self) -> watch::Receiver<Network> {
         self.now.subscribe()
     }
 

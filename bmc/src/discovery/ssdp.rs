@@ -1,5 +1,5 @@
 //! SSDP at one address: answers searches, and announces (DSP0266, "Simple
-//! Service Discovery Protocol"; UPnP Device Architecture 1.1, 1.2 and 1.3).
+//! Service Discovery Protocol"; "`UPnP` Device Architecture 1.1", 1.2 and 1.3).
 
 use std::{
     io,

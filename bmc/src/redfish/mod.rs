@@ -51,6 +51,7 @@ use self::{
 pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts,
+    clock::{self, Clock},
     collectors::Exporter,
     commands::Commands,
     config,
@@ -85,6 +86,8 @@ pub struct Parts {
     pub state_dir: PathBuf,
     /// Whether events may be posted without TLS to other machines.
     pub allow_http_events: bool,
+    /// Whether the clock may be set.
+    pub allow_set_clock: bool,
 }
 
 /// The TLS port, as the service shows it.
@@ -108,6 +111,7 @@ pub struct Service {
     audit: Audit,
     logs: Arc<Logs>,
     networks: Arc<Networks>,
+    clock: Clock,
     state_dir: PathBuf,
     /// Since when it runs.
     up: Instant,
@@ -191,6 +195,7 @@ impl Service {
             audit: Audit::new(Arc::clone(&logs)),
             logs,
             networks,
+            clock: Clock::of_machine(parts.allow_set_clock),
             state_dir: parts.state_dir,
             up: Instant::now(),
             ticks: Mutex::default(),
@@ -226,7 +231,8 @@ impl Service {
         self.door.store(Arc::new(door));
     }
 
-    /// Tells the network that the service is at `listen`, until `stop`.
+    /// Tells the network that the service is at `listen`, and keeps the clock
+    /// as the settings want it, until `stop`.
     pub(crate) fn announce(
         &self,
         listen: SocketAddr,
@@ -236,6 +242,12 @@ impl Service {
         let announced = Announced { listen, uuid };
         let networks = Arc::clone(&self.networks);
         let (tasks, stop) = (self.tasks.clone(), stop.child_token());
+        let keeping = clock::keep(
+            self.clock.clone(),
+            Arc::clone(&networks),
+            stop.clone(),
+        );
+        self.tasks.spawn(keeping);
         self.tasks.spawn(discovery::run(announced, networks, tasks, stop));
     }
 

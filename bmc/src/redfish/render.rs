@@ -83,15 +83,18 @@ impl Service {
         Some(rendered)
     }
 
-    /// Whether there is a resource at `path` that a log entry may be about.
-    /// Other entries are not looked for, as they may be about each other.
-    pub(super) fn has(&self, view: &View<'_>, path: &str) -> bool {
+    /// Whether the resource at `path` is there; nothing where a log entry
+    /// cannot be about it: a collection is no `Resource.Item`, and entries
+    /// could be about each other.
+    pub(super) fn has(&self, view: &View<'_>, path: &str) -> Option<bool> {
         let Some((Route::Resource(entry), ids)) = self.routes.find(path) else {
-            return false;
+            return Some(false);
         };
-        let of_log =
-            matches!(entry.resource.kind(), "LogEntry" | "LogEntryCollection");
-        !of_log && entry.resource.get(view, &ids).is_some()
+        let kind = entry.resource.kind();
+        if kind == "LogEntry" || kind.ends_with("Collection") {
+            return None;
+        }
+        Some(entry.resource.get(view, &ids).is_some())
     }
 
     /// The resource at `path` as an object, with its `@odata.id` and

@@ -26,6 +26,7 @@ mod tasks;
 mod telemetry;
 mod telemetry_input;
 mod telemetry_triggers;
+mod time;
 mod tree;
 mod tunnel;
 mod update;

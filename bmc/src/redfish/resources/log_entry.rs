@@ -158,7 +158,7 @@ fn member(
     view: &View<'_>,
     kind: Kind,
     entry: Entry,
-    there: &mut HashMap<String, bool>,
+    there: &mut HashMap<String, Option<bool>>,
 ) -> Answer {
     let at = entry.at.to_rfc3339_opts(SecondsFormat::Millis, true);
     let severity = match entry.severity {
@@ -225,13 +225,13 @@ fn member(
         let is_there = *there
             .entry(resource.to_owned())
             .or_insert_with(|| view.service.has(view, resource));
-        body = if is_there {
-            body.links(
-                Links::new()
-                    .origin_of_condition(canonical(resource).to_owned()),
-            )
-        } else {
-            body.origin_of_condition_unavailable(true)
+        body = match is_there {
+            Some(true) => {
+                let origin = canonical(resource).to_owned();
+                body.links(Links::new().origin_of_condition(origin))
+            }
+            Some(false) => body.origin_of_condition_unavailable(true),
+            None => body,
         };
     }
     answer(&body)

@@ -7,7 +7,7 @@ use onprem_redfish::schema::{
     resource::PowerState,
 };
 
-use super::{enabled, manager_reset};
+use super::{enabled, manager_reset, manager_time};
 use crate::{
     model::Health,
     redfish::{
@@ -76,6 +76,14 @@ impl Resource for Manager {
             .links(links);
         let answer = answer(&body).volatile(&["DateTime"]);
         Some(manager_reset::offer(answer))
+    }
+
+    fn writable(&self) -> &'static [&'static str] {
+        &[manager_time::DATE_TIME]
+    }
+
+    fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        Box::pin(async { manager_time::set(write) })
     }
 
     fn actions(&self) -> &'static [Action] {

@@ -23,6 +23,7 @@ mod log_service;
 mod manager;
 mod manager_diagnostic_data;
 mod manager_reset;
+mod manager_time;
 mod memory;
 mod metric_definition;
 mod metric_report;

@@ -11,8 +11,9 @@ use onprem_redfish::{
     },
 };
 
-use super::{With as _, enabled};
+use super::{With as _, enabled, manager_time};
 use crate::{
+    clock::{ClockError, NTP_PORT},
     discovery::{SSDP_PORT, Scope, Ssdp},
     model::Health,
     redfish::{
@@ -26,13 +27,12 @@ use crate::{
 const SERVERS: usize = 8;
 /// The longest time between two announcements: a day, in seconds.
 const INTERVAL: u32 = 86_400;
-/// Where time is asked for.
-const NTP_PORT: i64 = 123;
 
 const SSDP_ENABLED: &str = "/SSDP/ProtocolEnabled";
 const SSDP_INTERVAL: &str = "/SSDP/NotifyMulticastIntervalSeconds";
 const SSDP_TTL: &str = "/SSDP/NotifyTTL";
 const SSDP_SCOPE: &str = "/SSDP/NotifyIPv6Scope";
+const NTP_ENABLED: &str = "/NTP/ProtocolEnabled";
 const NTP_SERVERS: &str = "/NTP/NTPServers";
 
 /// `…/NetworkProtocol`
@@ -63,8 +63,8 @@ impl Resource for NetworkProtocol {
         let http =
             Protocol::new().protocol_enabled(false).with(port, Protocol::port);
         let ntp = NtpProtocol::new()
-            .protocol_enabled(false)
-            .port(NTP_PORT)
+            .protocol_enabled(network.ntp && view.service.clock.may_be_set())
+            .port(NTP_PORT.into())
             .ntp_servers(network.ntp_servers);
         let name = it.host_name.as_deref();
         let body = ManagerNetworkProtocol::new(
@@ -74,8 +74,9 @@ impl Resource for NetworkProtocol {
         )
         .description(
             "SSDP announces the service at the addresses where it listens. \
-             The operating system keeps the clock. NTPServers is a note for \
-             whoever sets it up; the agent does not ask these servers.",
+             NTPServers are asked while NTP is enabled, which needs the \
+             permission to set the clock; otherwise the operating system \
+             keeps it.",
         )
         .with(name, ManagerNetworkProtocol::host_name)
         .with(name.map(full), ManagerNetworkProtocol::fqdn)
@@ -88,7 +89,14 @@ impl Resource for NetworkProtocol {
     }
 
     fn writable(&self) -> &'static [&'static str] {
-        &[SSDP_ENABLED, SSDP_INTERVAL, SSDP_TTL, SSDP_SCOPE, NTP_SERVERS]
+        &[
+            SSDP_ENABLED,
+            SSDP_INTERVAL,
+            SSDP_TTL,
+            SSDP_SCOPE,
+            NTP_ENABLED,
+            NTP_SERVERS,
+        ]
     }
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
@@ -114,6 +122,15 @@ impl Resource for NetworkProtocol {
             if let Some(servers) = &servers {
                 check(servers)?;
             }
+            let ntp = write.flag(NTP_ENABLED);
+            if ntp == Some(true) && !write.service.clock.may_be_set() {
+                let at = uri::of(uri::NETWORK_PROTOCOL, write.ids);
+                let at = format!("{at}#/NTP");
+                return Err(manager_time::refused(
+                    &ClockError::NotAllowed,
+                    &at,
+                ));
+            }
             let stored = write.service.networks.change(|network| {
                 let ssdp = &mut network.ssdp;
                 ssdp.enabled = enabled.unwrap_or(ssdp.enabled);
@@ -121,6 +138,7 @@ impl Resource for NetworkProtocol {
                     interval.unwrap_or(ssdp.interval_seconds);
                 ssdp.ttl = ttl.unwrap_or(ssdp.ttl);
                 ssdp.scope = scope.unwrap_or(ssdp.scope);
+                network.ntp = ntp.unwrap_or(network.ntp);
                 if let Some(servers) = servers {
                     network.ntp_servers = servers;
                 }
