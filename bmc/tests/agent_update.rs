@@ -10,6 +10,7 @@ mod support;
 
 use std::{
     fs,
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
     process::Command,
     time::Duration,
@@ -348,4 +349,37 @@ fn half_a_push(station: &Station) -> RequestBuilder {
     let push = station.ask(Client::post, uri).unwrap();
     let kind = "multipart/form-data; boundary=frontier";
     push.header("content-type", kind).body(body)
+}
+
+#[test]
+fn images_are_made_and_shown_on_the_command_line() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name).display().to_string();
+    let run = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onprem-bmc"));
+        let output = command.arg("image").args(arguments).output().unwrap();
+        let text = [output.stdout, output.stderr].concat();
+        (output.status.success(), String::from_utf8(text).unwrap())
+    };
+    let (key, image) = (path("key.pem"), path("agent.img"));
+    let (made, public) = run(&["keygen", "--key", &key]);
+    assert!(made, "{public}");
+    assert!(Trusted::parse(&[public.trim().to_owned()]).is_ok());
+    let mode = fs::metadata(&key).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o600);
+    let (again, text) = run(&["keygen", "--key", &key]);
+    assert!(!again && text.contains("cannot write"), "{text}");
+
+    let program = program(folder.path(), NEWER, &Temper::Dies);
+    let program = program.display().to_string();
+    let sign = ["sign", "--key", &key, "--program", &program, "--image"];
+    let (signed, text) = run(&[&sign[..], &[&image]].concat());
+    assert!(signed && text.contains(public.trim()), "{text}");
+    let (shown, text) = run(&["inspect", &image]);
+    assert!(shown, "{text}");
+    let header: Value = serde_json::from_str(&text).unwrap();
+    assert_eq!(header["version"], NEWER);
+    assert_eq!(header["architecture"], std::env::consts::ARCH);
+    let (shown, text) = run(&["inspect", &key]);
+    assert!(!shown && text.contains("no image"), "{text}");
 }

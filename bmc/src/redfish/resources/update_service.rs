@@ -123,7 +123,8 @@ impl Resource for UpdateService {
                 let password = write.text("/Password").unwrap_or_default();
                 fetch::Credentials::new(user, password)
             });
-            let name = uri.path().rsplit('/').next().unwrap_or_default();
+            let mut names = uri.path().rsplit('/');
+            let name = names.find(|name| !name.is_empty()).unwrap_or("image");
             let order = Order {
                 image: name.chars().take(100).collect(),
                 source: Source::Uri(uri, credentials),
