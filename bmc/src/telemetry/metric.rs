@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::model::{Chassis, PhysicalContext, Sensor, SensorKind, Snapshot};
+use crate::{
+    model::{Chassis, PhysicalContext, Sensor, SensorKind, Snapshot},
+    redfish::uri,
+};
 
 /// A `MetricDefinition`, made from the sensors of one kind.
 #[derive(Debug)]
@@ -109,4 +112,96 @@ pub(crate) fn named<'a>(
     id: &str,
 ) -> Option<Metric<'a>> {
     all(snapshot).into_iter().find(|metric| metric.id == id)
+}
+
+/// A `MetricDefinition` of a property in the manager's diagnostic data.
+#[derive(Debug)]
+pub(crate) struct OfManager {
+    pub(crate) id: &'static str,
+    pub(crate) name: &'static str,
+    /// The unit in UCUM.
+    pub(crate) unit: &'static str,
+    pub(crate) form: Form,
+    /// A JSON pointer in `ManagerDiagnosticData`.
+    pub(crate) pointer: &'static str,
+}
+
+/// How a value behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// It goes up and down between 0 and 100.
+    Percent,
+    /// It goes up and down.
+    Amount,
+    /// It only goes up, until it begins anew.
+    Counter,
+}
+
+/// What the agent knows of itself and of the machine it runs on.
+static OF_MANAGER: &[OfManager] = &[
+    OfManager {
+        id: "ManagerKernelLoad",
+        name: "Time of the agent's processors in the kernel",
+        unit: "%",
+        form: Form::Percent,
+        pointer: "/ProcessorStatistics/KernelPercent",
+    },
+    OfManager {
+        id: "ManagerMemoryAvailable",
+        name: "Memory that is left on the agent's machine",
+        unit: "By",
+        form: Form::Amount,
+        pointer: "/MemoryStatistics/AvailableBytes",
+    },
+    OfManager {
+        id: "ManagerStorageFree",
+        name: "Room that is left for the agent's state",
+        unit: "KiBy",
+        form: Form::Amount,
+        pointer: "/FreeStorageSpaceKiB",
+    },
+    OfManager {
+        id: "ManagerUptime",
+        name: "Time since the agent started",
+        unit: "s",
+        form: Form::Counter,
+        pointer: "/ServiceRootUptimeSeconds",
+    },
+    OfManager {
+        id: "ManagerUserLoad",
+        name: "Time of the agent's processors in programs",
+        unit: "%",
+        form: Form::Percent,
+        pointer: "/ProcessorStatistics/UserPercent",
+    },
+];
+
+impl OfManager {
+    /// `/redfish/v1/Managers/bmc/ManagerDiagnosticData#/…`
+    pub(crate) fn path(&self, snapshot: &Snapshot) -> String {
+        let manager = &snapshot.inventory.manager.id;
+        let uri = uri::of(uri::MANAGER_DIAGNOSTIC_DATA, &[manager]);
+        format!("{uri}#{}", self.pointer)
+    }
+}
+
+/// The metric of the manager with this id.
+pub(crate) fn of_manager(id: &str) -> Option<&'static OfManager> {
+    OF_MANAGER.iter().find(|metric| metric.id == id)
+}
+
+/// The metric of the manager whose property is at `path`.
+pub(crate) fn at(snapshot: &Snapshot, path: &str) -> Option<&'static str> {
+    let mut all = OF_MANAGER.iter();
+    let found = all.find(|metric| {
+        path.ends_with(metric.pointer) && path == metric.path(snapshot)
+    });
+    found.map(|metric| metric.id)
+}
+
+/// The ids of all metrics there are.
+pub(crate) fn ids(snapshot: &Snapshot) -> Vec<String> {
+    let sensors = all(snapshot).into_iter().map(|metric| metric.id);
+    let manager = OF_MANAGER.iter().map(|metric| metric.id);
+    sensors.chain(manager).map(str::to_owned).collect()
 }

@@ -40,7 +40,9 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::{
     change::merge,
     config::{Definition, Kept, Trigger},
-    metric::{all as metrics, named as metric_named},
+    metric::{
+        Form, OfManager, ids as metric_ids, named as metric_named, of_manager,
+    },
     report::{Entry, Report},
     resolve::Resolver,
 };

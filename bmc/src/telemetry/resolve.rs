@@ -64,6 +64,9 @@ struct Way<'t> {
 impl Resolver<'_> {
     /// The properties of the metric `id`.
     pub(crate) fn metric(&self, id: &str) -> Result<Vec<Property>, Lost> {
+        if let Some(metric) = metric::of_manager(id) {
+            return self.expand(&metric.path(self.snapshot), &[]);
+        }
         let Some(metric) = metric::named(self.snapshot, id) else {
             return lost(id, "There is no such MetricDefinition.");
         };
@@ -168,9 +171,10 @@ impl Resolver<'_> {
                     return lost(&what, "This is no property but an object.");
                 }
                 Some(_) => {
+                    let metric = metric::at(self.snapshot, &what);
                     let path = what.into();
                     let source = Source::Resource;
-                    let property = Property { path, metric: None, source };
+                    let property = Property { path, metric, source };
                     keep(property, template, found)?;
                 }
             }

@@ -17,6 +17,7 @@ mod events;
 mod logs;
 mod manager;
 mod network_protocol;
+mod outbound;
 mod query;
 mod roles;
 mod sessions;

@@ -93,6 +93,25 @@ async fn what_is_defined_at_first_suits_the_board() {
     let property = load["MetricProperties"][0].as_str().unwrap();
     let sensor = load["Wildcards"][0]["Values"][0].as_str().unwrap();
     assert_eq!(property.replace("{SensorId}", sensor), LOAD);
+    let uptime = metrics.iter().find(|it| it["Id"] == "ManagerUptime").unwrap();
+    assert_eq!(uptime["MetricType"], "Counter");
+    for metric in metrics {
+        assert_eq!(onprem_redfish::check(metric), []);
+        let id = metric["Id"].as_str().unwrap();
+        let name = format!("one-{id}");
+        let body = json!({"Id": name, "MetricReportDefinitionType": "OnRequest",
+            "Metrics": [{"MetricId": id}]});
+        define(&admin, &body).await;
+        let report = admin.get(&format!("{REPORTS}/{name}")).await.body;
+        let values = report["MetricValues"].as_array().unwrap();
+        assert!(!values.is_empty(), "{report}");
+        for value in values {
+            assert_eq!(value["MetricId"], id);
+            number(value);
+        }
+        let uri = format!("{DEFINITIONS}/{name}");
+        assert_eq!(admin.delete(&uri).await.status, 204);
+    }
 
     let all = admin.get(&format!("{DEFINITIONS}/Temperatures")).await.body;
     assert_eq!(all["MetricReportDefinitionType"], "Periodic");

@@ -158,8 +158,7 @@ collections! {
     METRIC_DEFINITIONS =
         metric_definition_collection::MetricDefinitionCollection,
         "Metric definitions", METRIC_DEFINITIONS, |view, _| {
-            let metrics = telemetry::metrics(view.snapshot).into_iter();
-            Some(metrics.map(|metric| metric.id.to_owned()).collect())
+            Some(telemetry::metric_ids(view.snapshot))
         };
     #[Static]
     REGISTRIES = message_registry_file_collection::MessageRegistryFileCollection,

@@ -10,7 +10,7 @@ use crate::{
         resource::{Answer, Resource, View, answer},
         uri,
     },
-    telemetry,
+    telemetry::{self, Form, OfManager},
 };
 
 /// `/redfish/v1/TelemetryService/MetricDefinitions/{MetricDefinitionId}`
@@ -27,7 +27,11 @@ impl Resource for MetricDefinition {
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         use metric_definition::MetricDefinition as Metric;
-        let it = telemetry::metric_named(view.snapshot, ids.first()?)?;
+        let id = ids.first()?;
+        if let Some(metric) = telemetry::of_manager(id) {
+            return Some(of_manager(view, metric));
+        }
+        let it = telemetry::metric_named(view.snapshot, id)?;
         let range = it.range();
         let low = range.and_then(|(low, _)| number(low));
         let high = range.and_then(|(_, high)| number(high));
@@ -79,4 +83,30 @@ impl Resource for MetricDefinition {
             );
         Some(answer(&body))
     }
+}
+
+/// What the agent knows of itself.
+fn of_manager(view: &View<'_>, it: &OfManager) -> Answer {
+    use metric_definition::MetricDefinition as Metric;
+    let share = it.form == Form::Percent;
+    let most = if share { number(100.0) } else { None };
+    let body = Metric::new("", it.id, it.name)
+        .metric_type(match it.form {
+            Form::Percent => MetricType::Gauge,
+            Form::Amount => MetricType::Numeric,
+            Form::Counter => MetricType::Counter,
+        })
+        .metric_data_type(if share {
+            MetricDataType::Decimal
+        } else {
+            MetricDataType::Integer
+        })
+        .units(it.unit)
+        .implementation(ImplementationType::Synthesized)
+        .calculable(Calculable::NonSummable)
+        .is_linear(true)
+        .metric_properties([it.path(view.snapshot)])
+        .with(number(0.0), Metric::min_reading_range)
+        .with(most, Metric::max_reading_range);
+    answer(&body)
 }
