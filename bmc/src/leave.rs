@@ -25,7 +25,14 @@ const LASTING: &[&str] = &["lock", "identity", "audit", "log", "power.json"];
 const NETWORK: &[&str] = &["tls", "fleet", "network", "protocol", "discovery"];
 
 /// What begins like this belongs to its users.
-const USERS: &[&str] = &["account", "initial-password", "role", "session"];
+const USERS: &[&str] = &[
+    "account",
+    "client-certificates",
+    "initial-password",
+    "lockout",
+    "role",
+    "session",
+];
 
 /// How much of what was set is forgotten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]

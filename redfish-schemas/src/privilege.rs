@@ -84,7 +84,9 @@ impl Privileges {
         all.filter(move |privilege| self.contains(*privilege))
     }
 
-    const fn is_empty(self) -> bool {
+    /// Whether there is none.
+    #[must_use]
+    pub const fn is_empty(self) -> bool {
         self.0 == 0
     }
 }
@@ -135,6 +137,54 @@ pub fn of_type(name: &str, method: &str) -> Option<Privileges> {
     RULES.iter().find(|rule| rule.name == name)?.method(method)
 }
 
+/// The methods that the table knows.
+pub const METHODS: [&str; 6] =
+    ["GET", "HEAD", "PATCH", "POST", "PUT", "DELETE"];
+
+/// What the table says of one type, as `PrivilegeRegistry` shows it.
+#[derive(Debug)]
+pub struct Mapping {
+    pub entity: &'static str,
+    /// For each of [`METHODS`], any one of these.
+    pub operations: [Privileges; 6],
+    pub exceptions: Vec<Exception>,
+}
+
+/// Where it is otherwise. An empty set leaves it as it is.
+#[derive(Debug)]
+pub struct Exception {
+    /// Below resources of this type.
+    pub below: Option<&'static str>,
+    /// For this property.
+    pub property: Option<&'static str>,
+    /// For each of [`METHODS`].
+    pub operations: [Privileges; 6],
+}
+
+/// What the table says of the served types, by name.
+#[must_use]
+pub fn mappings() -> Vec<Mapping> {
+    let served = |rule: &&Rule| csdl::type_named(rule.name).is_some();
+    let mapping = |rule: &Rule| {
+        let own = OVERRIDES.iter().filter(|it| it.name == rule.name);
+        let exceptions = own.flat_map(|it| {
+            let everywhere = it.below.is_empty().then_some(None);
+            let below = it.below.iter().map(|below| Some(*below));
+            everywhere.into_iter().chain(below).map(|below| Exception {
+                below,
+                property: it.property,
+                operations: it.operations(),
+            })
+        });
+        Mapping {
+            entity: rule.name,
+            operations: rule.operations(),
+            exceptions: exceptions.collect(),
+        }
+    };
+    RULES.iter().filter(served).map(mapping).collect()
+}
+
 /// What each predefined role may do.
 #[must_use]
 pub fn of_role(role: &str) -> Option<Privileges> {
@@ -159,6 +209,10 @@ pub fn of_role(role: &str) -> Option<Privileges> {
 }
 
 impl Rule {
+    fn operations(&self) -> [Privileges; 6] {
+        METHODS.map(|method| self.method(method).unwrap_or_default())
+    }
+
     fn method(&self, method: &str) -> Option<Privileges> {
         match method {
             "GET" => Some(self.get),

@@ -13,6 +13,7 @@ use crate::{
     accounts::{ChangeError, Denied},
     commands::CommandError,
     model::Part,
+    server::TrustError,
 };
 
 const CHALLENGE: HeaderValue =
@@ -45,6 +46,14 @@ impl Error {
     /// Nobody said who asks, or who says so cannot prove it.
     pub(crate) fn unauthorized() -> Self {
         Self::new(StatusCode::UNAUTHORIZED, base::no_valid_session())
+            .with(WWW_AUTHENTICATE, CHALLENGE)
+    }
+
+    /// A client certificate lets nobody in, and this is why.
+    pub(crate) fn uncertified(why: &str) -> Self {
+        let message = base::no_valid_session();
+        let advice = format!("Show another client certificate: {why}.");
+        Self::new(StatusCode::UNAUTHORIZED, message.resolved_by(advice))
             .with(WWW_AUTHENTICATE, CHALLENGE)
     }
 
@@ -185,6 +194,46 @@ impl From<ChangeError> for Error {
             ChangeError::Busy => Self::busy(1),
             ChangeError::Store { .. } => {
                 tracing::error!(error = %Chain(&error), "account not changed");
+                Self::internal()
+            }
+        }
+    }
+}
+
+impl From<TrustError> for Error {
+    fn from(error: TrustError) -> Self {
+        const TEXT: &str = "CertificateString";
+        let about = format!("/{TEXT}");
+        match &error {
+            TrustError::NoCertificate | TrustError::NoIssuer => {
+                let message = base::property_value_error(TEXT);
+                let message = message.resolved_by(format!("Here {error}."));
+                Self::bad(vec![message.about(about)])
+            }
+            TrustError::Known(id) => {
+                let message = base::resource_already_exists(
+                    "Certificate",
+                    "Id",
+                    id.to_string(),
+                );
+                Self::new(StatusCode::CONFLICT, message.about(about))
+            }
+            TrustError::Full => Self::new(
+                StatusCode::CONFLICT,
+                base::create_limit_reached_for_resource(),
+            ),
+            TrustError::Needed(_) => {
+                let message = base::resource_in_use();
+                let message = message.resolved_by(format!("Here {error}."));
+                Self::new(StatusCode::CONFLICT, message)
+            }
+            TrustError::Unknown(id) => Self::new(
+                StatusCode::NOT_FOUND,
+                base::resource_not_found("Certificate", id.to_string()),
+            ),
+            TrustError::Store { .. } => {
+                let error = Chain(&error);
+                tracing::error!(%error, "client certificates not changed");
                 Self::internal()
             }
         }

@@ -50,8 +50,7 @@ impl Exchange<'_> {
         // What lies behind an open resource may be asked for with it.
         let shaped = self.parts.uri.query().is_some();
         if !open || shaped {
-            let identity =
-                service.identify(&self.parts.headers, self.origin).await;
+            let identity = service.identify(self.parts, self.origin).await;
             match identity {
                 Ok(caller) => self.caller = Some(caller),
                 Err(error) if !open => return Err(error),
@@ -243,6 +242,7 @@ impl Exchange<'_> {
         let (via, request) = match (self.origin, caller) {
             (Origin::Tunnel(grant), _) => ("fleet", Some(&*grant.request)),
             (_, Some(caller)) if caller.session.is_some() => ("session", None),
+            (_, Some(caller)) if caller.certificate => ("certificate", None),
             (_, Some(_)) => ("basic", None),
             (_, None) => ("none", None),
         };

@@ -1,30 +1,43 @@
-//! Who asks: a grant, a session, or a name with a password.
+//! Who asks: a grant, a session, a name with a password, or a certificate.
 
 use std::net::IpAddr;
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
-use http::{HeaderMap, header::AUTHORIZATION};
+use http::{
+    HeaderName,
+    header::{AUTHORIZATION, HOST, ORIGIN},
+    request::Parts,
+};
 
 use super::{
     Service,
     error::Error,
+    exchange::is_write,
     resource::{Caller, Origin},
     uri,
 };
-use crate::accounts::{self, Account, Denied};
+use crate::{
+    accounts::{self, Account, Book, Denied},
+    server::Presented,
+};
 
 /// The header that carries a session's token.
 pub(crate) const TOKEN: &str = "x-auth-token";
 
 impl Service {
-    /// Who asks; what the headers say is checked, and nothing else.
+    /// Who asks; what the head of the request says is checked, and nothing
+    /// else. A session counts before a password, and a password before a
+    /// client certificate.
     pub(super) async fn identify(
         &self,
-        headers: &HeaderMap,
+        head: &Parts,
         origin: &Origin,
     ) -> Result<Caller, Error> {
-        let peer = match origin {
-            Origin::Tls { peer } => Some(*peer),
+        let headers = &head.headers;
+        let (peer, shown) = match origin {
+            Origin::Tls { peer, certificates } => {
+                (Some(*peer), certificates.as_ref())
+            }
             Origin::Tunnel(grant) => {
                 let role = accounts::predefined(grant.role.name());
                 let role = role.map(|role| role.privileges);
@@ -33,6 +46,7 @@ impl Service {
                     privileges: role.unwrap_or_default(),
                     session: None,
                     account: false,
+                    certificate: false,
                     must_change_password: false,
                 });
             }
@@ -51,6 +65,9 @@ impl Service {
             };
         }
         let header = headers.get(AUTHORIZATION);
+        if let (None, Some(shown)) = (header, shown) {
+            return self.vouched(head, shown, &book);
+        }
         let header = header.and_then(|value| value.to_str().ok());
         let (user, password) =
             header.and_then(basic).ok_or_else(Error::unauthorized)?;
@@ -59,6 +76,30 @@ impl Service {
         }
         let account = self.log_in(&user, &password, peer).await?;
         Ok(Caller::of(&account, &book, None))
+    }
+
+    /// The account that a client certificate stands for.
+    fn vouched(
+        &self,
+        head: &Parts,
+        shown: &Presented,
+        book: &Book,
+    ) -> Result<Caller, Error> {
+        let user = self.trust.user(shown).map_err(|refusal| {
+            tracing::info!(%refusal, "client certificate refused");
+            Error::uncertified(&refusal.to_string())
+        })?;
+        let account = book.accounts.get(&user).filter(|it| it.enabled);
+        let account = account.ok_or_else(|| {
+            tracing::info!(user, "client certificate without an account");
+            Error::uncertified("its user has no account here that is enabled")
+        })?;
+        // A browser shows it for whatever page sends the request.
+        if is_write(&head.method) && is_from_elsewhere(head) {
+            return Err(Error::forbidden());
+        }
+        let caller = Caller::of(account, book, None);
+        Ok(Caller { certificate: true, ..caller })
     }
 
     /// The account of `user`, if `password` is right and it may log in.
@@ -74,6 +115,21 @@ impl Service {
         }
         denied
     }
+}
+
+/// Does a browser say that another site's page sends the request?
+fn is_from_elsewhere(head: &Parts) -> bool {
+    let text = |name: HeaderName| {
+        let value = head.headers.get(name)?;
+        Some(value.to_str().unwrap_or_default())
+    };
+    if let Some(site) = text(HeaderName::from_static("sec-fetch-site")) {
+        return !["same-origin", "none"].contains(&site);
+    }
+    let Some(origin) = text(ORIGIN) else { return false };
+    let here = head.uri.authority().map(http::uri::Authority::as_str);
+    let here = here.or_else(|| text(HOST));
+    here.is_none_or(|here| origin != format!("https://{here}"))
 }
 
 /// User and password of a Basic credential.

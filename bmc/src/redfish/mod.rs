@@ -8,6 +8,7 @@ mod error;
 pub(crate) mod event;
 mod event_log;
 mod exchange;
+mod expiry;
 mod identity;
 mod query;
 mod read;
@@ -36,7 +37,7 @@ use http::{
 use onprem_redfish::message::heartbeat_event;
 use onprem_redfish::privilege::{Privilege, Privileges};
 use serde_json::{Map, Value};
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use self::{
@@ -59,7 +60,7 @@ use crate::{
     drivers::{own::Ticks, software::Software},
     log::{Entry, Kind, Logs},
     model::Model,
-    server::Identity,
+    server::{ClientTrust, Identity},
     state::StateError,
     telemetry::Telemetry,
 };
@@ -105,6 +106,10 @@ pub struct Service {
     model: Model,
     commands: Commands,
     accounts: Arc<Accounts>,
+    /// Whose client certificates are taken.
+    trust: Arc<ClientTrust>,
+    /// Told when a certificate is not what it was.
+    certificates_changed: Arc<Notify>,
     exporter: Exporter,
     routes: Routes,
     cache: Cache,
@@ -145,6 +150,7 @@ impl Service {
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, StateError> {
+        let trust = ClientTrust::open(&parts.state_dir)?;
         let logs = Logs::open(&parts.state_dir, tasks)?;
         let started = heartbeat_event::redfish_service_started();
         logs.append(Kind::Audit, Entry::of(&started));
@@ -189,6 +195,8 @@ impl Service {
             model: parts.model,
             commands: parts.commands,
             accounts: parts.accounts,
+            trust: Arc::new(trust),
+            certificates_changed: Arc::default(),
             exporter: parts.exporter,
             routes: Routes::new(RESOURCES),
             cache: Cache::default(),
@@ -218,6 +226,11 @@ impl Service {
             tasks,
             stop.child_token(),
         );
+        tasks.spawn(expiry::watch(
+            Arc::downgrade(&service),
+            Arc::clone(&service.certificates_changed),
+            stop.child_token(),
+        ));
         Ok(service)
     }
 
@@ -229,6 +242,12 @@ impl Service {
     /// Says what the TLS port is.
     pub(crate) fn show(&self, door: Door) {
         self.door.store(Arc::new(door));
+        self.certificates_changed.notify_one();
+    }
+
+    /// Whose client certificates are taken.
+    pub(crate) fn trust(&self) -> Arc<ClientTrust> {
+        Arc::clone(&self.trust)
     }
 
     /// Tells the network that the service is at `listen`, and keeps the clock
@@ -316,7 +335,7 @@ impl Service {
             service: self,
             parts: &parts,
             peer: match &origin {
-                Origin::Tls { peer } => Some(*peer),
+                Origin::Tls { peer, .. } => Some(*peer),
                 Origin::Tunnel(_) => None,
             },
             origin: &origin,

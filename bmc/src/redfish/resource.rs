@@ -1,6 +1,9 @@
 //! What a resource is: where it lives, what is in it, what can be done to it.
 
-use std::{collections::BTreeMap, net::IpAddr, ops::RangeInclusive, pin::Pin};
+use std::{
+    collections::BTreeMap, net::IpAddr, ops::RangeInclusive, pin::Pin,
+    sync::Arc,
+};
 
 use http::{HeaderName, HeaderValue};
 use onprem_link::grant::Grant;
@@ -15,6 +18,7 @@ use super::{Service, error::Error, task::Work};
 use crate::{
     accounts::{Account, Book},
     model::{self, Health, SensorKind, Snapshot},
+    server::Presented,
 };
 
 /// Where a request came in.
@@ -24,6 +28,8 @@ pub enum Origin {
     Tls {
         /// The address of the other end.
         peer: IpAddr,
+        /// What the other end showed, if it did.
+        certificates: Option<Arc<Presented>>,
     },
     /// Through the tunnel, with a grant that was checked.
     Tunnel(Box<Grant>),
@@ -38,6 +44,8 @@ pub(crate) struct Caller {
     pub(crate) session: Option<String>,
     /// A local account; who comes with a grant has none.
     pub(crate) account: bool,
+    /// A client certificate vouches for the caller.
+    pub(crate) certificate: bool,
     /// Nothing but a change of the password is allowed.
     pub(crate) must_change_password: bool,
 }
@@ -53,6 +61,7 @@ impl Caller {
             privileges: book.privileges(&account.role),
             session,
             account: true,
+            certificate: false,
             must_change_password: account.must_change_password(),
         }
     }

@@ -73,6 +73,11 @@ uris! {
     ACCOUNT = "/AccountService/Accounts/{ManagerAccountId}";
     ROLES = "/AccountService/Roles";
     ROLE = "/AccountService/Roles/{RoleId}";
+    PRIVILEGE_MAP = "/AccountService/PrivilegeMap";
+    CLIENT_CERTIFICATES =
+        "/AccountService/MultiFactorAuth/ClientCertificate/Certificates";
+    CLIENT_CERTIFICATE = "/AccountService/MultiFactorAuth/ClientCertificate/"
+        "Certificates/{CertificateId}";
     SESSION_SERVICE = "/SessionService";
     SESSIONS = "/SessionService/Sessions";
     SESSION = "/SessionService/Sessions/{SessionId}";

@@ -1,6 +1,8 @@
 //! The doors of the agent: one TLS port for Redfish, one for metrics.
 
+mod csr;
 mod tls;
+mod trust;
 
 use std::{
     convert::Infallible,
@@ -24,6 +26,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use onprem_link::log::Chain;
+use rustls::crypto::CryptoProvider;
 use tokio::{
     net::{TcpListener, TcpStream},
     sync::Semaphore,
@@ -32,8 +35,12 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::tls::Identity;
-pub use self::tls::TlsError;
+pub(crate) use self::{
+    csr::{Algorithm, Part, Unfit, Wanted},
+    tls::Identity,
+    trust::{ClientTrust, Mapping, Rules, TrustError},
+};
+pub use self::{tls::TlsError, trust::Presented};
 use crate::{
     collectors::{CONTENT_TYPE as METRICS, Exporter},
     redfish::{Body, Door, Origin, Service},
@@ -54,6 +61,10 @@ const STREAMS: u32 = 64;
 const PAUSE: Duration = Duration::from_millis(100);
 /// The first byte of a TLS handshake.
 const TLS_HANDSHAKE: u8 = 0x16;
+
+fn provider() -> Arc<CryptoProvider> {
+    Arc::new(rustls::crypto::ring::default_provider())
+}
 
 /// What the server has to know.
 #[derive(Debug)]
@@ -125,7 +136,8 @@ pub async fn start(
 ) -> Result<Bound, ServerError> {
     let ServerConfig { tls_dir, names, addresses, .. } = &config;
     let identity = Arc::new(Identity::load(tls_dir, names, addresses)?);
-    let acceptor = TlsAcceptor::from(Arc::new(identity.server()?));
+    let acceptor =
+        TlsAcceptor::from(Arc::new(identity.server(service.trust())?));
     let (listener, address) = listen(config.listen).await?;
     let port = Some(address.port());
     service.show(Door { port, identity: Some(identity) });
@@ -226,8 +238,20 @@ impl Redfish {
         }
         let accepting = self.acceptor.accept(stream);
         let stream = timeout(HANDSHAKE, accepting).await??;
-        let http2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-        let origin = Origin::Tls { peer: peer.ip() };
+        let tls = stream.get_ref().1;
+        let http2 = tls.alpn_protocol() == Some(b"h2");
+        let shown = tls.peer_certificates();
+        let demanded = self.service.trust().rules().demand();
+        if demanded && shown.is_none_or(<[_]>::is_empty) {
+            // The session is older than the demand.
+            return Ok(());
+        }
+        let certificates = shown.filter(|chain| !chain.is_empty());
+        let certificates = certificates.map(|chain| {
+            let chain = chain.iter().map(|it| it.clone().into_owned());
+            Arc::new(Presented::new(chain.collect()))
+        });
+        let origin = Origin::Tls { peer: peer.ip(), certificates };
         let service = service_fn(|request: Request<Incoming>| {
             let service = Arc::clone(&self.service);
             let origin = origin.clone();

@@ -4,7 +4,7 @@ use std::{
     fmt, io,
     net::IpAddr,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
 };
 
 use arc_swap::ArcSwap;
@@ -15,7 +15,6 @@ use rcgen::{
 };
 use rustls::{
     ServerConfig,
-    crypto::CryptoProvider,
     server::{ClientHello, ResolvesServerCert},
     sign::CertifiedKey,
 };
@@ -23,6 +22,15 @@ use rustls_pki_types::{
     CertificateDer, PrivateKeyDer,
     pem::{self, PemObject as _},
 };
+
+use super::{
+    csr::{Algorithm, Wanted, sections},
+    provider,
+    trust::ClientTrust,
+};
+
+/// Keys that wait for their certificates; beyond it the oldest is forgotten.
+const WAITING: usize = 4;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +69,8 @@ pub enum TlsError {
 pub(crate) struct Identity {
     folder: PathBuf,
     shown: ArcSwap<Shown>,
+    /// Held by whoever changes files.
+    writing: Mutex<()>,
 }
 
 struct Shown {
@@ -101,17 +111,22 @@ impl Identity {
         Ok(Self {
             folder: folder.to_owned(),
             shown: ArcSwap::from_pointee(shown),
+            writing: Mutex::default(),
         })
     }
 
-    /// The configuration of a server that shows it.
-    pub(super) fn server(self: &Arc<Self>) -> Result<ServerConfig, TlsError> {
+    /// The configuration of a server that shows it, and asks clients for
+    /// theirs if `trust` says so.
+    pub(super) fn server(
+        self: &Arc<Self>,
+        trust: Arc<ClientTrust>,
+    ) -> Result<ServerConfig, TlsError> {
         let path = self.folder.clone();
         // TLS 1.2 and 1.3 are all that rustls knows.
         let mut config = ServerConfig::builder_with_provider(provider())
             .with_safe_default_protocol_versions()
             .map_err(|source| TlsError::Use { path, source })?
-            .with_no_client_auth()
+            .with_client_cert_verifier(trust)
             .with_cert_resolver(Arc::<Self>::clone(self));
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
@@ -122,21 +137,93 @@ impl Identity {
         self.shown.load().certificates.clone()
     }
 
-    /// Shows other certificates. Their key is in `pem` as well, or it is the
-    /// one there was. It waits for the disk.
+    /// A request for a certificate as PEM. Its key is a new one, which waits
+    /// here for the certificate, or the one there is. It waits for the disk.
     ///
     /// # Errors
-    /// If they are no certificates, do not go with the key, or cannot be kept;
+    /// If no key can be made or kept.
+    pub(crate) fn request(
+        &self,
+        wanted: &Wanted,
+        key: Option<Algorithm>,
+    ) -> Result<String, TlsError> {
+        let _writing = self.writing();
+        let Some(algorithm) = key else {
+            let key = KeyPair::from_pem(&self.shown.load().key)?;
+            return Ok(wanted.sign(&key)?);
+        };
+        let key = algorithm.generate()?;
+        let request = wanted.sign(&key)?;
+        let mut waiting = self.waiting()?;
+        waiting.push(key.serialize_pem());
+        let oldest = waiting.len().saturating_sub(WAITING);
+        self.keep_waiting(waiting.get(oldest..).unwrap_or_default())?;
+        Ok(request)
+    }
+
+    /// What the certificate says, to be said by another.
+    pub(crate) fn wanted_again(&self) -> Option<Wanted> {
+        Wanted::again(&self.certificates())
+    }
+
+    /// Shows other certificates. Their key is in `pem` as well, or it is the
+    /// one there was, or one that waits. It waits for the disk.
+    ///
+    /// # Errors
+    /// If they are no certificates, do not go with any key, or cannot be kept;
     /// then all stays as it was.
     pub(crate) fn replace(&self, pem: &str) -> Result<(), TlsError> {
-        let shown = Shown::new(pem, &self.shown.load().key, &self.folder)?;
+        let _writing = self.writing();
+        let waiting = self.waiting()?;
+        let mut fitting = Shown::new(pem, &self.shown.load().key, &self.folder);
+        let mut used = None;
+        for key in &waiting {
+            if fitting.is_ok() {
+                break;
+            }
+            if let Ok(shown) = Shown::new(pem, key, &self.folder) {
+                fitting = Ok(shown);
+                used = Some(key);
+            }
+        }
+        let shown = fitting?;
         // In one file, so that no loss of power parts them.
         let text = format!("{}{}", shown.certificates, shown.key);
-        let path = self.folder.join("cert.pem");
-        file::replace(&path, text.as_bytes())
-            .map_err(|source| TlsError::Io { path, source })?;
+        self.write("cert.pem", &text)?;
         self.shown.store(Arc::new(shown));
+        if used.is_some() {
+            let others = waiting.iter().filter(|key| Some(*key) != used);
+            let others: Vec<_> = others.cloned().collect();
+            self.keep_waiting(&others)?;
+        }
         Ok(())
+    }
+
+    /// The keys that wait for their certificates.
+    fn waiting(&self) -> Result<Vec<String>, TlsError> {
+        let path = self.folder.join("waiting-keys.pem");
+        match file::read_if_present(&path) {
+            Ok(kept) => {
+                let text = kept.unwrap_or_default();
+                let text = String::from_utf8_lossy(&text);
+                Ok(sections(&text, "KEY").collect())
+            }
+            Err(source) => Err(TlsError::Io { path, source }),
+        }
+    }
+
+    fn keep_waiting(&self, keys: &[String]) -> Result<(), TlsError> {
+        self.write("waiting-keys.pem", &keys.concat())
+    }
+
+    fn write(&self, name: &str, text: &str) -> Result<(), TlsError> {
+        let path = self.folder.join(name);
+        file::replace(&path, text.as_bytes())
+            .map_err(|source| TlsError::Io { path, source })
+    }
+
+    fn writing(&self) -> std::sync::MutexGuard<'_, ()> {
+        self.writing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -172,30 +259,6 @@ impl fmt::Debug for Identity {
             .field("folder", &self.folder)
             .finish_non_exhaustive()
     }
-}
-
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(rustls::crypto::ring::default_provider())
-}
-
-/// The sections of a PEM text whose label ends with `label`.
-fn sections<'a>(
-    pem: &'a str,
-    label: &'a str,
-) -> impl Iterator<Item = String> + 'a {
-    let mut rest = pem;
-    let next = move || loop {
-        let start = rest.find("-----BEGIN ")?;
-        let section = rest.get(start..)?;
-        let (head, _) = section.get(11..)?.split_once("-----")?;
-        let last = format!("-----END {head}-----");
-        let end = section.find(&last)? + last.len();
-        rest = section.get(end..)?;
-        if head.ends_with(label) {
-            return Some(format!("{}\n", section.get(..end)?));
-        }
-    };
-    std::iter::from_fn(next)
 }
 
 fn make(

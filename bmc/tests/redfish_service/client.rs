@@ -16,8 +16,10 @@ use hyper::{
 };
 use hyper_util::rt::TokioIo;
 use onprem_bmc::{agent::Agent, config::Config, model::Snapshot};
-use rustls::{ClientConfig, RootCertStore};
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::{ClientConfig, RootCertStore, client::Resumption};
+use rustls_pki_types::{
+    CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::{TcpSocket, TcpStream};
@@ -217,6 +219,44 @@ impl Client {
         let name: http::HeaderName = name.parse().unwrap();
         self.headers.insert(name, value.parse().unwrap());
         self
+    }
+
+    /// The same client, trusting the certificates in `pem` and no others.
+    pub(crate) fn trusting(self, pem: &str) -> Self {
+        let mut roots = RootCertStore::empty();
+        for der in CertificateDer::pem_slice_iter(pem.as_bytes()) {
+            roots.add(der.unwrap()).unwrap();
+        }
+        let tls = ClientConfig::builder()
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        Self { tls: Arc::new(tls), ..self }
+    }
+
+    /// The same client, showing the certificate in `pem`.
+    pub(crate) fn showing(self, pem: &str, key: &str) -> Self {
+        let chain = CertificateDer::pem_slice_iter(pem.as_bytes());
+        let chain = chain.collect::<Result<_, _>>().unwrap();
+        let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
+        let shows = ClientConfig::builder()
+            .with_root_certificates(RootCertStore::empty())
+            .with_client_auth_cert(chain, key)
+            .unwrap();
+        let mut tls = ClientConfig::clone(&self.tls);
+        tls.client_auth_cert_resolver = shows.client_auth_cert_resolver;
+        // Another's session is not taken up.
+        tls.resumption = Resumption::disabled();
+        Self { tls: Arc::new(tls), ..self }
+    }
+
+    /// The TLS configuration.
+    pub(crate) fn tls(&self) -> &ClientConfig {
+        &self.tls
+    }
+
+    /// The port of the agent.
+    pub(crate) fn port(&self) -> u16 {
+        self.port
     }
 
     /// The same client at another loopback address, 127.0.0.`last`.

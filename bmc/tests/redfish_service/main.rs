@@ -8,7 +8,9 @@
 mod access;
 mod accounts;
 mod boot;
+mod certificates;
 mod client;
+mod client_certificate;
 mod conditions;
 mod controls;
 mod discovery;
@@ -28,6 +30,7 @@ mod telemetry;
 mod telemetry_input;
 mod telemetry_triggers;
 mod time;
+mod tls;
 mod tree;
 mod tunnel;
 mod update;

@@ -135,3 +135,33 @@ async fn nobody_gives_privileges_that_he_does_not_have() {
     let olga = blade.account("olga", "Operator").await;
     assert_eq!(olga.post(ROLES, &less).await.status, 403);
 }
+
+#[tokio::test]
+async fn the_privilege_map_says_what_is_needed() {
+    let blade = Blade::simulated().await;
+    let reader = blade.account("rolf", "ReadOnly").await;
+    let service = reader.get("/redfish/v1/AccountService").await.body;
+    let uri = service["PrivilegeMap"]["@odata.id"].as_str().unwrap();
+    let map = reader.get(uri).await;
+    assert_eq!(map.status, 200);
+    let problems = onprem_redfish::check(&map.body);
+    assert!(problems.is_empty(), "{problems:?}");
+    let mappings = map.body["Mappings"].as_array().unwrap();
+    let of = |entity: &str| {
+        mappings.iter().find(|it| it["Entity"] == entity).unwrap()
+    };
+    let one = |privilege: &str| json!({"Privilege": [privilege]});
+    let account = of("ManagerAccount");
+    assert_eq!(account["OperationMap"]["PATCH"][0], one("ConfigureUsers"));
+    let password = &account["PropertyOverrides"][0];
+    assert_eq!(password["Targets"], json!(["Password"]));
+    let patch = json!([one("ConfigureUsers"), one("ConfigureSelf")]);
+    assert_eq!(password["OperationMap"]["PATCH"], patch);
+    assert!(password["OperationMap"].get("GET").is_none());
+    let interface = &of("EthernetInterface")["SubordinateOverrides"][0];
+    assert_eq!(interface["Targets"], json!(["Manager"]));
+    let root = &of("ServiceRoot")["OperationMap"]["GET"];
+    assert_eq!(*root, json!([one("Login"), one("NoAuth")]));
+    // What is not served is not in it.
+    assert!(mappings.iter().all(|it| it["Entity"] != "Switch"));
+}

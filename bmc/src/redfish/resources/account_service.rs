@@ -9,7 +9,7 @@ use onprem_redfish::{
     },
 };
 
-use super::{With as _, enabled};
+use super::{With as _, client_certificate, enabled};
 use crate::{
     accounts::{
         MAX_EXPIRATION, MAX_HISTORY, MAX_PASSWORD, MIN_PASSWORD, Policy,
@@ -74,6 +74,7 @@ impl Resource for AccountService {
         )
         .account_lockout_counter_reset_enabled(policy.lockout_reset)
         .accounts(Reference::new(uri::ACCOUNTS))
+        .privilege_map(Reference::new(uri::PRIVILEGE_MAP))
         .roles(Reference::new(uri::ROLES));
         // Only who calls a fleet has any.
         let fleet = view.service.exporter.metrics().tunnel.fleet();
@@ -86,6 +87,11 @@ impl Resource for AccountService {
             Some(days) => body.password_expiration_days(days.into()),
             None => body.password_expiration_days_null(),
         };
+        let rules = view.service.trust().rules();
+        let body = body.multi_factor_auth(
+            account_service::MultiFactorAuth::new()
+                .client_certificate(client_certificate::typed(rules)),
+        );
         let mut answer = answer(&body);
         let states = ["Enabled", "Disabled"];
         let name = "HTTPBasicAuth@Redfish.AllowableValues".to_owned();
@@ -105,6 +111,9 @@ impl Resource for AccountService {
             "/EnforcePasswordHistoryCount",
             DAYS,
             BASIC,
+            client_certificate::ENABLED,
+            client_certificate::RESPOND,
+            client_certificate::MAPPING,
         ]
     }
 
@@ -136,6 +145,10 @@ impl Resource for AccountService {
                 }
             }
             check(&policy)?;
+            let rules = client_certificate::rules(write)?;
+            if let Some(rules) = rules {
+                write.service.trust().set_rules(rules).await?;
+            }
             accounts.set_policy(|kept| *kept = policy).await?;
             Ok(())
         })

@@ -9,24 +9,28 @@ use onprem_redfish::{
         certificate_service,
     },
 };
-use serde_json::json;
 use tokio::task::spawn_blocking;
 
-use super::allowable;
+use super::{
+    allowable,
+    certificate_request::{self, GENERATE},
+    client_certificate::number,
+};
 use crate::{
     redfish::{
         error::Error,
         resource::{
-            Acted, Action, Answer, Pending, Resource, View, Write, answer,
+            Acted, Action, Answer, Freshness, Pending, Resource, View, Write,
+            answer,
         },
         uri,
     },
-    server::TlsError,
+    server::{TlsError, TrustError},
 };
 
 const REPLACE: &str = "CertificateService.ReplaceCertificate";
-/// The one form of certificate there is.
-const PEM: &str = "PEM";
+/// The forms of certificates there are.
+const TYPES: &[&str] = &["PEM", "PEMchain"];
 
 /// `/redfish/v1/CertificateService`
 pub(crate) struct CertificateService;
@@ -47,62 +51,86 @@ impl Resource for CertificateService {
             "Certificate service",
         )
         .certificate_locations(Reference::new(uri::CERTIFICATE_LOCATIONS));
-        let types = allowable("CertificateType", &[PEM]);
-        Some(answer(&body).action(REPLACE, types))
+        let types = allowable("CertificateType", TYPES);
+        Some(
+            answer(&body)
+                .action(REPLACE, types)
+                .action(GENERATE, certificate_request::about()),
+        )
     }
 
     fn actions(&self) -> &'static [Action] {
-        &[(
-            REPLACE,
-            &["/CertificateString", "/CertificateType", "/CertificateUri"],
-        )]
+        &[
+            (
+                REPLACE,
+                &["/CertificateString", "/CertificateType", "/CertificateUri"],
+            ),
+            (GENERATE, certificate_request::PARAMETERS),
+        ]
     }
 
     fn act<'a>(
         &'a self,
         write: &'a Write<'a>,
-        _: &'a str,
+        action: &'a str,
     ) -> Pending<'a, Acted> {
-        Box::pin(replace(write))
+        if action == GENERATE {
+            Box::pin(certificate_request::generate(write))
+        } else {
+            Box::pin(replace(write))
+        }
     }
 }
 
-/// Puts the certificate in the request in the place of the TLS port's.
+/// Puts the certificate in the request in the place of another: of the TLS
+/// port's, or of an issuer's.
 async fn replace(write: &Write<'_>) -> Result<Acted, Error> {
-    let refused = |parameter| {
+    let refused = |parameter: &str| {
         let message = base::action_parameter_value_error(parameter, REPLACE);
         Error::bad(vec![message])
     };
-    if write.text("/CertificateType") != Some(PEM) {
+    let kind = write.text("/CertificateType").unwrap_or_default();
+    if !TYPES.contains(&kind) {
         return Err(refused("CertificateType"));
     }
-    let snapshot = write.service.model.snapshot();
-    let served = json!({"@odata.id": shown(&snapshot.inventory.manager.id)});
-    if write.values.get("/CertificateUri") != Some(&served) {
-        return Err(refused("CertificateUri"));
-    }
-    let identity = write.service.identity().ok_or_else(Error::internal)?;
+    let uri = write.values.get("/CertificateUri");
+    let uri = uri.and_then(|link| link.get("@odata.id")?.as_str());
+    let uri = uri.unwrap_or_default();
     let pem = write.text("/CertificateString").unwrap_or_default().to_owned();
-    let replaced = spawn_blocking(move || identity.replace(&pem)).await;
-    match replaced.map_err(|_| Error::internal())? {
-        Ok(()) => {
-            tracing::info!("certificate of the TLS port replaced");
-            Ok(Acted::Done)
+    let snapshot = write.service.model.snapshot();
+    let manager = &*snapshot.inventory.manager.id;
+    if uri == uri::of(uri::CERTIFICATE, &[manager, "1"]) {
+        let identity = write.service.identity().ok_or_else(Error::internal)?;
+        let replaced = spawn_blocking(move || identity.replace(&pem)).await;
+        match replaced.map_err(|_| Error::internal())? {
+            Ok(()) => {}
+            Err(error @ TlsError::Io { .. }) => {
+                tracing::error!(error = %Chain(&error), "certificate not kept");
+                return Err(Error::internal());
+            }
+            Err(error) => {
+                tracing::warn!(error = %Chain(&error), "certificate refused");
+                return Err(refused("CertificateString"));
+            }
         }
-        Err(error @ TlsError::Io { .. }) => {
-            tracing::error!(error = %Chain(&error), "certificate not kept");
-            Err(Error::internal())
-        }
-        Err(error) => {
-            tracing::warn!(error = %Chain(&error), "certificate refused");
-            Err(refused("CertificateString"))
-        }
+    } else {
+        let id = uri.strip_prefix(uri::CLIENT_CERTIFICATES);
+        let id = id.and_then(|id| number(id.strip_prefix('/')?));
+        let id = id.ok_or_else(|| refused("CertificateUri"))?;
+        write.service.trust().replace(id, &pem).await.map_err(|error| {
+            match error {
+                TrustError::NoCertificate | TrustError::NoIssuer => {
+                    refused("CertificateString")
+                }
+                TrustError::Unknown(_) => refused("CertificateUri"),
+                other => other.into(),
+            }
+        })?;
     }
-}
-
-/// Where the certificate of the TLS port is.
-fn shown(manager: &str) -> String {
-    uri::of(uri::CERTIFICATE, &[manager, "1"])
+    tracing::info!(uri, "certificate replaced");
+    write.service.events.resource_changed(uri);
+    write.service.certificates_changed.notify_one();
+    Ok(Acted::Done)
 }
 
 /// `/redfish/v1/CertificateService/CertificateLocations`
@@ -117,10 +145,15 @@ impl Resource for CertificateLocations {
         "CertificateLocations"
     }
 
+    fn freshness(&self) -> Freshness {
+        Freshness::Now
+    }
+
     fn get(&self, view: &View<'_>, _: &[&str]) -> Option<Answer> {
-        let manager = &*view.snapshot.inventory.manager.id;
-        let links =
-            Links::new().certificates([shown(manager)]).certificates_count(1);
+        let all = view.service.certificates().into_iter();
+        let uris: Vec<_> = all.map(|(uri, _)| uri).collect();
+        let count = uris.len() as u64;
+        let links = Links::new().certificates(uris).certificates_count(count);
         let body = certificate_locations::CertificateLocations::new(
             "",
             "CertificateLocations",

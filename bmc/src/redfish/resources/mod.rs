@@ -5,9 +5,11 @@ mod account_service;
 mod action_info;
 mod automation_node;
 mod battery;
-mod certificate;
+pub(super) mod certificate;
+mod certificate_request;
 mod certificate_service;
 mod chassis;
+mod client_certificate;
 mod collection;
 mod control;
 mod drive;
@@ -32,6 +34,7 @@ mod network_protocol;
 mod outbound_connection;
 mod power_subsystem;
 mod power_supply;
+mod privilege_map;
 mod processor;
 mod role;
 mod sensor;
@@ -119,8 +122,11 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &certificate_service::CertificateService,
     &certificate_service::CertificateLocations,
     &account_service::AccountService,
+    &client_certificate::ClientCertificates,
+    &client_certificate::ClientCertificate,
     &account::Accounts,
     &account::Account,
+    &privilege_map::PrivilegeMap,
     &role::Roles,
     &role::Role,
     &session_service::SessionService,
