@@ -12,8 +12,12 @@ use std::{
 
 /// Statics for the types, and the objects and enums they need.
 pub(crate) fn generate(csdl: &mut Csdl, roots: &[String]) -> Result<String> {
-    let mut tables =
-        Tables { csdl, objects: BTreeMap::new(), enums: BTreeSet::new() };
+    let mut tables = Tables {
+        csdl,
+        objects: BTreeMap::new(),
+        enums: BTreeSet::new(),
+        old_values: BTreeMap::new(),
+    };
     let mut types = String::new();
     let mut uris = Vec::new();
     let mut source = String::new();
@@ -41,6 +45,11 @@ pub(crate) fn generate(csdl: &mut Csdl, roots: &[String]) -> Result<String> {
     for (name, members) in &tables.enums {
         writeln!(source, "static {name}: &[&str] = &{members:?};")?;
     }
+    write!(source, "static OLD_VALUES: &[(&[&str], &[&str])] = &[")?;
+    for (name, members) in &tables.old_values {
+        write!(source, "({name}, &{members:?}),")?;
+    }
+    source.push_str("];\n");
     Ok(source)
 }
 
@@ -49,6 +58,8 @@ struct Tables<'a> {
     /// By qualified name; no body yet while it is being made.
     objects: BTreeMap<String, Option<String>>,
     enums: BTreeSet<(String, Vec<String>)>,
+    /// The members that the schema advises against, by the enum's static.
+    old_values: BTreeMap<String, Vec<String>>,
 }
 
 impl Tables<'_> {
@@ -233,20 +244,23 @@ impl Tables<'_> {
         let definition = self.csdl.definition(name)?;
         match definition.name.as_str() {
             "EnumType" => {
-                let members =
-                    definition.all("Member").filter_map(|it| it.get("Name"));
-                Ok(self.members(name, members.map(str::to_owned).collect()))
+                let members = definition.all("Member");
+                let members = members.filter_map(|it| {
+                    Some((it.get("Name")?.to_owned(), deprecated(it)))
+                });
+                Ok(self.members(name, members.collect()))
             }
             "TypeDefinition" => {
                 if let Some(list) = definition.annotation("Redfish.Enumeration")
                 {
-                    let values = list.descendants("PropertyValue");
-                    let values = values
-                        .iter()
-                        .filter(|it| it.get("Property") == Some("Member"));
-                    let members = values
-                        .filter_map(|it| it.get("String"))
-                        .map(str::to_owned);
+                    let records = list.descendants("Record");
+                    let members = records.iter().filter_map(|record| {
+                        let mut values = record.all("PropertyValue");
+                        let member = values
+                            .find(|it| it.get("Property") == Some("Member"))?;
+                        let text = member.get("String")?.to_owned();
+                        Some((text, deprecated(record)))
+                    });
                     return Ok(self.members(name, members.collect()));
                 }
                 limits.read(&definition);
@@ -262,9 +276,16 @@ impl Tables<'_> {
         }
     }
 
-    fn members(&mut self, name: &str, members: Vec<String>) -> String {
+    /// The kind of an enum, by its members and whether each is deprecated.
+    fn members(&mut self, name: &str, members: Vec<(String, bool)>) -> String {
         let ident = ident("E", name);
         let kind = format!("Kind::Enum({ident})");
+        let old = members.iter().filter(|(_, old)| *old);
+        let old: Vec<_> = old.map(|(name, _)| name.clone()).collect();
+        if !old.is_empty() {
+            self.old_values.insert(ident.clone(), old);
+        }
+        let members = members.into_iter().map(|(name, _)| name).collect();
         self.enums.insert((ident, members));
         kind
     }

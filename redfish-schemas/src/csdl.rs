@@ -207,6 +207,14 @@ impl Property {
         }
     }
 
+    /// Whether the schema advises against one of the listed values.
+    #[must_use]
+    pub fn is_deprecated(&self, value: &str) -> bool {
+        let members = self.members();
+        let old = OLD_VALUES.iter().find(|(of, _)| *of == members);
+        old.is_some_and(|(_, old)| old.contains(&value))
+    }
+
     /// The values it can take, where the schema lists them.
     #[must_use]
     pub fn members(&self) -> &'static [&'static str] {

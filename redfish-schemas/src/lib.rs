@@ -14,6 +14,7 @@
 //! | [`message`] | `@Message.ExtendedInfo` and the error body | [`message::base`], [`message::error`] |
 //! | [`document`] | `$metadata`, `odata`, what is published where | [`document::METADATA`] |
 //! | [`check`] | a payload against the schema, for tests | [`check()`] |
+//! | [`tree`] | all resources of a service together, for tests | [`check_tree`] |
 //!
 //! ```
 //! use onprem_redfish::{csdl, message, privilege, write};
@@ -45,9 +46,11 @@ pub mod json;
 pub mod message;
 pub mod privilege;
 mod rule;
+pub mod tree;
 pub mod write;
 
 pub use check::{Problem, check};
+pub use tree::check_tree;
 
 /// The response structs, one module a schema.
 #[allow(

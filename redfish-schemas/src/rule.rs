@@ -3,6 +3,7 @@
 use crate::csdl::{Kind, Property};
 use regex_lite::Regex;
 use serde_json::Value;
+use std::fmt;
 
 const TIME: &str = r"^\d{4}-(0[1-9]|1[0-2])-(0[1-9]|[12]\d|3[01])T([01]\d|2[0-3]):[0-5]\d:[0-5]\d(\.\d+)?(Z|[+-]([01]\d|2[0-3]):[0-5]\d)$";
 const DURATION: &str = r"^-?P(\d+D)?(T(\d+H)?(\d+M)?(\d+(\.\d+)?S)?)?$";
@@ -15,6 +16,17 @@ pub(crate) enum Fault {
     Format,
     NotInList,
     OutOfRange,
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Type => "has the wrong type",
+            Self::Format => "has the wrong form",
+            Self::NotInList => "is not in the list of values",
+            Self::OutOfRange => "is out of range",
+        })
+    }
 }
 
 /// Judges a single value (an element, of a collection) that is not an object.

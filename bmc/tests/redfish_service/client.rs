@@ -4,6 +4,7 @@ use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
     sync::Arc,
+    time::Duration,
 };
 
 use base64::{Engine as _, prelude::BASE64_STANDARD};
@@ -22,7 +23,10 @@ use rustls_pki_types::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::net::{TcpSocket, TcpStream};
+use tokio::{
+    net::{TcpSocket, TcpStream},
+    time::timeout,
+};
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_util::task::TaskTracker;
 
@@ -32,6 +36,9 @@ pub(crate) const ROOT: &str = "/redfish/v1/";
 pub(crate) const ACCOUNTS: &str = "/redfish/v1/AccountService/Accounts";
 /// Where sessions are.
 pub(crate) const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
+
+/// How long a machine that stands still is read.
+const SETTLED: Duration = Duration::from_secs(1);
 
 /// A running agent with its own state.
 pub(crate) struct Blade {
@@ -92,6 +99,13 @@ impl Blade {
         Self::with_config(state, |config| config.board = board).await
     }
 
+    /// An agent on a machine whose files lie below `root`.
+    pub(crate) async fn machine(root: &Path) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let root = root.to_owned();
+        Self::with_config(state, |config| config.root = root).await
+    }
+
     async fn with_config(
         state: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
@@ -105,10 +119,19 @@ impl Blade {
             ..Config::default()
         };
         change(&mut config);
+        let still = config.root != Config::default().root;
         let agent = Agent::start(config).await.unwrap();
         let mut changes = agent.model().changes();
-        while !is_read(&agent.model().snapshot()) {
-            let _ = changes.recv().await;
+        let read = async {
+            while !is_read(&agent.model().snapshot()) {
+                let _ = changes.recv().await;
+            }
+        };
+        if still {
+            // What is a difference in time is not to be had of still files.
+            let _ = timeout(SETTLED, read).await;
+        } else {
+            read.await;
         }
         let noted = state.path().join("initial-password");
         let password = std::fs::read_to_string(noted).unwrap();
