@@ -9,6 +9,8 @@ use http::{
     request::Parts,
 };
 
+use onprem_redfish::message::account_security;
+
 use super::{
     Service,
     error::Error,
@@ -111,7 +113,8 @@ impl Service {
     ) -> Result<Account, Denied> {
         let denied = self.accounts.log_in(user, password, peer).await;
         if matches!(denied, Err(Denied::NowLocked)) {
-            self.events.resource_changed(&uri::of(uri::ACCOUNT, &[user]));
+            let account = uri::of(uri::ACCOUNT, &[user]);
+            self.events.send(&account_security::account_locked(user), &account);
         }
         denied
     }

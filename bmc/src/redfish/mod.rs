@@ -222,7 +222,7 @@ impl Service {
         service.telemetry.start(
             &service,
             service.model.clone(),
-            service.events.feed(),
+            service.events.feed().afresh(),
             tasks,
             stop.child_token(),
         );

@@ -84,6 +84,10 @@ uris! {
     EVENT_SERVICE = "/EventService";
     SUBSCRIPTIONS = "/EventService/Subscriptions";
     SUBSCRIPTION = "/EventService/Subscriptions/{EventDestinationId}";
+    EVENT_CERTIFICATES =
+        "/EventService/Subscriptions/{EventDestinationId}/Certificates";
+    EVENT_CERTIFICATE = "/EventService/Subscriptions/{EventDestinationId}/"
+        "Certificates/{CertificateId}";
     SSE = "/EventService/SSE";
     UPDATE_SERVICE = "/UpdateService";
     UPDATE_PUSH = "/UpdateService/Multipart";

@@ -26,6 +26,7 @@ use hyper::{
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
 use onprem_link::log::Chain;
+use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::crypto::CryptoProvider;
 use tokio::{
     net::{TcpListener, TcpStream},
@@ -48,6 +49,9 @@ use crate::{
 
 /// Connections there may be at once, on each port.
 const CONNECTIONS: usize = 256;
+/// A connection whose other end takes nothing for so long ends, in
+/// milliseconds.
+const STALLED: u32 = 60_000;
 /// How long a client may take for the first byte and for TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// How long it may take for the head of a request, on a connection that may
@@ -207,6 +211,11 @@ async fn accept<F>(
         };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
+        }
+        // Whoever does not take what it is sent, as a reader of events that
+        // stopped reading, is cut off.
+        if let Err(error) = set_tcp_user_timeout(&stream, STALLED) {
+            tracing::debug!(%error, "no TCP_USER_TIMEOUT");
         }
         let served = serve(stream, peer, stop.child_token());
         tasks.spawn(async move {

@@ -165,7 +165,7 @@ impl Delivery {
     /// A sign of life.
     fn alive(&self) -> Batch {
         let message = heartbeat_event::redfish_service_functional();
-        let event = self.events.aside(&message, "/redfish/v1/");
+        let event = self.events.aside(&message, &self.events.manager());
         let cursor = self.active.progress.cursor.load(Ordering::Relaxed);
         let events = vec![Arc::new(event)];
         Batch { missed: None, events, upto: cursor }

@@ -10,6 +10,7 @@ mod record;
 mod ring;
 mod spool;
 mod sse;
+mod sse_filter;
 mod subscription;
 mod syslog;
 mod tls;
@@ -41,7 +42,8 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::{
     filter::{Filter, Format},
     record::Event,
-    subscription::{Protocol, Subscription, SyslogFilter},
+    subscription::{Protocol, Subscription, SyslogFilter, Trusted},
+    tls::is_certificate,
 };
 use self::{
     record::{Content, Record},
@@ -175,7 +177,7 @@ impl Events {
             events.send(&base::event_buffer_exceeded(), uri::EVENT_SERVICE);
         }
         let started = heartbeat_event::redfish_service_started();
-        events.send(&started, "/redfish/v1/");
+        events.send(&started, &events.manager());
         events.tasks.spawn(watch::follow(
             model,
             Arc::clone(&events),
@@ -214,7 +216,6 @@ impl Events {
 
     /// Sends a metric report, the whole resource, to who wants the reports of
     /// the definition at `definition`. It never waits.
-    #[allow(dead_code, reason = "for the telemetry service")]
     pub(crate) fn send_report(
         &self,
         definition: &str,
@@ -267,6 +268,12 @@ impl Events {
     fn host(&self) -> String {
         let snapshot = self.model.snapshot();
         snapshot.inventory.manager.host_name.clone().unwrap_or_default()
+    }
+
+    /// Where the manager is, whose service this is.
+    fn manager(&self) -> String {
+        let snapshot = self.model.snapshot();
+        uri::of(uri::MANAGER, &[&snapshot.inventory.manager.id])
     }
 
     /// The resource at `uri`, if whoever may log in may see it.
@@ -507,6 +514,12 @@ pub(crate) struct Feed {
 }
 
 impl Feed {
+    /// The same, without what happened before now.
+    pub(crate) fn afresh(mut self) -> Self {
+        self.cursor = self.events.ring().last();
+        self
+    }
+
     /// What happened since the last call, at least one event. Who does not
     /// come in time misses some.
     pub(crate) async fn next(&mut self) -> Vec<Arc<Event>> {

@@ -198,15 +198,11 @@ fn expanded(
     if let Some(origin) = &record.origin {
         let found =
             seen.entry(origin.clone()).or_insert_with(|| look(origin)).clone();
-        match found {
-            Some(found) => {
-                body.insert("OriginOfCondition".to_owned(), found.into());
-            }
-            None => {
-                let name = "OriginOfConditionUnavailable".to_owned();
-                body.insert(name, true.into());
-            }
-        }
+        let (name, value) = match found {
+            Some(found) => ("OriginOfCondition", found.into()),
+            None => ("OriginOfConditionUnavailable", true.into()),
+        };
+        body.insert(name.to_owned(), value);
     }
     numbered(&Value::Object(body).to_string(), member)
 }

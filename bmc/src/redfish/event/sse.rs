@@ -15,8 +15,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::{
     Active, Events,
-    filter::Filter,
+    filter::{Filter, Format},
     record::{self, Event},
+    sse_filter::Expression,
     subscription::Subscription,
 };
 use crate::{
@@ -25,7 +26,6 @@ use crate::{
         Body,
         error::Error,
         exchange::{Exchange, accepts},
-        query::Query,
         uri,
     },
 };
@@ -46,12 +46,11 @@ impl Exchange<'_> {
             return Err(Error::password_change_required(&account));
         }
         accepts(&self.parts.headers, "text/event-stream")?;
-        Query::parse(self.parts.uri.query().unwrap_or_default())?;
+        let wish = Wish::parse(self.parts.uri.query().unwrap_or_default())?;
         let last = self.parts.headers.get("last-event-id");
         let last = last.and_then(|id| id.to_str().ok()?.trim().parse().ok());
 
-        let (guard, active, first) =
-            service.events.open_stream(last, Filter::default(), false)?;
+        let (guard, active, first) = service.events.open_stream(last, wish)?;
         let state = Stream {
             news: service.events.news(),
             guard,
@@ -84,6 +83,53 @@ impl Exchange<'_> {
     }
 }
 
+/// What the query of a stream asks for.
+#[derive(Default)]
+struct Wish {
+    filter: Filter,
+    expression: Option<Expression>,
+    include_origin: bool,
+}
+
+impl Wish {
+    fn parse(query: &str) -> Result<Self, Error> {
+        let mut wish = Self::default();
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
+            let wrong = |reason: String| {
+                let start: String = value.chars().take(80).collect();
+                let message =
+                    base::query_parameter_value_format_error(start, &*name);
+                Error::bad(vec![message.resolved_by(reason)])
+            };
+            match &*name {
+                "$filter" => {
+                    let expression = Expression::parse(&value);
+                    let expression = expression.map_err(|reason| {
+                        wrong(format!("Correct the expression: {reason}."))
+                    })?;
+                    if expression.of_reports() {
+                        wish.filter.format = Format::MetricReport;
+                    }
+                    wish.expression = Some(expression);
+                }
+                "includeoriginofcondition" if value.is_empty() => {
+                    wish.include_origin = true;
+                }
+                "includeoriginofcondition" => {
+                    return Err(wrong("Send it without a value.".to_owned()));
+                }
+                unknown if unknown.starts_with('$') => {
+                    let message = base::query_parameter_unsupported(unknown);
+                    let status = http::StatusCode::NOT_IMPLEMENTED;
+                    return Err(Error::new(status, message));
+                }
+                _ => {}
+            }
+        }
+        Ok(wish)
+    }
+}
+
 /// Where a stream starts.
 struct First {
     cursor: u64,
@@ -96,8 +142,7 @@ impl Events {
     fn open_stream(
         self: &Arc<Self>,
         last: Option<u64>,
-        filter: Filter,
-        include_origin: bool,
+        wish: Wish,
     ) -> Result<(Guard, Active, First), Error> {
         let settings = self.settings();
         if !settings.enabled {
@@ -111,8 +156,9 @@ impl Events {
         let subscription = Subscription {
             context: Some(format!("stream {id}")),
             id,
-            filter,
-            include_origin,
+            filter: wish.filter,
+            expression: wish.expression,
+            include_origin: wish.include_origin,
             ..Subscription::default()
         };
         let now = self.ring().last();
@@ -251,4 +297,54 @@ async fn timeout_at(
     news: &mut Receiver<()>,
 ) -> bool {
     tokio::time::timeout_at(deadline, news.changed()).await.is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Map, Value, json};
+    use tokio_util::task::TaskTracker;
+
+    use super::*;
+    use crate::model::Model;
+
+    #[tokio::test]
+    async fn sse_json_metric_report_format() {
+        let state = tempfile::tempdir().unwrap();
+        let stop = CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let model = Model::default();
+        let events =
+            Events::start(model, state.path(), tasks, stop.clone()).unwrap();
+        let _stop = stop.drop_guard();
+        let (accounts, _) = Accounts::open(state.path()).unwrap();
+        let query = "$filter=EventFormatType%20eq%20'MetricReport'";
+        let wish = Wish::parse(query).unwrap();
+        let (guard, active, first) = events.open_stream(None, wish).unwrap();
+        let mut stream = Stream {
+            news: events.news(),
+            guard,
+            stop: active.stop,
+            cursor: first.cursor,
+            gap: first.gap,
+            fresh: true,
+            accounts: Arc::new(accounts),
+            account: None,
+        };
+        let report = json!({
+            "@odata.id": "/redfish/v1/TelemetryService/MetricReports/a",
+            "@odata.type": "#MetricReport.v1_5_2.MetricReport",
+            "Id": "a", "Name": "a", "MetricValues": []});
+        let Value::Object(report) = report else { unreachable!() };
+        events.resource_changed("/redfish/v1/Systems/node");
+        events.send_report("/definition", report.clone());
+        let (bytes, more) = stream.next().await.unwrap();
+        assert!(more);
+        let text = std::str::from_utf8(&bytes).unwrap();
+        let (id, data) = text.trim_end().split_once('\n').unwrap();
+        assert!(id.starts_with("id: "));
+        let data = data.strip_prefix("data: ").unwrap();
+        let mut sent: Map<String, Value> = serde_json::from_str(data).unwrap();
+        assert!(sent.remove("Context").is_some_and(|it| it.is_string()));
+        assert_eq!(sent, report);
+    }
 }

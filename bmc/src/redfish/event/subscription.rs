@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::{filter::Filter, record::Event};
+use super::{
+    super::uri, filter::Filter, record::Event, sse_filter::Expression,
+};
 
 /// The way to a subscriber, as `EventDestinationProtocol` names it.
 #[derive(
@@ -52,6 +54,10 @@ pub(crate) struct Trusted {
 /// Who is told.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent properties of the resource"
+)]
 pub(crate) struct Subscription {
     pub(crate) id: String,
     pub(crate) protocol: Protocol,
@@ -74,6 +80,9 @@ pub(crate) struct Subscription {
     /// Nothing is sent until somebody resumes it.
     pub(crate) suspended: bool,
     pub(crate) trusted: Vec<Trusted>,
+    /// What a stream asked for, beyond the filters.
+    #[serde(skip)]
+    pub(crate) expression: Option<Expression>,
     /// The last delivery did not work.
     #[serde(skip)]
     pub(crate) failing: bool,
@@ -91,11 +100,25 @@ impl Subscription {
 
     /// Is this to be sent?
     pub(crate) fn wants(&self, event: &Event) -> bool {
+        if let Some(expression) = &self.expression {
+            return expression.admits(event);
+        }
         let syslog = !self.is_syslog()
             || event.record().is_some_and(|record| {
                 super::syslog::passes(&self.syslog, record)
             });
-        syslog && self.filter.wants(event)
+        syslog && self.filter.wants(event) && !self.is_its_making(event)
+    }
+
+    /// Nobody is called to hear that the call was ordered.
+    fn is_its_making(&self, event: &Event) -> bool {
+        let Some(record) = event.record() else { return false };
+        record.key == "ResourceCreated"
+            && record.origin.as_ref().is_some_and(|origin| {
+                origin.strip_suffix(&*self.id).is_some_and(|above| {
+                    above.trim_end_matches('/') == uri::SUBSCRIPTIONS
+                })
+            })
     }
 }
 

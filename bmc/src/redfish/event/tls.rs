@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use rustls::{
-    ClientConfig, RootCertStore,
+    CertificateError, ClientConfig, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
@@ -57,4 +57,15 @@ pub(super) async fn client(
     let verifier = Verifier::new(provider, judge);
     let config = builder.with_custom_certificate_verifier(verifier);
     Ok(Arc::new(config.with_no_client_auth()))
+}
+
+/// Checks that `pem` is one certificate.
+pub(crate) fn is_certificate(pem: &str) -> Result<(), rustls::Error> {
+    let wrong = || rustls::Error::from(CertificateError::BadEncoding);
+    let mut found = CertificateDer::pem_slice_iter(pem.as_bytes());
+    let first = found.next().ok_or_else(wrong)?.map_err(|_| wrong())?;
+    if found.next().is_some() {
+        return Err(wrong());
+    }
+    RootCertStore::empty().add(first)
 }

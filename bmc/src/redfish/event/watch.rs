@@ -22,8 +22,12 @@ pub(super) async fn follow(
     stop: CancellationToken,
 ) {
     let mut changes = model.changes();
-    // What is not well from the start is no news.
-    let mut known = Known::of(&model.snapshot());
+    let snapshot = model.snapshot();
+    let mut known = Known::of(&snapshot);
+    // Who was not told by the last run of the agent hears it from this one.
+    known.readings(&snapshot, None, &mut |message, uri| {
+        events.send(&message, &uri);
+    });
     loop {
         let change = tokio::select! {
             () = stop.cancelled() => return,
@@ -106,10 +110,7 @@ struct Known {
 
 impl Known {
     fn of(snapshot: &Snapshot) -> Self {
-        let mut known = Self::default();
-        known.parts = parts(&snapshot.inventory);
-        known.readings(snapshot, None, &mut |_, _| {});
-        known
+        Self { parts: parts(&snapshot.inventory), ..Self::default() }
     }
 
     /// Sends an event for each part that came or went; one for the systems,
@@ -223,70 +224,61 @@ fn messages(
     now: Alarm,
     value: f64,
 ) -> Vec<Message> {
+    use Alarm::{
+        Failed, LowerCaution, LowerCritical, None as Normal, UpperCaution,
+        UpperCritical,
+    };
     let (name, unit) = (&sensor.name, sensor.kind.unit());
     let limits = &sensor.thresholds;
+    // Without a limit there is no alarm for it.
     let limit = |limit: Option<f64>| limit.unwrap_or(f64::NAN);
     let mut messages = Vec::new();
-    if now == Alarm::Failed {
-        return vec![sensor_event::sensor_failure(name)];
-    }
-    if before == Alarm::Failed {
+    if before == Failed {
         messages.push(sensor_event::sensor_restored(name));
     }
-    match (before, now) {
-        (Alarm::Failed, Alarm::None) => {}
-        (_, Alarm::None) => messages
-            .push(sensor_event::sensor_reading_normal_range(name, value, unit)),
-        (Alarm::UpperCritical, Alarm::UpperCaution) => {
+    messages.push(match (before, now) {
+        (Failed, Normal) => return messages,
+        (_, Failed) => sensor_event::sensor_failure(name),
+        (_, Normal) => {
+            sensor_event::sensor_reading_normal_range(name, value, unit)
+        }
+        (UpperCritical, UpperCaution) => {
             let limit = limit(limits.upper_critical);
-            messages.push(
-                sensor_event::reading_below_upper_critical_threshold(
-                    name, value, unit, limit,
-                ),
-            );
+            sensor_event::reading_below_upper_critical_threshold(
+                name, value, unit, limit,
+            )
         }
-        (Alarm::LowerCritical, Alarm::LowerCaution) => {
+        (LowerCritical, LowerCaution) => {
             let limit = limit(limits.lower_critical);
-            messages.push(
-                sensor_event::reading_above_lower_critical_threshold(
-                    name, value, unit, limit,
-                ),
-            );
+            sensor_event::reading_above_lower_critical_threshold(
+                name, value, unit, limit,
+            )
         }
-        (_, Alarm::UpperCaution) => {
-            messages.push(sensor_event::reading_above_upper_caution_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.upper_caution),
-            ))
+        (_, UpperCaution) => {
+            let limit = limit(limits.upper_caution);
+            sensor_event::reading_above_upper_caution_threshold(
+                name, value, unit, limit,
+            )
         }
-        (_, Alarm::UpperCritical) => {
-            messages.push(sensor_event::reading_above_upper_critical_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.upper_critical),
-            ))
+        (_, UpperCritical) => {
+            let limit = limit(limits.upper_critical);
+            sensor_event::reading_above_upper_critical_threshold(
+                name, value, unit, limit,
+            )
         }
-        (_, Alarm::LowerCaution) => {
-            messages.push(sensor_event::reading_below_lower_caution_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.lower_caution),
-            ))
+        (_, LowerCaution) => {
+            let limit = limit(limits.lower_caution);
+            sensor_event::reading_below_lower_caution_threshold(
+                name, value, unit, limit,
+            )
         }
-        (_, Alarm::LowerCritical) => {
-            messages.push(sensor_event::reading_below_lower_critical_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.lower_critical),
-            ))
+        (_, LowerCritical) => {
+            let limit = limit(limits.lower_critical);
+            sensor_event::reading_below_lower_critical_threshold(
+                name, value, unit, limit,
+            )
         }
-        (_, Alarm::Failed) => {}
-    }
+    });
     messages
 }
 

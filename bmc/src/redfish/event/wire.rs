@@ -26,7 +26,7 @@ use super::{
 pub(super) type Failure = Box<dyn StdError + Send + Sync>;
 
 /// A connection that was not used for so long is not used again.
-const IDLE: Duration = Duration::from_secs(60);
+const IDLE: Duration = Duration::from_mins(1);
 /// How much of an answer is read, in bytes; the connection of a subscriber
 /// that says more is not used again.
 const ANSWER: usize = 16 << 10;
@@ -110,7 +110,8 @@ impl Line {
     ) -> Result<(), Failure> {
         let secure = destination.starts_with("https:");
         let target = Target::new(destination, if secure { 443 } else { 80 })?;
-        if let Some(Wire::Http(mut sender)) = self.reuse(destination)
+        if let Some(Wire::Http(mut sender)) =
+            self.reuse(subscription, destination)
             && sender.ready().await.is_ok()
         {
             let request = request(subscription, &target.uri, &payload)?;
@@ -140,7 +141,7 @@ impl Line {
     ) -> Result<(), Failure> {
         let secure = subscription.protocol == Protocol::SyslogTLS;
         let target = Target::new(destination, if secure { 6514 } else { 514 })?;
-        let open = match self.reuse(destination) {
+        let open = match self.reuse(subscription, destination) {
             Some(wire) => still_open(wire).await,
             None => None,
         };
@@ -180,11 +181,21 @@ impl Line {
         Ok(())
     }
 
-    /// The open connection, if it leads to `destination` and is no old one.
-    fn reuse(&mut self, destination: &str) -> Option<Wire> {
+    /// The open connection, if it leads to `destination`, is no old one, and
+    /// whom it leads to was checked as it would be now.
+    fn reuse(
+        &mut self,
+        subscription: &Subscription,
+        destination: &str,
+    ) -> Option<Wire> {
         let open = self.open.take()?;
+        let Subscription { verify, trusted, .. } = subscription;
+        let checked = self
+            .tls
+            .as_ref()
+            .is_none_or(|it| it.0 == *verify && it.1 == *trusted);
         let fresh = open.to == destination && open.used.elapsed() < IDLE;
-        fresh.then_some(open.wire)
+        (checked && fresh).then_some(open.wire)
     }
 
     fn keep(&mut self, destination: &str, wire: Wire) {

@@ -176,7 +176,7 @@ fn common(it: &Kept) -> EventDestination {
         odata_id: String::new(),
         id: it.id.clone(),
         name: "Event subscription".to_owned(),
-        context: Some(it.context.clone().unwrap_or_default()),
+        context: it.context.clone(),
         subscription_type: Some(kind),
     })
     .event_format_type(match filter.format {
@@ -212,6 +212,8 @@ fn posted(mut answer: Answer, it: &Kept) -> Answer {
     put("Severities", json!(it.filter.severities));
     put("DeliveryRetryPolicy", json!(it.policy));
     put("VerifyCertificate", json!(it.verify));
+    let certificates = uri::of(uri::EVENT_CERTIFICATES, &[&it.id]);
+    put("Certificates", json!({ "@odata.id": certificates }));
     if let Some(backups) = &it.backups {
         put("BackupDestinations", json!(backups));
     }

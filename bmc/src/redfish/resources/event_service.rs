@@ -92,15 +92,16 @@ impl Resource for EventService {
         .include_origin_of_condition_supported(true)
         .exclude_message_id(true)
         .exclude_registry_prefix(true)
+        .sse_include_origin_of_condition_supported(true)
         .sse_filter_properties_supported(
             SseFilterPropertiesSupported::new()
-                .event_format_type(false)
-                .message_id(false)
-                .registry_prefix(false)
-                .resource_type(false)
-                .origin_resource(false)
-                .subordinate_resources(false)
-                .metric_report_definition(false),
+                .event_format_type(true)
+                .message_id(true)
+                .registry_prefix(true)
+                .resource_type(true)
+                .origin_resource(true)
+                .subordinate_resources(true)
+                .metric_report_definition(true),
         )
         .subscriptions(Reference::new(uri::SUBSCRIPTIONS));
         Some(answer(&body).action(SUBMIT, Map::new()).action(TEST, Map::new()))

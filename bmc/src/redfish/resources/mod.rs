@@ -15,6 +15,7 @@ mod control;
 mod drive;
 mod environment_metrics;
 mod ethernet_interface;
+mod event_certificate;
 mod event_destination;
 mod event_service;
 mod event_wish;
@@ -138,6 +139,8 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &update_service::UpdateService,
     &collection::FIRMWARES,
     &software_inventory::Firmware,
+    &event_certificate::Certificates,
+    &event_certificate::Certificate,
     &task_service::TaskService,
     &collection::TASKS,
     &task::Task,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, SecondsFormat, Utc};
 use http::{HeaderName, StatusCode};
 use onprem_redfish::{
-    message::base,
+    message::{account_security, base},
     schema::{
         session::{self, SessionTypes},
         session_collection::SessionCollection,
@@ -82,11 +82,15 @@ impl Resource for Sessions {
                 base::password_change_required(uri::of(uri::ACCOUNT, &[user]))
             });
             let token = (HeaderName::from_static(TOKEN), header(&token));
-            Ok(Created {
-                uri: uri::of(uri::SESSION, &[&session.id]),
-                headers: vec![token],
-                message: change,
-            })
+            let here = uri::of(uri::SESSION, &[&session.id]);
+            let from = write.peer.map(|peer| peer.to_string());
+            let message = account_security::successful_login(
+                user,
+                from.as_deref().unwrap_or("the tunnel"),
+                "Redfish",
+            );
+            service.events.send(&message, &here);
+            Ok(Created { uri: here, headers: vec![token], message: change })
         })
     }
 }
