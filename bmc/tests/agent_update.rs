@@ -365,8 +365,8 @@ fn images_are_made_and_shown_on_the_command_line() {
     let (made, public) = run(&["keygen", "--key", &key]);
     assert!(made, "{public}");
     assert!(Trusted::parse(&[public.trim().to_owned()]).is_ok());
-    let mode = fs::metadata(&key).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o600);
+    let permissions = fs::metadata(&key).unwrap().permissions();
+    assert_eq!(permissions.mode() & 0o777, 0o600);
     let (again, text) = run(&["keygen", "--key", &key]);
     assert!(!again && text.contains("cannot write"), "{text}");
 

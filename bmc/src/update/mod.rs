@@ -6,6 +6,7 @@ pub mod fetch;
 pub mod image;
 pub mod launch;
 pub mod probe;
+pub mod record;
 pub mod slots;
 pub mod tool;
 pub mod trial;
