@@ -1,6 +1,9 @@
 //! The ports: TLS, plain HTTP, HTTP/2, metrics.
 
-use std::net::SocketAddr;
+use std::{
+    net::SocketAddr,
+    time::{Duration, Instant},
+};
 
 use bytes::Bytes;
 use http::Request;
@@ -64,4 +67,26 @@ async fn metrics_count_requests() {
     assert!(answer.starts_with("HTTP/1.1 200 "), "{answer}");
     assert!(answer.contains("# TYPE "), "{answer}");
     assert!(plain(address, "/").await.starts_with("HTTP/1.1 404 "));
+}
+
+/// A server that writes head and body apart, or without `TCP_NODELAY`, waits
+/// for the client's delayed acknowledgement: 40 ms on Linux, each time.
+#[tokio::test]
+async fn an_answer_does_not_wait_for_an_acknowledgement() {
+    let blade = Blade::simulated().await;
+    let mut stream = blade.stranger().secure(&[b"http/1.1"]).await;
+    let request = "GET /redfish/v1/ HTTP/1.1\r\nHost: blade\r\n\r\n";
+    let mut times = Vec::new();
+    for _ in 0..40 {
+        let sent = Instant::now();
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"}") {
+            assert_ne!(stream.read_buf(&mut answer).await.unwrap(), 0);
+        }
+        times.push(sent.elapsed());
+    }
+    times.sort_unstable();
+    // All would wait; a busy machine delays some.
+    assert!(times[times.len() / 4] < Duration::from_millis(35), "{times:?}");
 }
