@@ -16,6 +16,7 @@ mod render;
 mod resource;
 mod resources;
 mod router;
+mod splice;
 mod task;
 mod telemetry;
 mod update;

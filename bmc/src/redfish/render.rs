@@ -15,6 +15,7 @@ use super::{
     resource::{Action, Answer, Freshness, Resource, View},
     resources::ActionInfo,
     router::Route,
+    splice::{self, Hole},
 };
 
 /// Answers that are kept; beyond it all are made again.
@@ -28,6 +29,8 @@ pub(crate) struct Rendered {
     pub(crate) link: HeaderValue,
     /// How many members a collection has in it.
     pub(crate) members: usize,
+    /// The links in the body.
+    pub(crate) holes: Vec<Hole>,
 }
 
 /// The answers that were made, by path, with what they were made from.
@@ -151,12 +154,13 @@ fn render(answer: Answer, path: &str, described: &[Action]) -> Rendered {
     let weak = if volatile.is_empty() { "" } else { "W/" };
     let etag = format!("{weak}\"{:016x}\"", hash.finish());
     body.insert("@odata.etag".to_owned(), etag.clone().into());
-    let bytes = serde_json::to_vec(&body).unwrap_or_default();
+    let (bytes, holes) = splice::write(&body);
     Rendered {
         body: bytes.into(),
         etag: header(&etag),
         link: header(&link),
         members,
+        holes,
     }
 }
 

@@ -16,6 +16,7 @@ mod controls;
 mod discovery;
 mod doors;
 mod events;
+mod expand;
 mod logs;
 mod manager;
 mod network_protocol;

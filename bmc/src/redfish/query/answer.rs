@@ -1,5 +1,7 @@
 //! The answer to a GET with a query.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 use http::{HeaderValue, Method, Response};
 use serde_json::{Map, Value};
@@ -9,6 +11,7 @@ use crate::redfish::{
     Body,
     error::Error,
     exchange::{Exchange, canonical},
+    render::Rendered,
     resource::View,
     router::{Entry, Route},
 };
@@ -22,6 +25,14 @@ impl Exchange<'_> {
         path: &str,
         ids: &[&str],
     ) -> Result<Response<Body>, Error> {
+        if let Some(expand) = query.expand_alone()
+            && let Some(it) = self.service.render(entry.resource, path, ids)
+            && let Some(bytes) = self.spliced(expand, &it)?
+        {
+            let mut response = Response::new(Body::from(Bytes::from(bytes)));
+            entry.describe(response.headers_mut(), &it.etag, &it.link);
+            return Ok(response);
+        }
         let (body, etag, link) = self
             .service
             .object(entry.resource, path, ids)
@@ -51,12 +62,19 @@ impl Exchange<'_> {
             return None;
         }
         let path = member.get("@odata.id")?.as_str()?;
-        let (entry, ids) = self.visible(path)?;
-        let rendered = self.service.render(entry.resource, path, &ids)?;
+        let (entry, _) = self.visible(path)?;
+        let rendered = self.seen(path)?;
         let mut response = Response::new(Body::from(rendered.body.clone()));
         let headers = response.headers_mut();
         entry.describe(headers, &rendered.etag, &rendered.link);
         Some(response)
+    }
+
+    /// The resource at `uri`, if the caller may see it.
+    pub(in crate::redfish) fn seen(&self, uri: &str) -> Option<Arc<Rendered>> {
+        let (entry, ids) = self.visible(uri)?;
+        let path = canonical(uri.strip_suffix('/').unwrap_or(uri));
+        self.service.render(entry.resource, path, &ids)
     }
 
     /// What lies at `uri`, if the caller may see it.

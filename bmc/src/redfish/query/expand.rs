@@ -17,7 +17,7 @@ pub(super) const MAX_EXPANDED: usize = 1024;
 
 /// What to put in place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Expand {
+pub(crate) struct Expand {
     what: Links,
     levels: u32,
 }
@@ -58,6 +58,20 @@ impl Expand {
         Ok(Self { what, levels })
     }
 
+    /// How deep it goes.
+    pub(crate) fn levels(self) -> u32 {
+        self.levels
+    }
+
+    /// Is it about links that stand in `Links` (`related`), or elsewhere?
+    pub(crate) fn wants(self, related: bool) -> bool {
+        match self.what {
+            Links::All => true,
+            Links::Related => related,
+            Links::Subordinate => !related,
+        }
+    }
+
     /// Replaces the links in `body` by what they lead to.
     pub(super) fn apply(
         self,
@@ -65,8 +79,28 @@ impl Expand {
         source: &dyn Source,
     ) -> Result<(), Error> {
         let mut expansion =
-            Expansion { what: self.what, source, left: MAX_EXPANDED };
+            Expansion { expand: self, source, room: Room::default() };
         expansion.object(body, self.levels, Place::Top)
+    }
+}
+
+/// How many resources may still be put in.
+pub(crate) struct Room(usize);
+
+impl Default for Room {
+    fn default() -> Self {
+        Self(MAX_EXPANDED)
+    }
+}
+
+impl Room {
+    /// Takes a place.
+    ///
+    /// # Errors
+    /// There is none: 507.
+    pub(crate) fn take(&mut self) -> Result<(), Error> {
+        self.0 = self.0.checked_sub(1).ok_or_else(too_much)?;
+        Ok(())
     }
 }
 
@@ -79,10 +113,9 @@ enum Place {
 
 /// An `$expand` under way.
 struct Expansion<'a> {
-    what: Links,
+    expand: Expand,
     source: &'a dyn Source,
-    /// How many resources may still be put in.
-    left: usize,
+    room: Room,
 }
 
 impl Expansion<'_> {
@@ -112,14 +145,10 @@ impl Expansion<'_> {
         levels: u32,
         place: Place,
     ) -> Result<(), Error> {
-        let wanted = match self.what {
-            Links::All => true,
-            Links::Related => place == Place::Links,
-            Links::Subordinate => place != Place::Links,
-        };
+        let wanted = self.expand.wants(place == Place::Links);
         if let Some(uri) = link(value) {
             if wanted && let Some(mut found) = self.source.fetch(uri) {
-                self.left = self.left.checked_sub(1).ok_or_else(too_much)?;
+                self.room.take()?;
                 let members = found.get("Members").and_then(Value::as_array);
                 if members.is_some_and(|it| it.len() > EXPANDED_PAGE) {
                     page(uri).cut(&mut found);
@@ -161,7 +190,7 @@ fn too_much() -> Error {
 }
 
 /// The URI, where `value` is a link and nothing but a link.
-pub(super) fn link(value: &Value) -> Option<&str> {
+pub(crate) fn link(value: &Value) -> Option<&str> {
     let object = value.as_object()?;
     if object.len() != 1 {
         return None;

@@ -18,12 +18,14 @@ use onprem_redfish::{
 };
 use serde_json::{Map, Value};
 
-use self::{
-    expand::Expand,
-    filter::{Fault, Filter},
-    page::{EXPANDED_PAGE, Page},
+pub(crate) use self::{
+    expand::{Expand, MAX_LEVELS, Room, link},
+    page::{EXPANDED_PAGE, PAGE},
 };
-pub(crate) use self::{expand::MAX_LEVELS, page::PAGE};
+use self::{
+    filter::{Fault, Filter},
+    page::Page,
+};
 use super::error::Error;
 
 /// How much of a value a message repeats.
@@ -127,13 +129,21 @@ impl Query {
 
     /// Does it leave the answer as it is?
     pub(crate) fn is_empty(&self) -> bool {
-        self.select.is_none()
-            && self.expand.is_none()
-            && self.filter.is_none()
-            && !self.only
-            && !self.excerpt
-            && self.top.is_none()
-            && self.skip.is_none()
+        self.expand.is_none() && !self.has_more_than_expand()
+    }
+
+    fn has_more_than_expand(&self) -> bool {
+        self.select.is_some()
+            || self.filter.is_some()
+            || self.only
+            || self.excerpt
+            || self.top.is_some()
+            || self.skip.is_some()
+    }
+
+    /// The `$expand`, where it is all that is asked for.
+    fn expand_alone(&self) -> Option<Expand> {
+        self.expand.filter(|_| !self.has_more_than_expand())
     }
 
     /// Refuses the query of a write: DSP0266 has queries on GET only.

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 /// How many members go into one answer.
 pub(crate) const PAGE: usize = 1000;
 /// How many members of a collection, or of one in it, are put in place.
-pub(super) const EXPANDED_PAGE: usize = 250;
+pub(crate) const EXPANDED_PAGE: usize = 250;
 
 /// What to show of a collection, and how to ask for the rest.
 #[derive(Debug, Clone, Copy)]
