@@ -14,7 +14,7 @@ use tracing::{
     field::{Field, Visit},
 };
 use tracing_subscriber::{
-    EnvFilter, Layer, layer::Context, layer::SubscriberExt as _,
+    Layer, filter::Targets, layer::Context, layer::SubscriberExt as _,
     util::SubscriberInitExt as _,
 };
 
@@ -68,7 +68,7 @@ pub fn start(
         .with_writer(io::stderr)
         .with_ansi(io::IsTerminal::is_terminal(&io::stderr()));
     let log = tracing_subscriber::registry()
-        .with(EnvFilter::try_new(filter)?)
+        .with(filter.parse::<Targets>()?)
         .with(Listened);
     match format {
         Format::Text => log.with(lines).init(),
