@@ -1,10 +1,17 @@
 //! The agent: builds the parts, starts their tasks, and ends them.
 
-use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    io,
+    net::{IpAddr, SocketAddr},
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
 
 use http::{Request, Response, header::CONTENT_TYPE};
 use onprem_link::{enrol::Facts, grant::Grant, log::Chain};
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     sync::mpsc,
     task::{JoinError, spawn_blocking},
     time::timeout,
@@ -63,6 +70,7 @@ pub struct Agent {
     model: Model,
     commands: Commands,
     exporter: Exporter,
+    service: Arc<Service>,
     simulation: Option<Simulation>,
     initial_password: Option<String>,
     bound: Bound,
@@ -160,6 +168,7 @@ impl Agent {
             info!(%address, "listening for scrapes");
         }
         if let Some(options) = call_home(&config, &snapshot.inventory) {
+            let service = Arc::clone(&service);
             let handler = tunnelled(service, exporter.clone());
             let stop = stop.child_token();
             let url = options.fleet_url.clone();
@@ -172,6 +181,7 @@ impl Agent {
             model,
             commands,
             exporter,
+            service,
             simulation,
             initial_password,
             bound,
@@ -222,6 +232,22 @@ impl Agent {
     #[must_use]
     pub fn exporter(&self) -> &Exporter {
         &self.exporter
+    }
+
+    /// Serves `stream` as the Redfish port does below TLS, to a client at
+    /// `peer`, until the connection ends.
+    ///
+    /// # Errors
+    /// The stream broke, or carried no HTTP.
+    pub async fn converse(
+        &self,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+        peer: IpAddr,
+    ) -> io::Result<()> {
+        let service = Arc::clone(&self.service);
+        let stop = self.stop.child_token();
+        let origin = Origin::Tls { peer, certificates: None };
+        server::converse(stream, service, origin, stop).await
     }
 
     /// The simulated board, where there is one.

@@ -1,6 +1,7 @@
 //! The doors of the agent: one TLS port for Redfish, one for metrics.
 
 mod csr;
+mod room;
 mod tls;
 mod trust;
 
@@ -29,13 +30,14 @@ use onprem_link::log::Chain;
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::crypto::CryptoProvider;
 use tokio::{
+    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    sync::Semaphore,
     time::{sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::room::{Place, Room};
 pub(crate) use self::{
     csr::{Algorithm, Part, Unfit, Wanted},
     tls::Identity,
@@ -47,13 +49,13 @@ use crate::{
     redfish::{Body, Door, Origin, Service},
 };
 
-/// Connections there may be at once, on each port.
-const CONNECTIONS: usize = 256;
 /// A connection whose other end takes nothing for so long ends, in
 /// milliseconds.
 const STALLED: u32 = 60_000;
-/// How long a client may take for the first byte and for TLS.
+/// How long a client may take for the first byte, and for TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The same where others wait for a place.
+const HURRY: Duration = Duration::from_secs(1);
 /// How long it may take for the head of a request, on a connection that may
 /// have been idle before.
 const HEADER: Duration = Duration::from_mins(1);
@@ -100,6 +102,20 @@ macro_rules! drain {
         ended.map_err(io::Error::other)
     }};
 }
+
+/// The service, as a connection asks it.
+macro_rules! answers {
+    ($service:expr, $origin:expr) => {
+        service_fn(|request: Request<Incoming>| {
+            let (service, origin) = (Arc::clone(&$service), $origin.clone());
+            async move {
+                let response = service.handle(request, origin).await;
+                Ok::<Response<Body>, Infallible>(response)
+            }
+        })
+    };
+}
+
 /// Why the server does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ServerError {
@@ -151,9 +167,9 @@ pub async fn start(
         listener,
         tasks.clone(),
         stop.clone(),
-        move |stream, peer, stop| {
+        move |stream, peer, place, stop| {
             let redfish = Arc::clone(&redfish);
-            async move { redfish.connection(stream, peer, stop).await }
+            async move { redfish.connection(stream, peer, place, stop).await }
         },
     ));
     let mut metrics = None;
@@ -164,7 +180,9 @@ pub async fn start(
             listener,
             tasks.clone(),
             stop.clone(),
-            move |stream, _, stop| scrape(stream, exporter.clone(), stop),
+            move |stream, _, place, stop| {
+                scrape(stream, exporter.clone(), place, stop)
+            },
         ));
     }
     Ok(Bound { address, metrics })
@@ -186,15 +204,15 @@ async fn accept<F>(
     listener: TcpListener,
     tasks: TaskTracker,
     stop: CancellationToken,
-    serve: impl Fn(TcpStream, SocketAddr, CancellationToken) -> F + Send,
+    serve: impl Fn(TcpStream, SocketAddr, Place, CancellationToken) -> F + Send,
 ) where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
-    let room = Arc::new(Semaphore::new(CONNECTIONS));
+    let room = Room::default();
     loop {
         // What does not fit waits in the backlog of the listener.
         let accepted = async {
-            let place = Arc::clone(&room).acquire_owned().await;
+            let place = room.place().await;
             (place, listener.accept().await)
         };
         let (place, accepted) = tokio::select! {
@@ -209,6 +227,10 @@ async fn accept<F>(
                 continue;
             }
         };
+        let Some(place) = place.and_then(|place| place.take(peer.ip())) else {
+            tracing::debug!(%peer, "too many connections of this peer");
+            continue;
+        };
         if let Err(error) = stream.set_nodelay(true) {
             tracing::debug!(%error, "no TCP_NODELAY");
         }
@@ -217,9 +239,8 @@ async fn accept<F>(
         if let Err(error) = set_tcp_user_timeout(&stream, STALLED) {
             tracing::debug!(%error, "no TCP_USER_TIMEOUT");
         }
-        let served = serve(stream, peer, stop.child_token());
+        let served = serve(stream, peer, place, stop.child_token());
         tasks.spawn(async move {
-            let _place = place;
             if let Err(error) = served.await {
                 tracing::debug!(error = %Chain(&error), %peer, "connection");
             }
@@ -237,16 +258,18 @@ impl Redfish {
         &self,
         stream: TcpStream,
         peer: SocketAddr,
+        place: Place,
         stop: CancellationToken,
     ) -> io::Result<()> {
+        let patience = if place.scarce() { HURRY } else { HANDSHAKE };
         let mut first = [0];
-        match timeout(HANDSHAKE, stream.peek(&mut first)).await? {
+        match timeout(patience, stream.peek(&mut first)).await? {
             Ok(0) | Err(_) => return Ok(()),
             Ok(_) if first == [TLS_HANDSHAKE] => {}
             Ok(_) => return redirect(stream, stop).await,
         }
         let accepting = self.acceptor.accept(stream);
-        let stream = timeout(HANDSHAKE, accepting).await??;
+        let stream = timeout(patience, accepting).await??;
         let tls = stream.get_ref().1;
         let http2 = tls.alpn_protocol() == Some(b"h2");
         let shown = tls.peer_certificates();
@@ -261,31 +284,36 @@ impl Redfish {
             Arc::new(Presented::new(chain.collect()))
         });
         let origin = Origin::Tls { peer: peer.ip(), certificates };
-        let service = service_fn(|request: Request<Incoming>| {
-            let service = Arc::clone(&self.service);
-            let origin = origin.clone();
-            async move {
-                let response = service.handle(request, origin).await;
-                Ok::<Response<Body>, Infallible>(response)
-            }
-        });
-        let stream = TokioIo::new(stream);
+        let service = Arc::clone(&self.service);
         if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS)
                 .keep_alive_interval(HEADER)
-                .serve_connection(stream, service);
+                .serve_connection(
+                    TokioIo::new(stream),
+                    answers!(service, origin),
+                );
             drain!(connection, stop)
         } else {
-            let connection = http1::Builder::new()
-                .timer(TokioTimer::new())
-                .header_read_timeout(HEADER)
-                .max_buf_size(HEAD)
-                .serve_connection(stream, service);
-            drain!(connection, stop)
+            converse(stream, service, origin, stop).await
         }
     }
+}
+
+/// Serves HTTP/1.1 on what lies below TLS.
+pub(crate) async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    service: Arc<Service>,
+    origin: Origin,
+    stop: CancellationToken,
+) -> io::Result<()> {
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEADER)
+        .max_buf_size(HEAD)
+        .serve_connection(TokioIo::new(stream), answers!(service, origin));
+    drain!(connection, stop)
 }
 
 /// Plain HTTP is told where TLS is: on the same port.
@@ -336,6 +364,7 @@ fn secure<B>(request: &Request<B>, local: SocketAddr) -> Option<HeaderValue> {
 async fn scrape(
     stream: TcpStream,
     exporter: Exporter,
+    _place: Place,
     stop: CancellationToken,
 ) -> io::Result<()> {
     let service = service_fn(move |request: Request<Incoming>| {

@@ -17,6 +17,7 @@ mod discovery;
 mod doors;
 mod events;
 mod expand;
+mod hostile;
 mod logs;
 mod manager;
 mod network_protocol;
