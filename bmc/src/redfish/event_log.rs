@@ -23,15 +23,15 @@ pub(super) async fn follow(
             () = stop.cancelled() => break,
             news = feed.next() => news,
         };
-        note(&logs, began, news);
+        note(&logs, began, &news);
     }
     // What was said on the way out.
     while let Some(news) = feed.next().now_or_never() {
-        note(&logs, began, news);
+        note(&logs, began, &news);
     }
 }
 
-fn note(logs: &Logs, began: DateTime<Utc>, news: Vec<Arc<Event>>) {
+fn note(logs: &Logs, began: DateTime<Utc>, news: &[Arc<Event>]) {
     for event in news.iter().filter(|event| event.at >= began) {
         if let Some(entry) = entry(event) {
             logs.append(Kind::Event, entry);

@@ -47,8 +47,8 @@ impl Resource for ManagerDiagnosticData {
         .with(number(uptime.floor()), |body, uptime| {
             body.service_root_uptime_seconds(uptime)
         })
-        .with(memory(), |body, memory| body.memory_statistics(memory))
-        .with(processors(view), |body, it| body.processor_statistics(it))
+        .with(memory(), manager_diagnostic_data::ManagerDiagnosticData::memory_statistics)
+        .with(processors(view), manager_diagnostic_data::ManagerDiagnosticData::processor_statistics)
         .with(own::free_bytes(&service.state_dir), |body, bytes| {
             body.free_storage_space_ki_b(signed(bytes >> 10))
         })
