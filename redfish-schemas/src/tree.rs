@@ -70,7 +70,7 @@ pub fn check_tree(tree: &BTreeMap<String, Served>) -> Vec<Problem> {
         let (mut problems, leads) = examine(&served.body);
         // A page of a collection has a query; it is the collection still.
         let path = uri.split('?').next().unwrap_or(uri);
-        if served.body["@odata.id"] != Value::from(path) {
+        if text_of(served, "@odata.id") != path {
             problems.push(problem("/@odata.id", "is not where it was asked"));
         }
         let wrong = leads.iter().filter_map(|lead| astray(tree, lead));
@@ -151,8 +151,12 @@ fn methods(served: &Served) -> Vec<Problem> {
 
 /// The name of a resource's type, without its version.
 fn type_of(served: &Served) -> &str {
-    let of = served.body["@odata.type"].as_str().unwrap_or_default();
-    of.rsplit('.').next().unwrap_or_default()
+    text_of(served, "@odata.type").rsplit('.').next().unwrap_or_default()
+}
+
+/// The text of a property, empty where there is none.
+fn text_of<'a>(served: &'a Served, name: &str) -> &'a str {
+    served.body.get(name).and_then(Value::as_str).unwrap_or_default()
 }
 
 fn shows_writable(served: &Served) -> bool {

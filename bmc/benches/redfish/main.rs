@@ -13,16 +13,12 @@
 mod load;
 mod server;
 
-use std::{
-    fs,
-    path::Path,
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::{fmt::Write as _, fs, path::Path, sync::Arc, time::Duration};
 
 use reqwest::Client;
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{Instant, sleep};
 
 use self::{
     load::Target,
@@ -69,7 +65,7 @@ async fn main() {
         listening.as_secs_f64() * 1e3,
         begin.elapsed().as_secs_f64() * 1e3,
     );
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    sleep(Duration::from_secs(3)).await;
     println!("memory, idle: {:.1} MB", agent.memory());
 
     let token = token(folder, &agent).await;
@@ -95,12 +91,13 @@ fn board() -> String {
     let mut text = fs::read_to_string(file).unwrap();
     let there = text.matches("[[chassis.sensor]]").count();
     for number in there..SENSORS {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\n[[chassis.sensor]]\nid = \"Probe_{number}\"\n\
              name = \"Probe {number}\"\nof = \"node\"\n\
              measures = \"board_temperature\"\nbus = \"i2c-1\"\n\
              range = [-40, 125]\nupper_caution = 60\n"
-        ));
+        );
     }
     text
 }
@@ -157,7 +154,8 @@ impl Bench<'_> {
         let free = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
         let port = free.local_addr().unwrap().port();
         drop(free);
-        let Some(nginx) = Server::nginx(self.folder, self.keys, port) else {
+        let Some(nginx) = Server::nginx(self.folder, self.keys, port).await
+        else {
             println!("{name}: no nginx here (Debian: nginx-light)");
             return;
         };

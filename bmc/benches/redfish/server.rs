@@ -9,7 +9,7 @@ use std::{
     process::{Child, Command, Stdio},
     sync::Arc,
     thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -19,8 +19,12 @@ use hyper::{body::Incoming, server::conn::http1, service::service_fn};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::{
+    net::{TcpListener, TcpStream},
+    time::{Instant, sleep},
+};
 use tokio_rustls::TlsAcceptor;
+use tokio_util::task::TaskTracker;
 
 /// A process that serves, and ends with its value.
 pub(crate) struct Server {
@@ -73,7 +77,11 @@ impl Server {
     }
 
     /// nginx with one file, `None` where there is no nginx.
-    pub(crate) fn nginx(folder: &Path, keys: &Keys, port: u16) -> Option<Self> {
+    pub(crate) async fn nginx(
+        folder: &Path,
+        keys: &Keys,
+        port: u16,
+    ) -> Option<Self> {
         let folder = folder.display();
         let Keys { certificate, key } = keys;
         let (certificate, key) = (certificate.display(), key.display());
@@ -99,7 +107,7 @@ impl Server {
             if std::net::TcpStream::connect(address).is_ok() {
                 return Some(server);
             }
-            thread::sleep(Duration::from_millis(20));
+            sleep(Duration::from_millis(20)).await;
         }
         None
     }
@@ -169,9 +177,10 @@ pub(crate) async fn peer(body: &str, keys: Option<(&str, &str)>) {
     });
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     println!("{}", listener.local_addr().unwrap());
+    let tasks = TaskTracker::new();
     loop {
         let (stream, _) = listener.accept().await.unwrap();
-        tokio::spawn(bare(stream, acceptor.clone(), body.clone()));
+        tasks.spawn(bare(stream, acceptor.clone(), body.clone()));
     }
 }
 

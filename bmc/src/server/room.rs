@@ -91,7 +91,7 @@ fn household(peer: IpAddr) -> IpAddr {
             let network = peer.to_bits() >> 64 << 64;
             Ipv6Addr::from_bits(network).into()
         }
-        v4 => v4,
+        v4 @ IpAddr::V4(_) => v4,
     }
 }
 

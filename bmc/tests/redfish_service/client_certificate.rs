@@ -46,7 +46,7 @@ fn certificate(pem: &str) -> Value {
     json!({"CertificateString": pem, "CertificateType": "PEM"})
 }
 
-fn rules(rules: Value) -> Value {
+fn rules(rules: &Value) -> Value {
     json!({"MultiFactorAuth": {"ClientCertificate": rules}})
 }
 
@@ -55,7 +55,7 @@ async fn trust(blade: &Blade, authority: &Authority) -> String {
     let admin = blade.admin();
     let made = admin.post(ISSUERS, &certificate(&authority.pem)).await;
     assert_eq!(made.status, 201, "{}", made.body);
-    let on = rules(json!({"Enabled": true}));
+    let on = rules(&json!({"Enabled": true}));
     let set = admin.patch(SERVICE, &on).await;
     assert_eq!(set.status, 200, "{}", set.body);
     let of = &set.body["MultiFactorAuth"]["ClientCertificate"];
@@ -153,7 +153,7 @@ async fn nobody_shuts_himself_out_by_demanding_certificates() {
     let blade = Blade::simulated().await;
     let people = Authority::new("People");
     let issuer = trust(&blade, &people).await;
-    let demand = rules(json!({"RespondToUnauthenticatedClients": false}));
+    let demand = rules(&json!({"RespondToUnauthenticatedClients": false}));
     let refused = blade.admin().patch(SERVICE, &demand).await;
     assert_eq!(refused.messages(), ["PropertyValueConflict"]);
     let admin = showing(blade.stranger(), &people.user("admin", None));
@@ -169,7 +169,7 @@ async fn nobody_shuts_himself_out_by_demanding_certificates() {
     let blade = blade.restarted().await;
     assert!(is_shut_out(&blade.admin()).await);
     let admin = showing(blade.stranger(), &people.user("admin", None));
-    let again = rules(json!({"RespondToUnauthenticatedClients": true}));
+    let again = rules(&json!({"RespondToUnauthenticatedClients": true}));
     assert_eq!(admin.patch(SERVICE, &again).await.status, 200);
     assert_eq!(blade.admin().get(SYSTEMS).await.status, 200);
 }
@@ -187,7 +187,7 @@ async fn a_principal_name_can_stand_for_the_account() {
     let blade = Blade::simulated().await;
     let people = Authority::new("People");
     trust(&blade, &people).await;
-    let mapping = |name| rules(json!({"CertificateMappingAttribute": name}));
+    let mapping = |name| rules(&json!({"CertificateMappingAttribute": name}));
     let admin = blade.admin();
     let refused = admin.patch(SERVICE, &mapping("Whole")).await;
     assert_eq!(refused.messages(), ["PropertyValueNotInList"]);

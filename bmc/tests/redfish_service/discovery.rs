@@ -52,7 +52,7 @@ async fn heard(
     {
         let text = String::from_utf8_lossy(&buffer[..received.unwrap()]);
         let mut lines = text.split("\r\n");
-        let first = ("".to_owned(), lines.next().unwrap().to_owned());
+        let first = (String::new(), lines.next().unwrap().to_owned());
         let headers = lines.filter_map(|line| {
             let (name, value) = line.split_once(':')?;
             Some((name.to_owned(), value.trim().to_owned()))

@@ -1,9 +1,6 @@
 //! The ports: TLS, plain HTTP, HTTP/2, metrics.
 
-use std::{
-    net::SocketAddr,
-    time::{Duration, Instant},
-};
+use std::{net::SocketAddr, time::Duration};
 
 use bytes::Bytes;
 use http::Request;
@@ -13,6 +10,7 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
+    time::Instant,
 };
 use tokio_util::task::TaskTracker;
 

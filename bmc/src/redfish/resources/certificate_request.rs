@@ -236,10 +236,11 @@ fn algorithm(
     write: &Write<'_>,
     action: &'static str,
 ) -> Result<Algorithm, Error> {
+    type Asked<'a> = (&'static str, Option<&'a str>, fn(&Kind) -> String);
     let mut fitting: Vec<_> = KEYS.iter().collect();
     let bits = write.number(BITS)?.map(|bits| bits.to_string());
     let bits = bits.as_deref();
-    let values: [(&str, Option<&str>, fn(&Kind) -> String); 3] = [
+    let values: [Asked<'_>; 3] = [
         (ALGORITHM, write.text(ALGORITHM), |it| it.1.to_owned()),
         (CURVE, write.text(CURVE), |it| it.2.to_owned()),
         (BITS, bits, |it| it.3.to_string()),
