@@ -2,6 +2,7 @@
 
 import base64
 import json
+import os
 import shutil
 import signal
 import ssl
@@ -113,10 +114,16 @@ def links(value):
             yield from links(inner)
 
 
+def configured(options):
+    """Keys of the agent's configuration, as its environment has them."""
+    return {f"ONPREM_BMC_{name.upper()}": value
+            for name, value in options.items()}
+
+
 class Agent(Service):
     """An agent of this run, on a simulated board or on this host."""
 
-    def __init__(self, program, state, board=None, *more):
+    def __init__(self, program, state, board=None, **options):
         self.state = Path(state)
         shutil.rmtree(self.state, ignore_errors=True)
         self.state.mkdir(parents=True)
@@ -124,10 +131,10 @@ class Agent(Service):
                    "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
         if board:
             command += ["--board", board]
-        command += more
         self.log = (self.state / "log").open("w")
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.DEVNULL,
+            env={**os.environ, **configured(options)},
             stdout=self.log, stderr=self.log,
         )
         addresses, until = self.state / "addresses.json", time.monotonic() + START

@@ -72,9 +72,10 @@ class Gate:
         return lambda: JOBS[name](self)
 
     @contextmanager
-    def on(self, label, name, board=True, *more):
+    def on(self, label, name, board=True, **options):
         state = tools.CACHE / "agents" / name
-        with Agent(self.agent, state, self.board if board else None, *more) as bmc:
+        board = self.board if board else None
+        with Agent(self.agent, state, board, **options) as bmc:
             self.keep(label, bmc.facts())
             yield bmc
 
@@ -132,11 +133,31 @@ def all_but_media(judgement):
 
 def with_oem_schema(gate):
     with gate.on(BLADE, "oem") as bmc:
+        # A system that was started by the agent has more to tell.
+        bmc.request("POST", bmc.system() + "/Actions/ComputerSystem.Reset",
+                    {"ResetType": "ForceRestart"})
+        bmc.wait_power("On")
+        gate.tally.check(f"{BLADE}: has objects of our own schemas",
+                         lambda: has_our_own(bmc))
         judgement = judges.service(
             bmc, gate.reports / "oem", fetch=True,
             name="Service validator, with the schemas that the service offers",
         )
         gate.judged(BLADE, judgement)
+
+
+def has_our_own(bmc):
+    kinds = {kind for resource in bmc.tree().values()
+             for kind in own_kinds(resource.get("Oem"))}
+    assert kinds, "no Oem object anywhere"
+    return ", ".join(sorted(kinds))
+
+
+def own_kinds(oem):
+    """The types below an Oem object, each without its version."""
+    for value in (oem or {}).values():
+        if isinstance(value, dict) and "@odata.type" in value:
+            yield value["@odata.type"].rsplit(".", 1)[-1]
 
 
 def use_cases(gate):
@@ -189,7 +210,9 @@ def all_by_name(judgement, alone):
 
 
 def deprecated(gate):
-    with gate.on(OLD, "deprecated", True, "--deprecated-resources") as bmc:
+    with gate.on(OLD, "deprecated", deprecated_power_thermal="true") as bmc:
+        chassis = bmc.get(bmc.chassis())
+        assert "Power" in chassis and "Thermal" in chassis, "the option is off"
         gate.judged(OLD, judges.service(bmc, gate.reports / "deprecated"),
                     old_and_no_worse)
 

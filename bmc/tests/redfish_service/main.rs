@@ -18,6 +18,7 @@ mod doors;
 mod events;
 mod expand;
 mod hostile;
+mod interface;
 mod logs;
 mod manager;
 mod network_protocol;

@@ -11,11 +11,14 @@ use onprem_redfish::schema::{
     resource::{self, State},
 };
 
-use super::With as _;
+use super::{With as _, chassis::patch_part, network_protocol::full};
 use crate::{
-    model::{self, IpAddress, LinkState, NetworkInterface, Origin},
+    model::{
+        self, IpAddress, LinkState, Manager, NetworkInterface, Origin, Part,
+        Settings,
+    },
     redfish::{
-        resource::{Answer, Resource, View, answer},
+        resource::{Answer, Pending, Resource, View, Write, answer},
         uri,
     },
 };
@@ -34,7 +37,8 @@ impl Resource for SystemInterface {
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let [_, id] = ids else { return None };
-        interface(&view.system(ids)?.interfaces, id)
+        let system = view.system(ids)?;
+        interface(&system.interfaces, id, system.host_name.as_deref())
     }
 }
 
@@ -52,11 +56,40 @@ impl Resource for ManagerInterface {
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let [_, id] = ids else { return None };
-        interface(&view.manager(ids)?.interfaces, id)
+        let manager = view.manager(ids)?;
+        let host_name = manager_name(&view.snapshot.settings, manager);
+        interface(&manager.interfaces, id, host_name.as_deref())
+    }
+
+    fn writable(&self) -> &'static [&'static str] {
+        &["/HostName"]
+    }
+
+    fn clears(&self) -> &'static [&'static str] {
+        &["/HostName"]
+    }
+
+    fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
+        let manager = Part::Manager(write.id(0).into());
+        Box::pin(patch_part(write, manager, Vec::new()))
     }
 }
 
-fn interface(all: &[NetworkInterface], id: &str) -> Option<Answer> {
+/// The host name of the manager: the one it was given, else the one of its
+/// operating system.
+pub(super) fn manager_name(
+    settings: &Settings,
+    manager: &Manager,
+) -> Option<String> {
+    let given = settings.of(&Part::Manager(manager.id.clone())).host_name;
+    given.or_else(|| manager.host_name.clone())
+}
+
+fn interface(
+    all: &[NetworkInterface],
+    id: &str,
+    host_name: Option<&str>,
+) -> Option<Answer> {
     let it = all.iter().find(|interface| &*interface.id == id)?;
     let gateway = it.ipv4_gateway;
     let state = if it.enabled { State::Enabled } else { State::Disabled };
@@ -64,7 +97,10 @@ fn interface(all: &[NetworkInterface], id: &str) -> Option<Answer> {
         .interface_enabled(it.enabled)
         .with(it.mac.clone(), EthernetInterface::mac_address)
         .mtu_size(it.mtu.into())
+        .speed_mbps_null()
         .with(it.speed_mbps.map(i64::from), EthernetInterface::speed_mbps)
+        .with(host_name, EthernetInterface::host_name)
+        .with(host_name.map(full), EthernetInterface::fqdn)
         .with(it.full_duplex, EthernetInterface::full_duplex)
         .link_status(match it.link {
             LinkState::Up => LinkStatus::LinkUp,

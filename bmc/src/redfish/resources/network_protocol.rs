@@ -11,7 +11,9 @@ use onprem_redfish::{
     },
 };
 
-use super::{With as _, enabled, manager_time};
+use super::{
+    With as _, enabled, ethernet_interface::manager_name, manager_time,
+};
 use crate::{
     clock::{ClockError, NTP_PORT},
     discovery::{SSDP_PORT, Scope, Ssdp},
@@ -66,7 +68,8 @@ impl Resource for NetworkProtocol {
             .protocol_enabled(network.ntp && view.service.clock.may_be_set())
             .port(NTP_PORT.into())
             .ntp_servers(network.ntp_servers);
-        let name = it.host_name.as_deref();
+        let name = manager_name(&view.snapshot.settings, it);
+        let name = name.as_deref();
         let body = ManagerNetworkProtocol::new(
             "",
             "NetworkProtocol",
@@ -190,7 +193,7 @@ fn is_host(text: &str) -> bool {
 }
 
 /// The name with its domain, as far as this machine knows one.
-fn full(name: &str) -> String {
+pub(super) fn full(name: &str) -> String {
     if name.contains('.') {
         return name.to_owned();
     }
