@@ -4,6 +4,7 @@
 mod action;
 pub(crate) mod call;
 mod completion;
+mod conformance;
 mod context;
 mod create;
 mod curl;
@@ -30,6 +31,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     explain::ENTRY,
     curl::ENTRY,
     proxy::ENTRY,
+    conformance::ENTRY,
     login::LOGIN,
     login::LOGOUT,
     context::ENTRY,

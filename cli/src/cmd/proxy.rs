@@ -107,40 +107,75 @@ fn build(_: &'static PageModel) -> Command {
 async fn proxy(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     let device = matches.get_one::<String>("device").map_or("", |d| d);
     let port = matches.get_one::<u16>("port").copied().unwrap_or(0);
-    // A device that is not there is told now, not to each tool.
-    let found = match run.model.operation("device_view") {
-        Some(view) => {
-            Fleet::of(matches)?.call(view, &[device], &[], None).await?
-        }
-        None => Value::Null,
-    };
-    let fleet = Fleet::patient(matches)?;
-    let door = Arc::new(Door { fleet, device: device.to_owned() });
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    let what = format!("cannot listen on {address}");
-    let listener = TcpListener::bind(address)
-        .await
-        .map_err(|error| Failure::because(&what, &error))?;
-    let address = listener
-        .local_addr()
-        .map_err(|error| Failure::because(&what, &error))?;
-    let acceptor = acceptor()?;
-    run.screen.print(&format!("https://{address}"))?;
+    let proxy = Proxy::open(run, matches, device, port).await?;
+    run.screen.print(&format!("https://{}", proxy.address))?;
     run.screen.flush()?;
     run.screen.note(&format!(
         "{device} answers there, over http as well; Ctrl-C ends it"
     ));
-    let state = found.get("state").and_then(Value::as_str);
-    if let Some(state) = state.filter(|state| *state != "online") {
-        run.screen.note(&format!(
-            "warning: {device} is {state}; it answers once it is online"
-        ));
-    }
+    proxy.warn(run);
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
-        () = serve(&listener, &acceptor, &door) => Ok(()),
+        () = proxy.serve() => Ok(()),
         _ = tokio::signal::ctrl_c() => Ok(()),
         _ = terminate.recv() => Ok(()),
+    }
+}
+
+/// A local port that is a device's Redfish service.
+pub(crate) struct Proxy {
+    pub(crate) address: SocketAddr,
+    listener: TcpListener,
+    acceptor: TlsAcceptor,
+    door: Arc<Door>,
+    state: Option<String>,
+}
+
+impl Proxy {
+    /// Takes the port; 0 for any free one.
+    pub(crate) async fn open(
+        run: &Run<'_>,
+        matches: &ArgMatches,
+        device: &str,
+        port: u16,
+    ) -> Result<Self, Failure> {
+        // A device that is not there is told now, not to each tool.
+        let found = match run.model.operation("device_view") {
+            Some(view) => {
+                Fleet::of(matches)?.call(view, &[device], &[], None).await?
+            }
+            None => Value::Null,
+        };
+        let fleet = Fleet::patient(matches)?;
+        let door = Arc::new(Door { fleet, device: device.to_owned() });
+        let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
+        let what = format!("cannot listen on {address}");
+        let listener = TcpListener::bind(address)
+            .await
+            .map_err(|error| Failure::because(&what, &error))?;
+        let address = listener
+            .local_addr()
+            .map_err(|error| Failure::because(&what, &error))?;
+        let acceptor = acceptor()?;
+        let state = found.get("state").and_then(Value::as_str);
+        let state = state.map(str::to_owned);
+        Ok(Self { address, listener, acceptor, door, state })
+    }
+
+    /// Says so if the device cannot answer yet.
+    pub(crate) fn warn(&self, run: &mut Run<'_>) {
+        let device = &self.door.device;
+        let state = self.state.as_deref();
+        if let Some(state) = state.filter(|state| *state != "online") {
+            run.screen.note(&format!(
+                "warning: {device} is {state}; it answers once it is online"
+            ));
+        }
+    }
+
+    /// Serves until it is dropped.
+    pub(crate) async fn serve(&self) {
+        serve(&self.listener, &self.acceptor, &self.door).await;
     }
 }
 
