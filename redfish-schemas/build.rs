@@ -21,11 +21,14 @@ use std::{env, error::Error, fs, path::PathBuf, thread};
 /// What a build step answers.
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
+/// Where our own schemas are.
+const OEM: &str = "oem";
+
 /// The generator recurses along type hierarchies that are hundreds deep.
 const STACK: usize = 256 << 20;
 
 fn main() -> Result<()> {
-    for input in ["build.rs", "build", "roots.txt"] {
+    for input in ["build.rs", "build", "roots.txt", "oem"] {
         println!("cargo:rerun-if-changed={input}");
     }
     for input in ["messages.toml", "privileges.toml"] {
@@ -38,16 +41,33 @@ fn main() -> Result<()> {
 fn generate() -> Result<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let roots = roots(&fs::read_to_string("roots.txt")?);
-    let mut csdl = csdl::Csdl::new(nv_redfish_schema::REDFISH_CSDL_DIR);
+    let mut csdl = csdl::Csdl::new([nv_redfish_schema::REDFISH_CSDL_DIR, OEM]);
 
     fs::write(out.join("schema.rs"), schema::generate(&mut csdl, &roots)?)?;
-    fs::write(out.join("csdl.rs"), table::generate(&mut csdl, &roots)?)?;
+    fs::write(
+        out.join("csdl.rs"),
+        table::generate(&mut csdl, &roots, &oem()?)?,
+    )?;
     fs::write(out.join("metadata.xml"), metadata::generate(&csdl))?;
     let messages = fs::read_to_string("messages.toml")?;
     fs::write(out.join("message.rs"), message::generate(&messages)?)?;
     let privileges = fs::read_to_string("privileges.toml")?;
     fs::write(out.join("privilege.rs"), privilege::generate(&privileges)?)?;
     Ok(())
+}
+
+/// The types of our own that objects under `Oem` have, by qualified name.
+fn oem() -> Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in fs::read_dir(OEM)? {
+        let name = entry?.file_name();
+        let name = name.to_string_lossy();
+        if let Some(family) = name.strip_suffix("_v1.xml") {
+            names.push(format!("{family}.v1_0_0.OnPrem"));
+        }
+    }
+    names.sort();
+    Ok(names)
 }
 
 fn roots(text: &str) -> Vec<String> {

@@ -169,10 +169,14 @@ impl Agent {
         }
         if let Some(options) = call_home(&config, &snapshot.inventory) {
             let service = Arc::clone(&service);
-            let handler = tunnelled(service, exporter.clone());
-            let stop = stop.child_token();
             let url = options.fleet_url.clone();
+            let handler = tunnelled(Arc::clone(&service), exporter.clone());
+            let stop = stop.child_token();
+            let shown = stop.clone();
             let how = phone_home::start(options, handler, &tasks, stop);
+            let follow =
+                redfish::follow_fleet(service, url.clone(), how.clone(), shown);
+            tasks.spawn(follow);
             exporter.metrics().tunnel.follow(url, how);
         }
         guard.disarm();

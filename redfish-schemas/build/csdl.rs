@@ -20,29 +20,30 @@ struct Family {
     namespaces: Vec<(Option<Version>, String)>,
 }
 
-/// The CSDL documents of a folder.
+/// The CSDL documents of folders.
 #[derive(Debug)]
 pub(crate) struct Csdl {
-    folder: PathBuf,
+    /// DMTF's, and ours.
+    folders: [PathBuf; 2],
     families: BTreeMap<String, Family>,
     types: HashMap<String, Rc<Element>>,
     actions: HashMap<String, Vec<Rc<Element>>>,
 }
 
 impl Csdl {
-    pub(crate) fn new(folder: &str) -> Self {
+    pub(crate) fn new(folders: [&str; 2]) -> Self {
         Self {
-            folder: folder.into(),
+            folders: folders.map(Into::into),
             families: BTreeMap::new(),
             types: HashMap::new(),
             actions: HashMap::new(),
         }
     }
 
-    /// The documents of the folder.
+    /// The documents of DMTF.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
         let mut files = Vec::new();
-        for entry in fs::read_dir(&self.folder)? {
+        for entry in fs::read_dir(&self.folders[0])? {
             files.push(entry?.path());
         }
         files.retain(|file| file.extension().is_some_and(|it| it == "xml"));
@@ -113,7 +114,9 @@ impl Csdl {
         if self.families.contains_key(family) {
             return Ok(());
         }
-        let file = self.folder.join(format!("{family}_v1.xml"));
+        let [published, own] = &self.folders;
+        let folder = if is_own(family) { own } else { published };
+        let file = folder.join(format!("{family}_v1.xml"));
         let text = fs::read_to_string(&file)
             .map_err(|error| format!("{}: {error}", file.display()))?;
         let document = xml::parse(&text)?;
@@ -156,6 +159,11 @@ impl Csdl {
 /// The schema that a qualified name or namespace belongs to.
 pub(crate) fn family(name: &str) -> &str {
     name.split('.').next().unwrap_or(name)
+}
+
+/// Whether the schema of this name is one of ours.
+pub(crate) fn is_own(family: &str) -> bool {
+    family.starts_with("OnPrem")
 }
 
 /// A qualified name without its namespace.

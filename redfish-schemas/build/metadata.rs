@@ -1,10 +1,12 @@
 //! The `$metadata` document of the served schemas.
 
-use crate::csdl::Csdl;
+use crate::csdl::{Csdl, is_own};
 
 const ODATA: &str = "http://docs.oasis-open.org/odata/ns";
 /// The namespace that declares the container every service extends.
 const CONTAINER: &str = "ServiceRoot.v1_0_0";
+/// Where the service itself serves our own schemas.
+const STORE: &str = "/redfish/v1/SchemaStore";
 const PUBLISHED: &str = "http://redfish.dmtf.org/schemas/v1";
 
 /// XML with a reference to each schema in use. The entity container is in the
@@ -40,8 +42,9 @@ fn reference(name: &str, newest: &str) -> String {
     if newest != name {
         versioned.push_str(&include(newest));
     }
+    let at = if is_own(name) { STORE } else { PUBLISHED };
     format!(
-        "  <edmx:Reference Uri=\"{PUBLISHED}/{name}_v1.xml\">\n{}{versioned}  </edmx:Reference>\n",
+        "  <edmx:Reference Uri=\"{at}/{name}_v1.xml\">\n{}{versioned}  </edmx:Reference>\n",
         include(name)
     )
 }

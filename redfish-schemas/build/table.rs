@@ -11,7 +11,11 @@ use std::{
 };
 
 /// Statics for the types, and the objects and enums they need.
-pub(crate) fn generate(csdl: &mut Csdl, roots: &[String]) -> Result<String> {
+pub(crate) fn generate(
+    csdl: &mut Csdl,
+    roots: &[String],
+    oem: &[String],
+) -> Result<String> {
     let mut tables = Tables {
         csdl,
         objects: BTreeMap::new(),
@@ -38,6 +42,11 @@ pub(crate) fn generate(csdl: &mut Csdl, roots: &[String]) -> Result<String> {
     let message = tables.csdl.newest("Message.v1_0_0.Message")?;
     let message = tables.object(&message, None)?;
     writeln!(source, "static MESSAGE: &Object = &{message};")?;
+    let mut own = String::new();
+    for name in oem {
+        write!(own, "&{},", tables.object(name, None)?)?;
+    }
+    writeln!(source, "static OEM: &[&Object] = &[{own}];")?;
     for (name, body) in &tables.objects {
         let body = body.as_deref().unwrap_or_default();
         writeln!(source, "static {}: Object = {body};", ident("O", name))?;

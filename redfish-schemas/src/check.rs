@@ -172,6 +172,10 @@ impl Check {
         }
         for (name, value) in body {
             let pointer = format!("{above}/{name}");
+            if object.name == "Resource.Oem" {
+                self.oem(value, &pointer);
+                continue;
+            }
             if let Some((annotated, annotation)) = name.split_once('@') {
                 self.annotation(object, body, annotated, annotation, &pointer);
             } else if let Some(property) = object.property(name) {
@@ -221,6 +225,17 @@ impl Check {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// An object of ours has a type of ours.
+    fn oem(&mut self, value: &Value, pointer: &str) {
+        let declared = value.get("@odata.type").and_then(Value::as_str);
+        let declared = declared.unwrap_or_default().trim_start_matches('#');
+        let mut known = csdl::oem_types().iter();
+        match (known.find(|of| of.name == declared), value) {
+            (Some(of), Value::Object(body)) => self.object(of, body, pointer),
+            _ => self.say(pointer, "has no type of ours"),
         }
     }
 

@@ -119,6 +119,12 @@ pub fn types() -> &'static [&'static Type] {
     TYPES
 }
 
+/// The types of our own that objects under `Oem` have.
+#[must_use]
+pub fn oem_types() -> &'static [&'static Object] {
+    OEM
+}
+
 /// The served type with this name.
 #[must_use]
 pub fn type_named(name: &str) -> Option<&'static Type> {

@@ -10,6 +10,26 @@ pub const METADATA: &str =
 /// Where DMTF publishes the schemas.
 pub const PUBLISHED: &str = "http://redfish.dmtf.org/schemas/v1";
 
+/// Where the service serves the schemas that are ours.
+pub const STORE: &str = "/redfish/v1/SchemaStore";
+
+macro_rules! own {
+    ($($file:literal)*) => {
+        /// The schemas that are ours, by URI.
+        pub const OWN: &[(&str, &str)] = &[$((
+            concat!("/redfish/v1/SchemaStore/", $file),
+            include_str!(concat!("../oem/", $file)),
+        ),)*];
+    };
+}
+
+own! {
+    "OnPremComputerSystem_v1.xml"
+    "OnPremComputerSystem.v1_0_0.json"
+    "OnPremManager_v1.xml"
+    "OnPremManager.v1_0_0.json"
+}
+
 /// The protocol version the service keeps to, for `RedfishVersion`.
 pub const REDFISH_VERSION: &str = "1.20.0";
 
@@ -33,7 +53,7 @@ pub struct Published {
     pub id: String,
     /// `#ComputerSystem.v1_28_0.ComputerSystem`, or `Base.1.22`.
     pub name: String,
-    /// Where DMTF publishes it.
+    /// Where it is published: by DMTF, or by the service itself.
     pub uri: String,
     /// The languages it is published in.
     pub languages: &'static [&'static str],
@@ -48,7 +68,17 @@ pub fn schemas() -> Vec<Published> {
         uri: it.schema_uri(),
         languages: &LANGUAGES,
     };
-    csdl::types().iter().map(published).collect()
+    let own = csdl::oem_types().iter().map(|it| {
+        let (namespace, _) = it.name.rsplit_once('.').unwrap_or_default();
+        let (id, _) = namespace.split_once('.').unwrap_or_default();
+        Published {
+            id: id.to_owned(),
+            name: format!("#{}", it.name),
+            uri: format!("{STORE}/{namespace}.json"),
+            languages: &LANGUAGES,
+        }
+    });
+    csdl::types().iter().map(published).chain(own).collect()
 }
 
 /// The message registries in use.
@@ -88,6 +118,37 @@ mod tests {
         let (_, schema) = services.split_once("<Schema ").unwrap();
         let (first, _) = schema.split_once("</Schema>").unwrap();
         assert!(first.contains("<EntityContainer "));
+    }
+
+    #[test]
+    fn our_schemas_say_the_same_in_both_languages_and_are_referred_to() {
+        for of in csdl::oem_types() {
+            let (namespace, name) = of.name.rsplit_once('.').unwrap();
+            let (family, _) = namespace.split_once('.').unwrap();
+            let at = |end: &str| {
+                let uri = format!("{STORE}/{end}");
+                let found = OWN.iter().find(|(own, _)| *own == uri);
+                found.unwrap_or_else(|| panic!("no {uri}")).1
+            };
+            let xml = format!("{family}_v1.xml");
+            assert!(at(&xml).contains(&format!("Namespace=\"{namespace}\"")));
+            assert!(METADATA.contains(&format!("Uri=\"{STORE}/{xml}\"")));
+            let json: Value =
+                serde_json::from_str(at(&format!("{namespace}.json"))).unwrap();
+            let mut ahead = vec![(name.to_owned(), *of)];
+            while let Some((name, object)) = ahead.pop() {
+                let listed = &json["definitions"][&name]["properties"];
+                let listed = listed.as_object().unwrap();
+                for property in object.properties {
+                    assert!(listed.contains_key(property.name), "{name}");
+                    if let csdl::Kind::Object(inner) = property.kind {
+                        let local = inner.name.rsplit('.').next().unwrap();
+                        ahead.push((local.to_owned(), inner));
+                    }
+                }
+                assert_eq!(listed.len(), object.properties.len(), "{name}");
+            }
+        }
     }
 
     #[test]

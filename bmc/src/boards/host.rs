@@ -17,7 +17,7 @@ use crate::{
         Driver,
         channel::{Actuator, Channels, Group},
         device_tree, dmi, hwmon, identity, ina3221, load, memory, network, os,
-        power_supply, processor, storage, thermal,
+        power_supply, processor, serial, storage, thermal,
         tree::Tree,
         virtual_machine,
     },
@@ -209,7 +209,8 @@ impl Host {
             batteries: self.batteries.clone(),
             controls: self.controls.clone(),
         };
-        let manager = Manager::of(&system);
+        let mut manager = Manager::of(&system);
+        manager.serial = serial::read(tree);
         Inventory { systems: vec![system], chassis: vec![chassis], manager }
     }
 }
@@ -241,6 +242,7 @@ impl Manager {
             uuid: device_uuid(&format!("{} {MANAGER}", system.uuid)),
             interfaces: system.interfaces.clone(),
             host_name: system.host_name.clone(),
+            serial: Vec::new(),
         }
     }
 }

@@ -13,6 +13,7 @@ pub mod os;
 pub mod own;
 pub mod power_supply;
 pub mod processor;
+pub mod serial;
 pub mod software;
 pub mod storage;
 pub mod thermal;

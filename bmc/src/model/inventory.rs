@@ -457,4 +457,15 @@ pub struct Manager {
     pub interfaces: Vec<NetworkInterface>,
     /// The host name it answers to.
     pub host_name: Option<String>,
+    /// The serial ports of the machine it runs on.
+    pub serial: Vec<SerialPort>,
+}
+
+/// A serial port.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct SerialPort {
+    /// Segment of its URI, and the kernel's name for it.
+    pub id: Id,
+    /// The kernel's driver of it.
+    pub driver: Option<String>,
 }

@@ -31,7 +31,8 @@ pub use self::{
         Architecture, Battery, BitWidth, BoardIdentity, Chassis, ChassisKind,
         Drive, Fan, Inventory, Manager, MediaType, MemoryKind, MemoryModule,
         OperatingSystem, PhysicalContext, PowerSupply, Processor, Protocol,
-        Sensor, Storage, SupplyKind, System, SystemKind, Thresholds,
+        Sensor, SerialPort, Storage, SupplyKind, System, SystemKind,
+        Thresholds,
     },
     network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},
     quantity::{

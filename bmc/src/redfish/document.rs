@@ -8,25 +8,61 @@ use serde_json::json;
 pub(crate) struct Document {
     pub(crate) uri: &'static str,
     pub(crate) content_type: &'static str,
-    pub(crate) body: fn() -> Bytes,
+    body: Source,
 }
 
-/// All documents; anyone may read them.
+/// Where the text of a document comes from.
+enum Source {
+    Made(fn() -> Bytes),
+    Text(&'static str),
+}
+
+impl Document {
+    /// Its text.
+    pub(crate) fn body(&self) -> Bytes {
+        match self.body {
+            Source::Made(make) => make(),
+            Source::Text(text) => Bytes::from_static(text.as_bytes()),
+        }
+    }
+
+    /// Whether anyone may read it.
+    pub(crate) fn is_open(&self) -> bool {
+        !self.uri.starts_with(document::STORE)
+    }
+}
+
+/// The schemas that are ours, as they were written.
+pub(crate) fn schemas() -> impl Iterator<Item = Document> {
+    document::OWN.iter().map(|(uri, text)| Document {
+        uri,
+        content_type: if uri.ends_with(".xml") {
+            "application/xml"
+        } else {
+            "application/json"
+        },
+        body: Source::Text(text),
+    })
+}
+
+/// The documents that anyone may read.
 pub(crate) static DOCUMENTS: &[Document] = &[
     Document {
         uri: "/redfish",
         content_type: "application/json",
-        body: || json!({ "v1": "/redfish/v1/" }).to_string().into(),
+        body: Source::Made(|| {
+            json!({ "v1": "/redfish/v1/" }).to_string().into()
+        }),
     },
     Document {
         uri: "/redfish/v1/odata",
         content_type: "application/json",
-        body: || document::odata(SERVICES).to_string().into(),
+        body: Source::Made(|| document::odata(SERVICES).to_string().into()),
     },
     Document {
         uri: "/redfish/v1/$metadata",
         content_type: "application/xml",
-        body: || Bytes::from_static(document::METADATA.as_bytes()),
+        body: Source::Text(document::METADATA),
     },
 ];
 

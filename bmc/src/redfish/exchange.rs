@@ -111,7 +111,7 @@ impl Exchange<'_> {
     fn is_open(&self, route: Option<Route>) -> bool {
         let read = matches!(self.parts.method, Method::GET | Method::HEAD);
         match route {
-            Some(Route::Document(_)) => read,
+            Some(Route::Document(document)) => read && document.is_open(),
             Some(Route::Resource(entry)) if read => {
                 entry.resource.uri() == "/redfish/v1/"
             }
@@ -144,7 +144,7 @@ impl Exchange<'_> {
         }
         accepts(&self.parts.headers, document.content_type)?;
         Query::parse(self.parts.uri.query().unwrap_or_default())?;
-        let mut response = Response::new(Body::from((document.body)()));
+        let mut response = Response::new(Body::from(document.body()));
         let headers = response.headers_mut();
         headers.insert(
             CONTENT_TYPE,

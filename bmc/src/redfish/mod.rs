@@ -9,6 +9,7 @@ pub(crate) mod event;
 mod event_log;
 mod exchange;
 mod expiry;
+mod fleet;
 mod identity;
 mod query;
 mod read;
@@ -29,7 +30,7 @@ use std::{
     sync::{Arc, Mutex},
 };
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::{DateTime, Utc};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
@@ -41,6 +42,7 @@ use serde_json::{Map, Value};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::fleet::follow as follow_fleet;
 use self::{
     audit::Audit,
     error::Error,
@@ -132,6 +134,8 @@ pub struct Service {
     writing: tokio::sync::Mutex<()>,
     /// What the TLS port is, once it is open.
     door: ArcSwap<Door>,
+    /// How things stand with the fleet, where there is one.
+    fleet: ArcSwapOption<fleet::Fleet>,
     /// When the agent started.
     started: DateTime<Utc>,
     /// Whether events may be posted without TLS to other machines.
@@ -215,6 +219,7 @@ impl Service {
             software: parts.software,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
+            fleet: ArcSwapOption::empty(),
             started: Utc::now(),
             allow_http_events: parts.allow_http_events,
             tasks: tasks.clone(),

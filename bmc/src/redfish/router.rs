@@ -7,7 +7,7 @@ use matchit::Router;
 use onprem_redfish::privilege::{self, Privilege, Privileges};
 
 use super::{
-    document::{DOCUMENTS, Document},
+    document::{self, DOCUMENTS, Document},
     resource::{Action, Resource},
     resources::ActionInfo,
     uri,
@@ -110,6 +110,9 @@ impl Routes {
         };
         for document in DOCUMENTS {
             add(document.uri, Route::Document(document));
+        }
+        for schema in document::schemas() {
+            add(schema.uri, Route::Document(Box::leak(Box::new(schema))));
         }
         add(uri::SSE, Route::Events);
         add(uri::TASK_MONITOR, Route::Monitor);

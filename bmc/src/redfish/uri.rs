@@ -25,6 +25,11 @@ uris! {
         "/Systems/{ComputerSystemId}/LogServices/{LogServiceId}/Entries";
     SYSTEM_LOG_ENTRY = "/Systems/{ComputerSystemId}/LogServices/"
         "{LogServiceId}/Entries/{LogEntryId}";
+    STORAGE_CONTROLLERS =
+        "/Systems/{ComputerSystemId}/Storage/{StorageId}/Controllers";
+    STORAGE_CONTROLLER = "/Systems/{ComputerSystemId}/Storage/{StorageId}/"
+        "Controllers/{StorageControllerId}";
+    VOLUMES = "/Systems/{ComputerSystemId}/Storage/{StorageId}/Volumes";
     CHASSIS_ALL = "/Chassis";
     CHASSIS = "/Chassis/{ChassisId}";
     DRIVES = "/Chassis/{ChassisId}/Drives";
@@ -62,6 +67,9 @@ uris! {
     MANAGER_LOG_ENTRY = "/Managers/{ManagerId}/LogServices/{LogServiceId}/"
         "Entries/{LogEntryId}";
     MANAGER_DIAGNOSTIC_DATA = "/Managers/{ManagerId}/ManagerDiagnosticData";
+    SERIAL_INTERFACES = "/Managers/{ManagerId}/SerialInterfaces";
+    SERIAL_INTERFACE =
+        "/Managers/{ManagerId}/SerialInterfaces/{SerialInterfaceId}";
     NETWORK_PROTOCOL = "/Managers/{ManagerId}/NetworkProtocol";
     CERTIFICATES = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates";
     CERTIFICATE = "/Managers/{ManagerId}/NetworkProtocol/HTTPS/Certificates/"

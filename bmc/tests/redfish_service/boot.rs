@@ -60,6 +60,7 @@ async fn an_override_counts_once_or_until_it_is_taken_back() {
     let model = blade.agent.model().snapshot();
     let from = model.boots.get("node").unwrap().started.from;
     assert_eq!(from.unwrap().as_str(), "Pxe");
+    assert_eq!(now["Oem"]["OnPrem"]["LastBootSource"], "Pxe");
 
     admin.patch(SYSTEM, &boot("Continuous", "Usb")).await;
     reset(&admin, "ForceRestart").await;
@@ -179,4 +180,25 @@ async fn a_watchdog_starts_what_hangs_again() {
     blade.agent.simulation().unwrap().part("node").hang();
     until(&admin, "/PowerState", &json!("Off")).await;
     until(&admin, "/BootProgress/LastState", &json!("OSRunning")).await;
+}
+
+#[tokio::test]
+async fn the_power_of_a_chassis_is_that_of_what_is_in_it() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let chassis = "/redfish/v1/Chassis/blade";
+    let reset = format!("{chassis}/Actions/Chassis.Reset");
+    let off = admin.post(&reset, &json!({"ResetType": "ForceOff"})).await;
+    assert_eq!(off.status, 200, "{}", off.body);
+    until(&admin, "/PowerState", &json!("Off")).await;
+    assert_eq!(admin.get(chassis).await.body["PowerState"], "Off");
+    let on = admin.post(&reset, &json!({"ResetType": "On"})).await;
+    assert_eq!(on.status, 200, "{}", on.body);
+    until(&admin, "/PowerState", &json!("On")).await;
+    let refused = admin.post(&reset, &json!({"ResetType": "Nmi"})).await;
+    assert_eq!(refused.messages(), ["ActionParameterValueNotInList"]);
+
+    let host = Blade::host().await;
+    let chassis = host.admin().get("/redfish/v1/Chassis/host").await.body;
+    assert_eq!(chassis["Actions"].get("#Chassis.Reset"), None);
 }

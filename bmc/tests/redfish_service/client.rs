@@ -72,6 +72,18 @@ impl Blade {
         Self::with_config(state, |config| config.root = root).await
     }
 
+    /// An agent on the simulated blade that calls a fleet.
+    pub(crate) async fn with_fleet(url: &str, token: &Path) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let (url, token) = (url.to_owned(), token.to_owned());
+        Self::with_config(state, |config| {
+            config.board = Some(board());
+            config.fleet_url = Some(url);
+            config.join_token_file = Some(token);
+        })
+        .await
+    }
+
     /// An agent on the machine that runs the test.
     pub(crate) async fn host() -> Self {
         let state = Arc::new(TempDir::new().unwrap());

@@ -22,6 +22,7 @@ mod interface;
 mod logs;
 mod manager;
 mod network_protocol;
+mod oem;
 mod outbound;
 mod query;
 mod roles;

@@ -1,20 +1,32 @@
 //! `Chassis`: a thing one can touch.
 
-use onprem_redfish::schema::{
-    Reference,
-    chassis::{self, ChassisRequired, ChassisType, Links},
+use onprem_redfish::{
+    message::base,
+    schema::{
+        Reference,
+        chassis::{self, ChassisRequired, ChassisType, Links},
+    },
 };
 
-use super::{With as _, enabled, power_state};
+use super::{With as _, allowable, enabled, power_state};
 use crate::{
-    commands::Setting,
-    model::{ChassisKind, Part},
+    commands::{ResetType, Setting},
+    model::{self, ChassisKind, Part, Snapshot},
     redfish::{
         error::Error,
-        resource::{Answer, Freshness, Pending, Resource, View, Write, answer},
+        resource::{
+            Acted, Action, Answer, Freshness, Pending, Resource, View, Write,
+            answer,
+        },
         uri,
     },
 };
+
+const RESET: &str = "Chassis.Reset";
+
+/// What the power of a chassis can do; on first, as it harms nobody.
+const KINDS: [ResetType; 3] =
+    [ResetType::On, ResetType::ForceOff, ResetType::PowerCycle];
 
 /// `/redfish/v1/Chassis/{ChassisId}`
 pub(crate) struct Chassis;
@@ -90,7 +102,24 @@ impl Resource for Chassis {
         .power_subsystem(below(uri::POWER))
         .environment_metrics(below(uri::ENVIRONMENT))
         .links(links);
-        Some(answer(&body))
+        let answer = answer(&body);
+        if !has_power(snapshot, it) {
+            return Some(answer);
+        }
+        let kinds = KINDS.map(ResetType::as_str);
+        Some(answer.action(RESET, allowable("ResetType", &kinds)))
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &[(RESET, &["/ResetType"])]
+    }
+
+    fn act<'a>(
+        &'a self,
+        write: &'a Write<'a>,
+        action: &'a str,
+    ) -> Pending<'a, Acted> {
+        Box::pin(reset(write, action))
     }
 
     fn writable(&self) -> &'static [&'static str] {
@@ -108,6 +137,39 @@ impl Resource for Chassis {
             Vec::new(),
         ))
     }
+}
+
+/// Whether the agent switches the power of all that is in it.
+fn has_power(snapshot: &Snapshot, chassis: &model::Chassis) -> bool {
+    let mut systems =
+        chassis.systems.iter().filter_map(|id| snapshot.system(id)).peekable();
+    systems.peek().is_some() && systems.all(|system| system.restores_power)
+}
+
+/// Switches all that is in it.
+async fn reset(write: &Write<'_>, action: &str) -> Result<Acted, Error> {
+    let snapshot = write.service.model.snapshot();
+    let chassis = snapshot.chassis(write.id(0)).ok_or_else(Error::internal)?;
+    if !has_power(&snapshot, chassis) {
+        let message = base::action_not_supported(action);
+        return Err(Error::bad(vec![message]));
+    }
+    let wanted = write.text("/ResetType").unwrap_or(KINDS[0].as_str());
+    let mut kinds = KINDS.iter();
+    let kind = kinds.find(|it| it.as_str() == wanted).ok_or_else(|| {
+        let message = base::action_parameter_value_not_in_list(
+            wanted,
+            "ResetType",
+            action,
+        );
+        let all = KINDS.map(ResetType::as_str).join(", ");
+        let advice = format!("Send one of these: {all}.");
+        Error::bad(vec![message.resolved_by(advice)])
+    })?;
+    for system in &chassis.systems {
+        write.service.commands.reset(system, *kind).await?;
+    }
+    Ok(Acted::Done)
 }
 
 /// Sets asset tag, host name and indicator of `part`, and `more`: all, or

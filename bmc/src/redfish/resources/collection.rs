@@ -94,6 +94,24 @@ collections! {
         };
     SYSTEM_LOGS = log_service_collection::LogServiceCollection,
         "Logs", SYSTEM_LOGS, |view, ids| Owner::System.members(view, ids);
+    STORAGE_CONTROLLERS =
+        storage_controller_collection::StorageControllerCollection,
+        "Storage controllers", STORAGE_CONTROLLERS, |view, ids| {
+            let [_, storage] = ids else { return None };
+            let mut all = view.system(ids)?.storage.iter();
+            Some(vec![all.find(|it| &*it.id == *storage)?.id.to_string()])
+        };
+    VOLUMES = volume_collection::VolumeCollection,
+        "Volumes", VOLUMES, |view, ids| {
+            // Nothing here makes volumes of drives.
+            let [_, storage] = ids else { return None };
+            let mut all = view.system(ids)?.storage.iter();
+            all.any(|it| &*it.id == *storage).then(Vec::new)
+        };
+    SERIAL_INTERFACES = serial_interface_collection::SerialInterfaceCollection,
+        "Serial interfaces", SERIAL_INTERFACES, |view, ids| {
+            Some(names(&view.manager(ids)?.serial, |port| &port.id))
+        };
     CHASSIS = chassis_collection::ChassisCollection,
         "Chassis", CHASSIS_ALL, |view, _| {
             let chassis = &view.snapshot.inventory.chassis;

@@ -30,18 +30,7 @@ impl Resource for Drive {
         let [_, id] = ids else { return None };
         let mut all = view.drives(view.chassis(ids)?);
         let (system, storage, it) = all.find(|(_, _, it)| &*it.id == *id)?;
-        let protocol = it.protocol.and_then(|protocol| {
-            Some(match protocol {
-                Protocol::Nvme => protocol::Protocol::Nvme,
-                Protocol::Sata => protocol::Protocol::Sata,
-                Protocol::Usb => protocol::Protocol::Usb,
-                // The schema has no words for these.
-                Protocol::Scsi
-                | Protocol::Sd
-                | Protocol::Emmc
-                | Protocol::Virtio => return None,
-            })
-        });
+        let protocol = it.protocol.map(protocol);
         let media = it.media.map(|media| match media {
             MediaType::Hdd => drive::MediaType::Hdd,
             MediaType::Ssd => drive::MediaType::Ssd,
@@ -63,5 +52,18 @@ impl Resource for Drive {
             )
             .status(enabled(Health::Ok));
         Some(answer(&body))
+    }
+}
+
+/// The word for a protocol; one for those that Redfish has none for.
+pub(super) fn protocol(protocol: Protocol) -> protocol::Protocol {
+    match protocol {
+        Protocol::Nvme => protocol::Protocol::Nvme,
+        Protocol::Sata => protocol::Protocol::Sata,
+        Protocol::Usb => protocol::Protocol::Usb,
+        Protocol::Emmc => protocol::Protocol::Emmc,
+        Protocol::Scsi | Protocol::Sd | Protocol::Virtio => {
+            protocol::Protocol::Oem
+        }
     }
 }

@@ -69,9 +69,12 @@ impl Resource for Schema {
     fn get(&self, _: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let it = named(document::schemas(), ids)?;
         let location = it.languages.iter().map(|language| {
-            json_schema_file::Location::new()
-                .language(*language)
-                .publication_uri(&*it.uri)
+            let at = json_schema_file::Location::new().language(*language);
+            if it.uri.starts_with(document::STORE) {
+                at.uri(&*it.uri)
+            } else {
+                at.publication_uri(&*it.uri)
+            }
         });
         let body = JsonSchemaFile::new(JsonSchemaFileRequired {
             odata_id: String::new(),

@@ -6,8 +6,9 @@ use onprem_redfish::schema::{
     manager::{self, Links, ManagerType},
     resource::PowerState,
 };
+use serde_json::json;
 
-use super::{enabled, manager_reset, manager_time};
+use super::{With as _, enabled, manager_reset, manager_time};
 use crate::{
     model::Health,
     redfish::{
@@ -55,6 +56,8 @@ impl Resource for Manager {
             let at = uri::of(uri::CHASSIS, &[&outer.id]);
             links = links.manager_in_chassis(at);
         }
+        let serial =
+            (!it.serial.is_empty()).then(|| below(uri::SERIAL_INTERFACES));
         let body = manager::Manager::new("", &*it.id, &*it.name)
             .manager_type(ManagerType::Bmc)
             .uuid(it.uuid)
@@ -71,10 +74,18 @@ impl Resource for Manager {
             .status(enabled(Health::Ok))
             .ethernet_interfaces(below(uri::MANAGER_INTERFACES))
             .network_protocol(below(uri::NETWORK_PROTOCOL))
+            .with(serial, manager::Manager::serial_interfaces)
             .log_services(below(uri::MANAGER_LOGS))
             .manager_diagnostic_data(below(uri::MANAGER_DIAGNOSTIC_DATA))
             .links(links);
-        let answer = answer(&body).volatile(&["DateTime"]);
+        let mut answer = answer(&body).volatile(&["DateTime"]);
+        if let Some(fleet) = &*view.service.fleet.load() {
+            let about = json!({"OnPrem": {
+                "@odata.type": "#OnPremManager.v1_0_0.OnPrem",
+                "Fleet": fleet.show(),
+            }});
+            answer.body.insert("Oem".to_owned(), about);
+        }
         Some(manager_reset::offer(answer))
     }
 

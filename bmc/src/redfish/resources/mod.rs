@@ -39,11 +39,13 @@ mod privilege_map;
 mod processor;
 mod role;
 mod sensor;
+mod serial_interface;
 mod service_root;
 mod session;
 mod session_service;
 mod software_inventory;
 mod storage;
+mod storage_controller;
 mod system;
 mod system_boot;
 mod task;
@@ -82,6 +84,9 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &memory::Memory,
     &collection::STORAGE,
     &storage::Storage,
+    &collection::STORAGE_CONTROLLERS,
+    &storage_controller::StorageController,
+    &collection::VOLUMES,
     &collection::SYSTEM_LOGS,
     &log_service::SYSTEM,
     &log_entry::SYSTEM_ENTRIES,
@@ -117,6 +122,8 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &log_entry::MANAGER_ENTRIES,
     &log_entry::MANAGER_ENTRY,
     &manager_diagnostic_data::ManagerDiagnosticData,
+    &collection::SERIAL_INTERFACES,
+    &serial_interface::SerialInterface,
     &network_protocol::NetworkProtocol,
     &collection::CERTIFICATES,
     &certificate::Certificate,

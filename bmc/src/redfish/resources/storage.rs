@@ -1,6 +1,6 @@
 //! `Storage`: a controller with its drives.
 
-use onprem_redfish::schema::storage;
+use onprem_redfish::schema::{Reference, storage};
 
 use super::enabled;
 use crate::{
@@ -39,6 +39,8 @@ impl Resource for Storage {
         let body = storage::Storage::new("", *id, &*it.name)
             .drives(drives)
             .drives_count(count)
+            .controllers(Reference::new(uri::of(uri::STORAGE_CONTROLLERS, ids)))
+            .volumes(Reference::new(uri::of(uri::VOLUMES, ids)))
             .status(enabled(Health::Ok));
         Some(answer(&body))
     }

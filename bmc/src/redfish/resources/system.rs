@@ -10,6 +10,7 @@ use onprem_redfish::{
         },
     },
 };
+use serde_json::json;
 
 use super::{With as _, allowable, enabled, number, power_state, system_boot};
 use crate::{
@@ -94,6 +95,14 @@ impl Resource for System {
         let body = system_boot::describe(body, system, &settings, snapshot);
         let mut answer = answer(&body);
         system_boot::annotate(&mut answer, system);
+        let boot = snapshot.boots.get(&system.id);
+        if let Some(source) = boot.and_then(|boot| boot.started.from) {
+            let about = json!({"OnPrem": {
+                "@odata.type": "#OnPremComputerSystem.v1_0_0.OnPrem",
+                "LastBootSource": source.as_str(),
+            }});
+            answer.body.insert("Oem".to_owned(), about);
+        }
         if system.reset_types.is_empty() {
             return Some(answer);
         }
