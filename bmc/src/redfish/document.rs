@@ -36,7 +36,7 @@ impl Document {
 pub(crate) fn schemas() -> impl Iterator<Item = Document> {
     document::OWN.iter().map(|(uri, text)| Document {
         uri,
-        content_type: if uri.ends_with(".xml") {
+        content_type: if uri.contains("_v1.xml") {
             "application/xml"
         } else {
             "application/json"
