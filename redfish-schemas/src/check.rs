@@ -172,10 +172,6 @@ impl Check {
         }
         for (name, value) in body {
             let pointer = format!("{above}/{name}");
-            if object.name == "Resource.Oem" {
-                self.oem(value, &pointer);
-                continue;
-            }
             if let Some((annotated, annotation)) = name.split_once('@') {
                 self.annotation(object, body, annotated, annotation, &pointer);
             } else if let Some(property) = object.property(name) {
@@ -199,13 +195,21 @@ impl Check {
         }
     }
 
-    /// What a maker adds; only its type says what it means.
+    /// What a maker adds; only its type says what it means. Ours is known.
     fn oem(&mut self, value: &Value, pointer: &str) {
         let of = value.get("@odata.type").and_then(Value::as_str);
-        if !of.is_some_and(|it| it.starts_with('#')) {
-            self.say(pointer, "has no @odata.type");
+        let of = of.and_then(|it| it.strip_prefix('#'));
+        let Some(of) = of else {
+            return self.say(pointer, "has no @odata.type");
+        };
+        let mut ours = csdl::oem_types().iter();
+        match (ours.find(|it| it.name == of), value) {
+            (Some(of), Value::Object(body)) => self.object(of, body, pointer),
+            _ if of.starts_with("OnPrem") => {
+                self.say(pointer, format!("{of} is no type of ours"));
+            }
+            _ => self.empty(value, pointer),
         }
-        self.empty(value, pointer);
     }
 
     /// Empty texts where no schema looks.
@@ -225,17 +229,6 @@ impl Check {
                 }
             }
             _ => {}
-        }
-    }
-
-    /// An object of ours has a type of ours.
-    fn oem(&mut self, value: &Value, pointer: &str) {
-        let declared = value.get("@odata.type").and_then(Value::as_str);
-        let declared = declared.unwrap_or_default().trim_start_matches('#');
-        let mut known = csdl::oem_types().iter();
-        match (known.find(|of| of.name == declared), value) {
-            (Some(of), Value::Object(body)) => self.object(of, body, pointer),
-            _ => self.say(pointer, "has no type of ours"),
         }
     }
 
