@@ -144,6 +144,7 @@ impl Agent {
                 commands: commands.clone(),
                 accounts: Arc::new(accounts),
                 exporter: exporter.clone(),
+                deprecated_power_thermal: config.deprecated_power_thermal,
                 update: config.update.clone(),
                 software,
                 state_dir: state.path().to_owned(),

@@ -42,6 +42,9 @@ pub struct Config {
     pub allow_set_clock: bool,
     /// Whether events may be posted to `http` destinations on other machines.
     pub allow_http_events: bool,
+    /// Whether a chassis also has the resources `Power` and `Thermal`, which
+    /// DMTF deprecated in favour of what it has anyway.
+    pub deprecated_power_thermal: bool,
     /// The fleet's listener for devices, `https://host:8444`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub fleet_url: Option<String>,
@@ -114,6 +117,7 @@ impl Default for Config {
             allow_host_power: false,
             allow_set_clock: false,
             allow_http_events: false,
+            deprecated_power_thermal: false,
             fleet_url: None,
             join_token_file: None,
             log: "info".into(),

@@ -82,6 +82,8 @@ pub struct Parts {
     pub accounts: Arc<Accounts>,
     /// Where requests are counted.
     pub exporter: Exporter,
+    /// Whether the deprecated `Power` and `Thermal` are served as well.
+    pub deprecated_power_thermal: bool,
     /// How the agent is updated.
     pub update: config::Update,
     /// The loaders and drivers of this host.
@@ -136,6 +138,8 @@ pub struct Service {
     door: ArcSwap<Door>,
     /// How things stand with the fleet, where there is one.
     fleet: ArcSwapOption<fleet::Fleet>,
+    /// Whether `Power` and `Thermal` are served.
+    deprecated_power_thermal: bool,
     /// When the agent started.
     started: DateTime<Utc>,
     /// Whether events may be posted without TLS to other machines.
@@ -220,6 +224,7 @@ impl Service {
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
             fleet: ArcSwapOption::empty(),
+            deprecated_power_thermal: parts.deprecated_power_thermal,
             started: Utc::now(),
             allow_http_events: parts.allow_http_events,
             tasks: tasks.clone(),

@@ -38,6 +38,8 @@ uris! {
     SENSOR = "/Chassis/{ChassisId}/Sensors/{SensorId}";
     CONTROLS = "/Chassis/{ChassisId}/Controls";
     CONTROL = "/Chassis/{ChassisId}/Controls/{ControlId}";
+    OLD_POWER = "/Chassis/{ChassisId}/Power";
+    OLD_THERMAL = "/Chassis/{ChassisId}/Thermal";
     THERMAL = "/Chassis/{ChassisId}/ThermalSubsystem";
     THERMAL_METRICS = "/Chassis/{ChassisId}/ThermalSubsystem/ThermalMetrics";
     FANS = "/Chassis/{ChassisId}/ThermalSubsystem/Fans";

@@ -84,6 +84,16 @@ impl Blade {
         .await
     }
 
+    /// An agent on the simulated blade for clients that know old types only.
+    pub(crate) async fn for_old_clients() -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        Self::with_config(state, |config| {
+            config.board = Some(board());
+            config.deprecated_power_thermal = true;
+        })
+        .await
+    }
+
     /// An agent on the machine that runs the test.
     pub(crate) async fn host() -> Self {
         let state = Arc::new(TempDir::new().unwrap());

@@ -24,6 +24,7 @@ mod manager;
 mod network_protocol;
 mod oem;
 mod outbound;
+mod power;
 mod query;
 mod roles;
 mod sessions;

@@ -72,6 +72,7 @@ impl Resource for Chassis {
                 links.managers_in_chassis([manager])
             });
         let drives = view.drives(it).next().is_some();
+        let old = view.service.deprecated_power_thermal;
         let board = it.board.clone();
         let body = chassis::Chassis::new(ChassisRequired {
             odata_id: String::new(),
@@ -98,6 +99,8 @@ impl Resource for Chassis {
         .sensors(below(uri::SENSORS))
         .with(drives.then(|| below(uri::DRIVES)), chassis::Chassis::drives)
         .controls(below(uri::CONTROLS))
+        .with(old.then(|| below(uri::OLD_POWER)), chassis::Chassis::power)
+        .with(old.then(|| below(uri::OLD_THERMAL)), chassis::Chassis::thermal)
         .thermal_subsystem(below(uri::THERMAL))
         .power_subsystem(below(uri::POWER))
         .environment_metrics(below(uri::ENVIRONMENT))

@@ -33,6 +33,7 @@ mod metric_report;
 mod metric_report_definition;
 mod network_protocol;
 mod outbound_connection;
+mod power;
 mod power_subsystem;
 mod power_supply;
 mod privilege_map;
@@ -51,6 +52,7 @@ mod system_boot;
 mod task;
 mod task_service;
 mod telemetry_service;
+mod thermal;
 mod thermal_metrics;
 mod thermal_subsystem;
 mod triggers;
@@ -101,6 +103,8 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &control::Control,
     &collection::AUTOMATION_NODES,
     &automation_node::AutomationNode,
+    &power::Power,
+    &thermal::Thermal,
     &thermal_subsystem::ThermalSubsystem,
     &thermal_metrics::ThermalMetrics,
     &collection::FANS,
