@@ -15,6 +15,10 @@ use crate::update::image::Trusted;
 /// What can be configured; the default starts with nothing installed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "independent switches, each a key of the file"
+)]
 pub struct Config {
     /// What people call this machine; its host name where nothing is said.
     #[serde(skip_serializing_if = "Option::is_none")]
