@@ -123,12 +123,14 @@ def interop(gate, bmc):
             continue
         judgement = judges.interop(bmc, reports / path.stem, path)
         ironic = name.startswith("OpenStackIronic")
-        gate.judged(BLADE, judgement, all_but_media if ironic else faults)
+        gate.judged(BLADE, judgement, but_what_it_lacks if ironic else faults)
 
 
-def all_but_media(judgement):
-    """A blade has no drive for images that its users bring."""
-    return faults(judgement, lambda it: "VirtualMedia" in it.where + it.what)
+def but_what_it_lacks(judgement):
+    """A blade has no drive for images that its users bring, and nothing that
+    makes volumes out of drives; the profile wants new ones to be made."""
+    return faults(judgement, lambda it: "VirtualMedia" in it.where + it.what
+                  or it.where.endswith("/Volumes"))
 
 
 def with_oem_schema(gate):
