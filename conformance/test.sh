@@ -19,13 +19,7 @@ step_clippy() {
 }
 
 step_licences() {
-    local version=0.20.2
-    if ! "$cache/bin/cargo-deny" --version 2>/dev/null | grep -q " $version\$"; then
-        cargo install cargo-deny --version $version --locked --debug \
-            --config profile.dev.debug=false \
-            --root "$cache" --target-dir "$cache/cargo-deny"
-        rm -rf "$cache/cargo-deny"
-    fi
+    need_tool cargo-deny 0.20.2
     "$cache/bin/cargo-deny" --log-level error check bans licenses sources
 }
 
@@ -41,6 +35,24 @@ step_redfish() {
     python3 conformance/run.py direct --agent "$bin/onprem-bmc"
 }
 
+# A minute of requests that nobody would send, at the service below TLS.
+step_fuzz() {
+    local built=${CARGO_TARGET_DIR:-$PWD/target}/fuzz host
+    host=$(rustc -vV | sed -n 's/^host: //p')
+    need ip iproute2
+    need_tool cargo-fuzz 0.13.2
+    "$cache/bin/cargo-fuzz" build --fuzz-dir bmc/fuzz --sanitizer none \
+        --target-dir "$built" request
+    mkdir -p "$cache/fuzz"
+    # In a network of its own, since a request may name whom to call.
+    unshare -n sh -c 'ip link set lo up && exec "$@"' fuzz \
+        "$built/$host/release/request" "$cache/fuzz" bmc/fuzz/seeds \
+        -dict=bmc/fuzz/request.dict -artifact_prefix="$cache/fuzz-" \
+        -max_total_time=60 -max_len=8192 -timeout=25 -rss_limit_mb=512 \
+        -print_final_stats=1
+    echo "1 passed, 0 failed"
+}
+
 step_openapi() {
     need_binaries
     conformance/openapi/run.sh "$bin/onprem-fleet"
@@ -52,6 +64,15 @@ step_system() {
     need chromium chromium
     need promtool prometheus
     python3 conformance/system.py
+}
+
+# need_tool NAME VERSION: a tool from crates.io.
+need_tool() {
+    "$cache/bin/$1" --version 2>/dev/null | grep -q " $2\$" && return
+    cargo install "$1" --version "$2" --locked --debug \
+        --config profile.dev.debug=false \
+        --root "$cache" --target-dir "$cache/$1"
+    rm -rf "${cache:?}/$1"
 }
 
 need_binaries() {
@@ -73,7 +94,7 @@ if [ "${1-}" = --in ]; then
     exit
 fi
 
-all="format clippy licences cargo redfish openapi system"
+all="format clippy licences cargo redfish fuzz openapi system"
 passed=0 failed=0 broken=
 for step in ${*:-$all}; do
     declare -F "step_$step" >/dev/null || die "no step named \`$step\`: $all"
