@@ -5,7 +5,7 @@ use std::time::Duration;
 use onprem_redfish::message::{Message, base};
 
 use super::{
-    APPEND_LIMIT, MOST_APPENDED, SLOWEST, WINDOWS,
+    APPEND_LIMIT, MOST_APPENDED, SLOWEST, VALUES, WINDOWS,
     collector::shapes,
     config::{
         Activation, Condition, Definition, Kept, Kind, Metric, MetricType,
@@ -22,7 +22,7 @@ const LONGEST: usize = 1024;
 /// The most members of an array that is written.
 const MOST: usize = 256;
 /// The most values of a wildcard.
-const VALUES: usize = super::PROPERTIES;
+const WILD: usize = super::PROPERTIES;
 
 /// Messages with the pointers of what they are about.
 #[derive(Default)]
@@ -97,7 +97,7 @@ impl Check {
             }
             self.short(&pointer, &wildcard.name);
             let pointer = format!("/Wildcards/{index}/Values");
-            self.few(&pointer, &wildcard.values, VALUES);
+            self.few(&pointer, &wildcard.values, WILD);
             let all = wildcard.values.iter().any(|it| it == "*");
             if all && wildcard.values.len() > 1 {
                 let why = "`*` has to stand alone.".to_owned();
@@ -184,22 +184,51 @@ pub(super) fn definition(
             check.incorrect("/Metrics", &property.path, why.to_owned());
         }
     }
-    let windows = |of: &Definition| {
+    room(&mut check, definition, kept, resolver);
+    check.done()
+}
+
+/// Is there memory for `definition`, beside the others?
+fn room(
+    check: &mut Check,
+    definition: &Definition,
+    kept: &Kept,
+    resolver: &Resolver<'_>,
+) {
+    let sizes = |of: &Definition| {
         let found = shapes(of, resolver, |_, _| {});
         let timed = found
             .iter()
             .filter(|(_, how)| how.is_some_and(|(_, span)| span.is_some()));
-        timed.count()
+        let held = if of.appends() { of.limit() } else { 0 };
+        (timed.count(), found.len().max(held))
     };
+    let own = sizes(definition);
     let others = kept.definitions.values();
-    let others = others.filter(|it| it.id != definition.id);
-    let own = windows(definition);
-    if own > 0 && own + others.map(windows).sum::<usize>() > WINDOWS {
+    let others = others.filter(|it| it.id != definition.id).map(sizes);
+    let all = others.fold(own, |all, it| (all.0 + it.0, all.1 + it.1));
+    if own.0 > 0 && all.0 > WINDOWS {
         let most = u16::try_from(WINDOWS).unwrap_or(u16::MAX);
         let message = base::array_size_too_long("CollectionFunction", most);
         check.add(message, "/Metrics");
     }
-    check.done()
+    // What was there before a part was added may get smaller, at least.
+    let before = kept.definitions.get(&definition.id).map(sizes);
+    if all.1 > VALUES && before.is_none_or(|before| own.1 > before.1) {
+        let pointer = if definition.appends() && own.1 == definition.limit() {
+            "/AppendLimit"
+        } else if definition.metrics.is_empty() {
+            "/MetricProperties"
+        } else {
+            "/Metrics"
+        };
+        let why = format!(
+            "All reports together hold at most {VALUES} values; with this \
+             one they would hold {}.",
+            all.1
+        );
+        check.incorrect(pointer, &own.1.to_string(), why);
+    }
 }
 
 fn times(check: &mut Check, definition: &Definition) {

@@ -13,7 +13,7 @@ use serde_json::{Map, Value as Json};
 use tokio::time::Instant;
 
 use super::{
-    Host, NEW_REPORTS, SLOWEST, Shared,
+    Host, NEW_REPORTS, SLOWEST, Shared, VALUES,
     collector::{Collector, Gauge, shapes},
     config::{Definition, Kind, ReportUpdates, Trigger, TriggerAction, span},
     report::{Entry, Report},
@@ -35,7 +35,9 @@ struct Active {
     next: Option<Instant>,
     /// How many there were.
     made: u64,
-    /// What the last report said, for all metrics.
+    /// It has to be looked at again and again, whatever changes.
+    samples: bool,
+    /// What the last report said, for all metrics, where that matters.
     last: Vec<Value>,
     /// When the last one was that left nothing out.
     whole: Instant,
@@ -97,6 +99,7 @@ impl Engine {
                 Some(mut old) if *old.config == *definition => {
                     let mut collector = lock(&old.collector);
                     let new = Collector::new(shapes, Some(&mut collector), now);
+                    old.samples = new.samples();
                     *collector = new;
                     drop(collector);
                     if !kept.enabled {
@@ -106,19 +109,19 @@ impl Engine {
                     }
                     old
                 }
-                _ => Active {
-                    config: Arc::new(definition.clone()),
-                    collector: Arc::new(Mutex::new(Collector::new(
-                        shapes, None, now,
-                    ))),
-                    next: kept
-                        .enabled
-                        .then(|| first(definition, now))
-                        .flatten(),
-                    made: 0,
-                    last: Vec::new(),
-                    whole: now,
-                },
+                _ => {
+                    let collector = Collector::new(shapes, None, now);
+                    let next = kept.enabled.then(|| first(definition, now));
+                    Active {
+                        config: Arc::new(definition.clone()),
+                        samples: collector.samples(),
+                        collector: Arc::new(Mutex::new(collector)),
+                        next: next.flatten(),
+                        made: 0,
+                        last: Vec::new(),
+                        whole: now,
+                    }
+                }
             };
             self.active.push(active);
         }
@@ -129,9 +132,10 @@ impl Engine {
                 .collect();
         for trigger in kept.triggers.values() {
             let properties = properties(trigger, &resolver);
+            // What was pending when telemetry was switched off is not known.
             let old = watches.remove(&trigger.id).filter(|old| {
-                let mut same = old.items.iter().map(|item| &item.property);
-                *old.config == *trigger && same.by_ref().eq(&properties)
+                let same = old.items.iter().map(|item| &item.property);
+                kept.enabled && *old.config == *trigger && same.eq(&properties)
             });
             let watch = old.unwrap_or_else(|| {
                 Watch::new(Arc::new(trigger.clone()), properties, now)
@@ -210,10 +214,10 @@ impl Engine {
             let number = reading.number().filter(|_| good);
             if let Some(number) = number {
                 let totals = Totals::of(number);
-                since_start
-                    .entry(id.clone())
-                    .and_modify(|all| all.add(totals))
-                    .or_insert(totals);
+                match since_start.get_mut(id) {
+                    Some(all) => all.add(totals),
+                    None => drop(since_start.insert(id.clone(), totals)),
+                }
             }
             if !enabled {
                 continue;
@@ -293,28 +297,25 @@ impl Engine {
 
     /// When there is something to do, whatever happens until then.
     pub(crate) fn due(&self) -> Instant {
+        let idle = Instant::now() + Duration::from_hours(1);
+        if !self.shared.kept.load().enabled {
+            return idle;
+        }
         let periodic = self.active.iter().filter_map(|active| active.next);
         let dwell = self.watches.iter().filter_map(Watch::due);
         let look = self.looks().then(|| self.looked + SLOWEST);
         let first = periodic.chain(dwell).chain(look).min();
-        first.unwrap_or_else(|| Instant::now() + Duration::from_hours(1))
+        first.unwrap_or(idle)
     }
 
     /// Is there anything that is looked at again and again?
     fn looks(&self) -> bool {
-        if !self.shared.kept.load().enabled {
-            return false;
-        }
         let mut active = self.active.iter().filter(|it| it.config.enabled);
         let mut watches = self.watches.iter().filter(|it| it.config.enabled);
         active.any(|active| {
             let on_change = active.config.kind == Kind::OnChange;
-            on_change && self.changed || lock(&active.collector).samples()
-        }) || self.changed
-            && watches.any(|watch| {
-                let mut items = watch.items.iter();
-                items.any(|it| it.property.source == Source::Resource)
-            })
+            on_change && self.changed || active.samples
+        }) || self.changed && watches.any(|watch| watch.looks)
     }
 
     /// Does what is due. The definitions that have come to their end.
@@ -333,10 +334,10 @@ impl Engine {
                 fired.extend(watch.wait(now).into_iter().map(|it| (at, it)));
             }
         }
-        if self.looks() && now >= self.looked + SLOWEST {
+        if now >= self.looked + SLOWEST && self.looks() {
             self.looked = now;
             let mut reader = Reader::new(host, snapshot);
-            for active in &self.active {
+            for active in self.active.iter().filter(|it| it.samples) {
                 lock(&active.collector).sample(&mut reader, now);
             }
             if std::mem::take(&mut self.changed) {
@@ -371,7 +372,7 @@ impl Engine {
     ) -> Vec<(usize, Fired)> {
         let mut fired = Vec::new();
         for (at, watch) in self.watches.iter_mut().enumerate() {
-            if !watch.config.enabled {
+            if !watch.config.enabled || !watch.looks {
                 continue;
             }
             for item in 0..watch.items.len() {
@@ -428,9 +429,13 @@ impl Engine {
     ) {
         let Some(active) = self.active.get_mut(at) else { return };
         let config = Arc::clone(&active.config);
-        let values = entries.iter().map(|entry| entry.value.clone()).collect();
-        let last: Vec<Value> = std::mem::replace(&mut active.last, values);
-        if config.suppress_repeated_metric_value {
+        let suppresses = config.suppress_repeated_metric_value;
+        let mut last = Vec::new();
+        if suppresses || config.kind == Kind::OnChange {
+            let values = entries.iter().map(|entry| entry.value.clone());
+            last = std::mem::replace(&mut active.last, values.collect());
+        }
+        if suppresses {
             let heartbeat =
                 span(config.metric_report_heartbeat_interval.as_ref());
             let beat = heartbeat
@@ -491,17 +496,21 @@ impl Engine {
         let is_new = |report: &&Arc<Report>| {
             report.definition.as_ref().is_some_and(|of| *of != report.id)
         };
-        let mut gone = None;
-        if reports.values().filter(is_new).count() > NEW_REPORTS {
-            let all = reports.values().filter(is_new);
-            let oldest = all.min_by_key(|it| it.number);
-            gone = oldest.map(|oldest| oldest.id.clone());
-            if let Some(oldest) = &gone {
-                reports.remove(oldest);
+        let mut gone = Vec::new();
+        loop {
+            let all = || reports.values().filter(is_new);
+            let count = all().count();
+            let values: usize = all().map(|it| it.entries.len()).sum();
+            if count <= 1 || count <= NEW_REPORTS && values <= VALUES {
+                break;
             }
+            let oldest = all().min_by_key(|it| it.number);
+            let Some(oldest) = oldest.map(|it| it.id.clone()) else { break };
+            reports.remove(&oldest);
+            gone.push(oldest);
         }
         drop(reports);
-        if let Some(oldest) = gone {
+        for oldest in gone {
             host.removed(&uri::of(uri::METRIC_REPORT, &[oldest]));
         }
         host.created(&uri::of(uri::METRIC_REPORT, &[id]));

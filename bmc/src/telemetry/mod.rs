@@ -70,6 +70,9 @@ pub(crate) const NEW_REPORTS: usize = 32;
 pub(crate) const PROPERTIES: usize = 2048;
 /// Properties of all definitions that something is calculated of over time.
 pub(crate) const WINDOWS: usize = 1024;
+/// Values that the reports of all definitions may hold, and as many again
+/// those that definitions of `NewReport` leave.
+pub(crate) const VALUES: usize = 20_480;
 /// Entries of an appended report, unless the definition says how many.
 pub(crate) const APPEND_LIMIT: u64 = 256;
 /// The most entries it may say.

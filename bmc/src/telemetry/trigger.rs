@@ -12,7 +12,7 @@ use super::{
         Activation, Condition, MetricType, Severity, Threshold, Thresholds,
         Trigger, span,
     },
-    resolve::Property,
+    resolve::{Property, Source},
     value::Value,
 };
 
@@ -21,6 +21,11 @@ use super::{
 pub(crate) struct Watch {
     pub(crate) config: Arc<Trigger>,
     pub(crate) items: Vec<Item>,
+    /// Some of it is no sensor's, and has to be looked at.
+    pub(crate) looks: bool,
+    /// Until then there is nothing to do for any of them, whatever the
+    /// values.
+    next: Option<Instant>,
 }
 
 /// What a trigger says.
@@ -144,6 +149,7 @@ impl Watch {
         now: Instant,
     ) -> Self {
         let numeric = config.metric_type == Some(MetricType::Numeric);
+        let looks = properties.iter().any(|it| it.source == Source::Resource);
         let items = properties.into_iter().map(|property| Item {
             property,
             state: if numeric {
@@ -153,7 +159,7 @@ impl Watch {
             },
             last: Value::Null,
         });
-        Self { items: items.collect(), config }
+        Self { items: items.collect(), config, looks, next: None }
     }
 
     /// Takes the value of the property at `index`; what there is to say.
@@ -168,21 +174,32 @@ impl Watch {
         let changed = item.last != value;
         let known = item.last != Value::Null;
         item.last = value;
-        item.judge(&config, changed, known, now)
+        let fired = item.judge(&config, changed, known, now);
+        let due = item.due(&config);
+        self.next = self.next.into_iter().chain(due).min();
+        fired
     }
 
     /// Looks at the values that are known again, since time has passed.
     pub(crate) fn wait(&mut self, now: Instant) -> Vec<Fired> {
+        if self.next.is_none_or(|next| next > now) {
+            return Vec::new();
+        }
         let config = Arc::clone(&self.config);
         let due =
             |item: &&mut Item| item.due(&config).is_some_and(|at| at <= now);
         let items = self.items.iter_mut().filter(due);
-        items.flat_map(|item| item.judge(&config, false, true, now)).collect()
+        let fired = items
+            .flat_map(|item| item.judge(&config, false, true, now))
+            .collect();
+        let items = self.items.iter();
+        self.next = items.filter_map(|item| item.due(&config)).min();
+        fired
     }
 
-    /// When to look again, whatever the values.
+    /// When to look again, whatever the values: no later than needed.
     pub(crate) fn due(&self) -> Option<Instant> {
-        self.items.iter().filter_map(|item| item.due(&self.config)).min()
+        self.next
     }
 }
 

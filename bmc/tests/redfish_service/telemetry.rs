@@ -15,6 +15,9 @@ const REPORTS: &str = "/redfish/v1/TelemetryService/MetricReports";
 pub(crate) const LOAD: &str =
     "/redfish/v1/Chassis/blade/Sensors/CPU_Load#/Reading";
 
+/// How long a busy machine may take.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// The blade with a processor's load that is known at any time: it rises by
 /// one percent a second.
 async fn ramp() -> Blade {
@@ -49,7 +52,7 @@ async fn report(
             return report.body;
         }
         let waited = start.elapsed();
-        assert!(waited < Duration::from_secs(20), "{}", report.body);
+        assert!(waited < PATIENCE, "{}", report.body);
         sleep(Duration::from_millis(100)).await;
     }
 }
@@ -176,8 +179,15 @@ async fn functions_over_an_interval_fit_the_known_load() {
             metric("Summation"), since],
     });
     define(&admin, &body).await;
+    // A busy machine reads now and then later than each second.
     let known = |values: &[Value]| {
-        values.len() == 5 && !values[0]["MetricValue"].is_null()
+        if values.len() != 5 || values[0]["MetricValue"].is_null() {
+            return false;
+        }
+        let [average, most, least, sum] =
+            [0, 1, 2, 3].map(|index| number(&values[index]));
+        let span = most - least;
+        (2.0..=4.5).contains(&span) && (sum / average - 1.0 - span).abs() < 1.1
     };
     let early = report(&admin, "functions", |it| it.len() == 5).await;
     assert_eq!(early["MetricValues"][0]["MetricValue"], Value::Null);
@@ -185,12 +195,9 @@ async fn functions_over_an_interval_fit_the_known_load() {
     let [average, most, least, sum, first] =
         [0, 1, 2, 3, 4].map(|index| number(&report["MetricValues"][index]));
     // One reading a second, each one percent more than the one before.
-    let span = most - least;
-    assert!((2.0..=4.5).contains(&span), "{report}");
     assert!((average - most.midpoint(least)).abs() < 0.6, "{report}");
     let count = sum / average;
     assert!((count - count.round()).abs() < 1e-6, "{report}");
-    assert!((count - 1.0 - span).abs() < 1.1, "{report}");
     assert!(first <= least, "{report}");
 }
 
@@ -215,10 +222,17 @@ async fn reports_are_put_one_behind_the_other_until_they_are_full() {
     let same = admin.get(&format!("{REPORTS}/stops")).await.body;
     assert_eq!(same["MetricValues"], full["MetricValues"]);
     for ended in ["stops", "new"] {
+        // The last report is seen before it is stored that it was the last.
         let uri = format!("{DEFINITIONS}/{ended}");
-        let definition = admin.get(&uri).await.body;
-        let enabled = &definition["MetricReportDefinitionEnabled"];
-        assert_eq!(*enabled, false, "{definition}");
+        let start = Instant::now();
+        let definition = loop {
+            let definition = admin.get(&uri).await.body;
+            if definition["MetricReportDefinitionEnabled"] == false {
+                break definition;
+            }
+            assert!(start.elapsed() < PATIENCE, "{definition}");
+            sleep(Duration::from_millis(50)).await;
+        };
         assert_eq!(definition["Status"]["State"], "Disabled");
     }
     let all = admin.get(REPORTS).await.body;

@@ -310,6 +310,30 @@ async fn there_is_an_end_to_definitions_and_to_what_they_stand_for() {
 }
 
 #[tokio::test]
+async fn there_is_an_end_to_what_all_reports_hold() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let body = json!({"MetricReportDefinitionType": "Periodic",
+        "Schedule": {"RecurrenceInterval": "PT1H"},
+        "ReportUpdates": "AppendWrapsWhenFull", "AppendLimit": 4096,
+        "MetricProperties": [LOAD]});
+    let mut made = Vec::new();
+    let refused = loop {
+        let reply = admin.post(DEFINITIONS, &body).await;
+        if reply.status != 201 {
+            break reply;
+        }
+        made.push(reply.header("location").to_owned());
+        assert!(made.len() < 10);
+    };
+    assert_eq!(made.len(), 4, "with what is there at first");
+    says(&refused, "PropertyValueIncorrect", "/AppendLimit", "20480");
+    // There is room again where one goes.
+    assert_eq!(admin.delete(&made[0]).await.status, 204);
+    assert_eq!(admin.post(DEFINITIONS, &body).await.status, 201);
+}
+
+#[tokio::test]
 async fn a_test_report_needs_its_name() {
     let blade = Blade::simulated().await;
     let admin = blade.admin();

@@ -6,8 +6,10 @@ use serde_json::{Value, json};
 use tokio::{
     io::AsyncReadExt as _,
     net::TcpListener,
-    time::{Instant, sleep},
+    time::{Instant, sleep, timeout},
 };
+
+use onprem_bmc::model::Change;
 
 use crate::{
     client::{Blade, Client},
@@ -101,16 +103,24 @@ async fn a_numeric_trigger_waits_for_its_dwell_time() {
     let threshold = &made.body["NumericThresholds"]["LowerCritical"];
     assert_eq!(threshold["Activation"], "Decreasing");
     // It has to be seen above before it can fall.
-    sleep(Duration::from_millis(1500)).await;
+    let mut changes = blade.agent.model().changes();
+    let seen = async {
+        for _ in 0..2 {
+            while !matches!(changes.recv().await, Ok(Change::Readings(ids))
+                if ids.iter().any(|id| **id == *"Input_Power"))
+            {}
+        }
+    };
+    timeout(Duration::from_secs(20), seen).await.expect("two readings");
     let off = json!({"ResetType": "ForceOff"});
-    assert!(admin.post(RESET, &off).await.status.is_success());
     let started = Instant::now();
+    assert!(admin.post(RESET, &off).await.status.is_success());
     let values = values(&admin, 2).await;
     let watts: f64 =
         values[1]["MetricValue"].as_str().unwrap().parse().unwrap();
     assert!(watts < 1.5, "{watts}");
     let waited = started.elapsed();
-    assert!(waited >= Duration::from_millis(1900), "{waited:?}");
+    assert!(waited >= Duration::from_secs(2), "{waited:?}");
 }
 
 #[tokio::test]
@@ -134,6 +144,28 @@ async fn an_event_can_set_a_trigger_off() {
     let service = "/redfish/v1/AccountService";
     assert_eq!(admin.patch(service, &change).await.status, 200);
     values(&admin, 2).await;
+    // What is logged is read where the logs of the hardware are.
+    let about = made.header("location");
+    let log = "/redfish/v1/Systems/node/LogServices/SEL/Entries";
+    let logged = async {
+        loop {
+            let all = admin.get(log).await.body;
+            let mut all = all["Members"].as_array().unwrap().iter();
+            let is = |it: &&Value| {
+                let origin = &it["Links"]["OriginOfCondition"]["@odata.id"];
+                origin == about
+            };
+            if let Some(found) = all.find(is) {
+                return found.clone();
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let entry = timeout(Duration::from_secs(20), logged).await.expect("it");
+    assert_eq!(onprem_redfish::check(&entry), []);
+    let message = entry["MessageId"].as_str().unwrap();
+    let met = ".TriggerDiscreteConditionMet";
+    assert!(message.starts_with("Telemetry.") && message.ends_with(met));
 }
 
 #[tokio::test]

@@ -230,7 +230,60 @@ fn backoff(interval: Duration, failures: u32) -> Duration {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use std::{io::ErrorKind, net::UdpSocket};
+
+    use tokio_util::task::TaskTracker;
+
+    use super::{super::Protocol, *};
+    use crate::model::Model;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_sign_of_life_is_sent_as_often_as_the_subscriber_asked() {
+        let state = tempfile::tempdir().unwrap();
+        let stop = tokio_util::sync::CancellationToken::new();
+        let tasks = TaskTracker::new();
+        let model = Model::default();
+        let events =
+            Events::start(model, state.path(), tasks, stop.clone()).unwrap();
+        let _stop = stop.drop_guard();
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        socket.set_nonblocking(true).unwrap();
+        let subscription = Subscription {
+            id: "a".to_owned(),
+            protocol: Protocol::SyslogUDP,
+            destination: Some(format!(
+                "syslog://{}",
+                socket.local_addr().unwrap()
+            )),
+            heartbeat_minutes: Some(2),
+            ..Subscription::default()
+        };
+        events.activate(&subscription, events.ring().last());
+        let heard = || {
+            let mut bytes = [0; 2048];
+            let mut signs = 0;
+            loop {
+                match socket.recv(&mut bytes) {
+                    Ok(length) => {
+                        let text = String::from_utf8_lossy(&bytes[..length]);
+                        signs += usize::from(
+                            text.contains("RedfishServiceFunctional"),
+                        );
+                    }
+                    Err(error) => {
+                        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+                        return signs;
+                    }
+                }
+            }
+        };
+        sleep(Duration::from_secs(110)).await;
+        assert_eq!(heard(), 0);
+        sleep(Duration::from_secs(20)).await;
+        assert_eq!(heard(), 1);
+        sleep(Duration::from_mins(4)).await;
+        assert_eq!(heard(), 2);
+    }
 
     #[test]
     fn pauses_grow_to_a_bound() {

@@ -125,14 +125,15 @@ impl Event {
     }
 
     /// It says that what came before it, from `first` to `last`, is lost to
-    /// this subscriber.
+    /// this subscriber. Whether it wanted them is not known any more.
     pub(super) fn gap(first: u64, last: u64, origin: &str) -> Self {
         let at = Utc::now();
         let message = base::event_buffer_exceeded();
         let mut record = of_message(last, at, &message, origin);
         let count = last - first + 1;
         let text = format!(
-            "{} Not sent: {count} events, {first} to {last}.",
+            "{} No longer known: events {first} to {last}, {count} before \
+             any filter.",
             message.text()
         );
         record.insert("Message".to_owned(), text.into());

@@ -257,8 +257,9 @@ impl Stream {
         }
     }
 
-    /// Whether the account is still there, and may log in. A session may end
-    /// before the stream does (DSP0266, "Session lifetime").
+    /// Whether the account is still there, and may log in. The end of the
+    /// session leaves the stream alone: DSP0266, "Session termination or
+    /// logout", forbids to touch connections that it opened for other ends.
     fn may_listen(&self) -> bool {
         let Some(user) = &self.account else { return true };
         self.accounts.book().accounts.get(user).is_some_and(|it| it.enabled)
@@ -307,20 +308,20 @@ mod tests {
     use super::*;
     use crate::model::Model;
 
-    #[tokio::test]
-    async fn sse_json_metric_report_format() {
+    const REPORTS: &str = "$filter=EventFormatType%20eq%20'MetricReport'";
+
+    /// Events, and a stream of those that `query` asks for.
+    fn stream(query: &str) -> (Arc<Events>, Stream, impl Drop) {
         let state = tempfile::tempdir().unwrap();
         let stop = CancellationToken::new();
         let tasks = TaskTracker::new();
         let model = Model::default();
         let events =
             Events::start(model, state.path(), tasks, stop.clone()).unwrap();
-        let _stop = stop.drop_guard();
         let (accounts, _) = Accounts::open(state.path()).unwrap();
-        let query = "$filter=EventFormatType%20eq%20'MetricReport'";
         let wish = Wish::parse(query).unwrap();
         let (guard, active, first) = events.open_stream(None, wish).unwrap();
-        let mut stream = Stream {
+        let stream = Stream {
             news: events.news(),
             guard,
             stop: active.stop,
@@ -330,6 +331,24 @@ mod tests {
             accounts: Arc::new(accounts),
             account: None,
         };
+        (events, stream, stop.drop_guard())
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn silence_is_broken_so_that_a_dead_path_is_noticed() {
+        let (_events, mut stream, _stop) = stream(REPORTS);
+        for _ in 0..2 {
+            let before = tokio::time::Instant::now();
+            let (bytes, more) = stream.next().await.unwrap();
+            assert!(more);
+            assert_eq!(&bytes[..], b": \n\n");
+            assert!(before.elapsed() >= HEARTBEAT);
+        }
+    }
+
+    #[tokio::test]
+    async fn sse_json_metric_report_format() {
+        let (events, mut stream, _stop) = stream(REPORTS);
         let report = json!({
             "@odata.id": "/redfish/v1/TelemetryService/MetricReports/a",
             "@odata.type": "#MetricReport.v1_5_2.MetricReport",

@@ -222,7 +222,7 @@ async fn who_misses_too_much_is_told_how_much() {
     let id = notice["MessageId"].as_str().unwrap();
     assert!(id.ends_with(".EventBufferExceeded"), "{id}");
     let text = notice["Message"].as_str().unwrap();
-    assert!(text.contains(" events, "), "{text}");
+    assert!(text.contains("No longer known: events "), "{text}");
     let mut ids = Vec::new();
     let mut rest: Vec<Value> = records[1..].to_vec();
     while ids.last().is_none_or(|it| it != "t-11") {

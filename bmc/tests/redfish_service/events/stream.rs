@@ -14,7 +14,10 @@ use super::{
     receiver::{PATIENCE, QUIET},
     submit, until,
 };
-use crate::client::{Blade, Client, SESSIONS};
+use crate::{
+    client::{Blade, Client, SESSIONS},
+    telemetry::{LOAD, define},
+};
 
 /// An open stream.
 pub(super) struct Stream {
@@ -261,6 +264,31 @@ async fn sse_data_field_based_on_payload_format() {
 }
 
 #[tokio::test]
+async fn sse_metric_reports_of_a_definition() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let body = |id: &str| {
+        json!({"Id": id, "MetricReportDefinitionType": "Periodic",
+            "Schedule": {"RecurrenceInterval": "PT1S"},
+            "ReportActions": ["RedfishEvent"], "MetricProperties": [LOAD]})
+    };
+    let wanted = define(&admin, &body("wanted")).await;
+    define(&admin, &body("other")).await;
+    let wanted = wanted.header("location");
+    let query = format!("?$filter=MetricReportDefinition%20eq%20'{wanted}'");
+    let mut stream = Stream::with(&admin, &query).await;
+    let mut last = 0;
+    for _ in 0..2 {
+        let (id, report) = stream.next().await;
+        assert!(id > last);
+        last = id;
+        assert_eq!(onprem_redfish::check(&report), []);
+        assert_eq!(report["MetricReportDefinition"]["@odata.id"], wanted);
+        assert_eq!(report["MetricValues"][0]["MetricProperty"], LOAD);
+    }
+}
+
+#[tokio::test]
 async fn sse_json_event_message_format() {
     let blade = Blade::simulated().await;
     let admin = blade.admin();
@@ -323,7 +351,7 @@ async fn who_comes_back_too_late_is_told_what_is_missing() {
         let message = record["MessageId"].as_str().unwrap();
         assert!(message.ends_with(".EventBufferExceeded"), "{message}");
         let text = record["Message"].as_str().unwrap();
-        assert!(text.contains("Not sent: "), "{text}");
+        assert!(text.contains("No longer known: events "), "{text}");
         let (next, _) = stream.next().await;
         assert!(next > id);
     }
@@ -354,7 +382,7 @@ async fn a_stream_ends_with_the_account_that_listens() {
     stream.ends().await;
 }
 
-/// DSP0266, "Session lifetime": the end of a session does not affect streams
+/// DSP0266, "Session termination or logout": the end of a session does not affect streams
 /// that were opened with it.
 #[tokio::test]
 async fn a_stream_outlives_its_session() {
