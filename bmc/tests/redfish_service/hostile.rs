@@ -43,7 +43,11 @@ impl Scene {
         let mut answer = Vec::new();
         let mut part = [0; 4096];
         while let Ok(Ok(read)) = timeout(
-            Duration::from_millis(if answer.is_empty() { 20_000 } else { 300 }),
+            Duration::from_millis(if answer.is_empty() {
+                20_000
+            } else {
+                1000
+            }),
             stream.read(&mut part),
         )
         .await

@@ -58,7 +58,7 @@ async fn the_manager_says_how_it_stands_with_its_fleet() {
             sleep(Duration::from_millis(50)).await;
         }
     };
-    let now = timeout(Duration::from_secs(10), told).await.unwrap();
+    let now = timeout(Duration::from_secs(30), told).await.unwrap();
     assert_eq!(check(&now), []);
     assert_eq!(now.pointer(fleet).unwrap()["URL"], url);
 }

@@ -159,7 +159,7 @@ async fn a_task_is_its_owners_and_can_be_cancelled() {
     // The work itself has ended: its connection is closed.
     let mut rest = Vec::new();
     let closed = stream.read_to_end(&mut rest);
-    timeout(Duration::from_secs(10), closed).await.unwrap().unwrap();
+    timeout(Duration::from_secs(30), closed).await.unwrap().unwrap();
     let again = owner.post(UPDATE, &body).await;
     assert_eq!(again.status, 202);
     let (_stream, _) = server.asked().await;
