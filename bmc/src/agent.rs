@@ -150,6 +150,8 @@ impl Agent {
                 state_dir: state.path().to_owned(),
                 allow_http_events: config.allow_http_events,
                 allow_set_clock: config.allow_set_clock,
+                configuration: serde_json::to_value(&config)
+                    .unwrap_or_default(),
             },
             &tasks,
             &stop,

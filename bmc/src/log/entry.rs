@@ -1,6 +1,7 @@
 //! What stands in a log.
 
 use chrono::{DateTime, Utc};
+use onprem_link::id::Xid;
 use onprem_redfish::message::Message;
 use serde::{Deserialize, Serialize};
 
@@ -65,6 +66,15 @@ pub(crate) struct Condition {
     pub(crate) number: Option<u32>,
 }
 
+/// A file that belongs to an entry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Attachment {
+    /// What it is called.
+    pub(crate) file: Xid,
+    /// How long it is.
+    pub(crate) bytes: u64,
+}
+
 /// An entry of a log.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Entry {
@@ -94,6 +104,8 @@ pub(crate) struct Entry {
     pub(crate) condition: Option<Condition>,
     #[serde(default, skip_serializing_if = "Option::is_none", flatten)]
     pub(crate) by: Option<By>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) attachment: Option<Attachment>,
     /// Somebody has seen to it.
     #[serde(default, skip)]
     pub(crate) resolved: bool,
@@ -114,6 +126,7 @@ impl Entry {
             event: None,
             condition: None,
             by: None,
+            attachment: None,
             resolved: false,
         }
     }

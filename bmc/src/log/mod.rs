@@ -15,7 +15,7 @@ use std::{path::Path, sync::Arc};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::{
-    entry::{By, Entry, Severity},
+    entry::{Attachment, By, Entry, Severity},
     store::Log,
 };
 use crate::{model::Model, state::StateError};
@@ -31,12 +31,14 @@ pub(crate) enum Kind {
     Journal,
     /// What became of the hardware.
     Hardware,
+    /// The diagnostic data that somebody had collected.
+    Dump,
 }
 
 impl Kind {
     /// All of them.
-    pub(crate) const ALL: [Self; 4] =
-        [Self::Audit, Self::Event, Self::Journal, Self::Hardware];
+    pub(crate) const ALL: [Self; 5] =
+        [Self::Audit, Self::Event, Self::Journal, Self::Hardware, Self::Dump];
 
     /// The folder of the log, below `logs` in the state directory.
     const fn folder(self) -> &'static str {
@@ -45,6 +47,7 @@ impl Kind {
             Self::Event => "event",
             Self::Journal => "journal",
             Self::Hardware => "hardware",
+            Self::Dump => "dump",
         }
     }
 
@@ -53,13 +56,14 @@ impl Kind {
         match self {
             Self::Audit => 2000,
             Self::Event | Self::Journal | Self::Hardware => 1000,
+            Self::Dump => 4,
         }
     }
 
     /// Whether each entry has to survive a power loss, and not only the end
     /// of the process.
     const fn synced(self) -> bool {
-        matches!(self, Self::Audit | Self::Hardware)
+        matches!(self, Self::Audit | Self::Hardware | Self::Dump)
     }
 }
 
@@ -86,9 +90,14 @@ impl Logs {
                 .map(Arc::new)
                 .map_err(|source| StateError::File { path: folder, source })
         };
-        let [audit, event, journal, hardware] = Kind::ALL;
-        let logs =
-            [open(audit)?, open(event)?, open(journal)?, open(hardware)?];
+        let [audit, event, journal, hardware, dump] = Kind::ALL;
+        let logs = [
+            open(audit)?,
+            open(event)?,
+            open(journal)?,
+            open(hardware)?,
+            open(dump)?,
+        ];
         Ok(Arc::new(Self { logs }))
     }
 
@@ -110,12 +119,13 @@ impl Logs {
 
     /// The log of this kind.
     pub(crate) fn of(&self, kind: Kind) -> &Arc<Log> {
-        let [audit, event, journal, hardware] = &self.logs;
+        let [audit, event, journal, hardware, dump] = &self.logs;
         match kind {
             Kind::Audit => audit,
             Kind::Event => event,
             Kind::Journal => journal,
             Kind::Hardware => hardware,
+            Kind::Dump => dump,
         }
     }
 

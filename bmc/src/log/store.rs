@@ -125,8 +125,8 @@ impl Log {
         self.add(entry, self.kind.synced());
     }
 
-    /// Adds an entry, and returns when it is in the file – on the disk if
-    /// `sync`.
+    /// Adds an entry, and returns its id when it is in the file – on the disk
+    /// if `sync`; no id where the log takes none.
     ///
     /// # Errors
     /// The file cannot be written; the entry is in memory, and the next
@@ -135,29 +135,30 @@ impl Log {
         self: &Arc<Self>,
         entry: Entry,
         sync: bool,
-    ) -> io::Result<()> {
+    ) -> io::Result<Option<u64>> {
         let mut written = self.written.subscribe();
         let failures = written.borrow_and_update().failures;
-        let change = self.add(entry, sync);
+        let (id, change) = self.add(entry, sync);
         let done = written
             .wait_for(|it| it.changes >= change || it.failures > failures)
             .await;
         match done {
-            Ok(it) if it.changes >= change => Ok(()),
+            Ok(it) if it.changes >= change => Ok(id),
             _ => Err(io::Error::other("the log cannot be written")),
         }
     }
 
-    fn add(self: &Arc<Self>, entry: Entry, sync: bool) -> u64 {
+    /// The id of the new entry, and the number of the change.
+    fn add(self: &Arc<Self>, entry: Entry, sync: bool) -> (Option<u64>, u64) {
         let mut state = self.state();
         if !state.enabled {
-            return state.changes;
+            return (None, state.changes);
         }
         let id = state.last + 1;
         let entry = Entry { id, ..entry.bounded() };
         let line = Line::Entry(entry.into()).text();
         state.push(id, &line, self.kind.limit());
-        self.write(state, &line, sync)
+        (Some(id), self.write(state, &line, sync))
     }
 
     /// Marks the entry `id` as seen to, or not; whether there is one.

@@ -69,6 +69,7 @@ impl Exchange<'_> {
             Route::Document(document) => self.document(document),
             Route::Events => self.events(),
             Route::Push => self.push(body).await,
+            Route::Attachment => self.attachment(path, &ids).await,
             Route::Monitor => {
                 let id = ids.first().copied().unwrap_or_default();
                 self.monitor(path, id).await

@@ -3,6 +3,7 @@
 
 mod audit;
 mod body;
+mod diagnostic;
 mod document;
 mod error;
 pub(crate) mod event;
@@ -27,7 +28,7 @@ mod write;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex},
+    sync::{Arc, Mutex, Weak},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -45,6 +46,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::fleet::follow as follow_fleet;
 use self::{
     audit::Audit,
+    diagnostic::Dumps,
     error::Error,
     event::Events,
     exchange::{Exchange, is_write},
@@ -94,6 +96,8 @@ pub struct Parts {
     pub allow_http_events: bool,
     /// Whether the clock may be set.
     pub allow_set_clock: bool,
+    /// What is configured, for who looks into a fault.
+    pub configuration: Value,
 }
 
 /// The TLS port, as the service shows it.
@@ -108,6 +112,8 @@ pub(crate) struct Door {
 /// The Redfish service.
 #[derive(Debug)]
 pub struct Service {
+    /// For work that goes on after its request.
+    itself: Weak<Self>,
     model: Model,
     commands: Commands,
     accounts: Arc<Accounts>,
@@ -120,6 +126,10 @@ pub struct Service {
     cache: Cache,
     audit: Audit,
     logs: Arc<Logs>,
+    /// Diagnostic data that somebody had collected.
+    dumps: Arc<Dumps>,
+    /// What is configured.
+    configuration: Value,
     networks: Arc<Networks>,
     clock: Clock,
     state_dir: PathBuf,
@@ -200,7 +210,9 @@ impl Service {
             let (updater, book) = (Arc::clone(&updater), task_book.clone());
             async move { updater.tell(&book).await }
         });
-        let service = Arc::new(Self {
+        let dumps = Dumps::open(&parts.state_dir, Arc::clone(&logs));
+        let service = Arc::new_cyclic(|itself| Self {
+            itself: itself.clone(),
             model: parts.model,
             commands: parts.commands,
             accounts: parts.accounts,
@@ -211,6 +223,8 @@ impl Service {
             cache: Cache::default(),
             audit: Audit::new(Arc::clone(&logs)),
             logs,
+            dumps,
+            configuration: parts.configuration,
             networks,
             clock: Clock::of_machine(parts.allow_set_clock),
             state_dir: parts.state_dir,

@@ -28,6 +28,8 @@ pub(crate) enum Route {
     Events,
     /// Where one waits for the end of a task.
     Monitor,
+    /// What is attached to an entry of a log.
+    Attachment,
     /// Where an image is pushed to.
     Push,
 }
@@ -116,6 +118,7 @@ impl Routes {
         }
         add(uri::SSE, Route::Events);
         add(uri::TASK_MONITOR, Route::Monitor);
+        add(uri::MANAGER_LOG_ATTACHMENT, Route::Attachment);
         add(uri::UPDATE_PUSH, Route::Push);
         for resource in resources {
             let entry: &'static Entry =

@@ -68,6 +68,8 @@ uris! {
         "/Managers/{ManagerId}/LogServices/{LogServiceId}/Entries";
     MANAGER_LOG_ENTRY = "/Managers/{ManagerId}/LogServices/{LogServiceId}/"
         "Entries/{LogEntryId}";
+    MANAGER_LOG_ATTACHMENT = "/Managers/{ManagerId}/LogServices/"
+        "{LogServiceId}/Entries/{LogEntryId}/attachment";
     MANAGER_DIAGNOSTIC_DATA = "/Managers/{ManagerId}/ManagerDiagnosticData";
     SERIAL_INTERFACES = "/Managers/{ManagerId}/SerialInterfaces";
     SERIAL_INTERFACE =

@@ -13,6 +13,7 @@ mod client;
 mod client_certificate;
 mod conditions;
 mod controls;
+mod diagnostic_data;
 mod discovery;
 mod doors;
 mod events;

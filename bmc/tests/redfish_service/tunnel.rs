@@ -36,6 +36,7 @@ impl Inside {
         let (accounts, password) = Accounts::open(state.path()).unwrap();
         let stop = CancellationToken::new();
         let parts = Parts {
+            configuration: serde_json::Value::Null,
             deprecated_power_thermal: false,
             update: onprem_bmc::config::Update::default(),
             software: Vec::new(),

@@ -8,8 +8,8 @@ use onprem_redfish::{
     message::base,
     schema::{
         log_entry::{
-            EventSeverity, Links, LogEntry as Body, LogEntryRequired,
-            LogEntryType, OriginatorTypes,
+            EventSeverity, Links, LogDiagnosticDataTypes, LogEntry as Body,
+            LogEntryRequired, LogEntryType, OriginatorTypes,
         },
         log_entry_collection::LogEntryCollection,
     },
@@ -188,6 +188,16 @@ fn member(
     }
     if kind == Kind::Journal {
         body = body.oem_record_format("on-prem log line");
+    }
+    if let Some(attachment) = entry.attachment {
+        let bytes = i64::try_from(attachment.bytes).unwrap_or(i64::MAX);
+        let id = entry.id.to_string();
+        let manager = &*view.snapshot.inventory.manager.id;
+        let ids = [manager, kind.id(), &id];
+        body = body
+            .diagnostic_data_type(LogDiagnosticDataTypes::Manager)
+            .additional_data_uri(uri::of(uri::MANAGER_LOG_ATTACHMENT, &ids))
+            .additional_data_size_bytes(bytes);
     }
     if has_causes(kind) {
         body = body.resolved(entry.resolved);

@@ -12,7 +12,7 @@ use onprem_redfish::{
 use serde_json::Map;
 
 use super::{
-    enabled,
+    allowable, enabled,
     log_entry::{MANAGER_ENTRIES, SYSTEM_ENTRIES},
 };
 use crate::{
@@ -29,6 +29,10 @@ use crate::{
 };
 
 const CLEAR: &str = "LogService.ClearLog";
+const COLLECT: &str = "LogService.CollectDiagnosticData";
+/// The one type of diagnostic data that is collected.
+const TYPE: &str = "DiagnosticDataType";
+const MANAGERS: &str = "Manager";
 
 /// What a log belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,7 +44,9 @@ pub(super) enum Owner {
 impl Owner {
     fn kinds(self) -> &'static [Kind] {
         match self {
-            Self::Manager => &[Kind::Audit, Kind::Event, Kind::Journal],
+            Self::Manager => {
+                &[Kind::Audit, Kind::Event, Kind::Journal, Kind::Dump]
+            }
             Self::System => &[Kind::Hardware],
         }
     }
@@ -108,12 +114,13 @@ impl Owner {
 
 impl Kind {
     /// The segment of its URI.
-    pub(super) fn id(self) -> &'static str {
+    pub(in crate::redfish) fn id(self) -> &'static str {
         match self {
             Self::Audit => "AuditLog",
             Self::Event => "EventLog",
             Self::Journal => "Journal",
             Self::Hardware => "SEL",
+            Self::Dump => "Dump",
         }
     }
 
@@ -123,6 +130,7 @@ impl Kind {
             Self::Event => "Event log",
             Self::Journal => "Journal",
             Self::Hardware => "System event log",
+            Self::Dump => "Diagnostic data",
         }
     }
 
@@ -138,20 +146,24 @@ impl Kind {
                 "Changes of power, thresholds that were crossed, and sensors \
                  that failed."
             }
+            Self::Dump => {
+                "Diagnostic data that somebody had collected, for who looks \
+                 into a fault of the agent."
+            }
         }
     }
 
     fn purpose(self) -> LogPurpose {
         match self {
             Self::Audit => LogPurpose::Security,
-            Self::Journal => LogPurpose::Diagnostic,
+            Self::Journal | Self::Dump => LogPurpose::Diagnostic,
             Self::Event | Self::Hardware => LogPurpose::Operations,
         }
     }
 
     fn entries(self) -> LogEntryTypes {
         match self {
-            Self::Audit | Self::Event => LogEntryTypes::Event,
+            Self::Audit | Self::Event | Self::Dump => LogEntryTypes::Event,
             Self::Journal => LogEntryTypes::Oem,
             Self::Hardware => LogEntryTypes::Multiple,
         }
@@ -204,10 +216,13 @@ impl Resource for LogService {
             .entries(Reference::new(uri::of(self.0.entries(), ids)))
             .status(enabled(well));
         let answer = answer(&body).volatile(&["DateTime"]);
-        Some(if kind.is_changeable() {
-            answer.action(CLEAR, Map::new())
-        } else {
-            answer
+        if !kind.is_changeable() {
+            return Some(answer);
+        }
+        let answer = answer.action(CLEAR, Map::new());
+        Some(match kind {
+            Kind::Dump => answer.action(COLLECT, allowable(TYPE, &[MANAGERS])),
+            _ => answer,
         })
     }
 
@@ -234,7 +249,11 @@ impl Resource for LogService {
     }
 
     fn actions(&self) -> &'static [Action] {
-        &[(CLEAR, &["/LogEntriesETag"])]
+        const CLEARS: Action = (CLEAR, &["/LogEntriesETag"]);
+        match self.0 {
+            Owner::Manager => &[CLEARS, (COLLECT, &["/DiagnosticDataType"])],
+            Owner::System => &[CLEARS],
+        }
     }
 
     fn act<'a>(
@@ -244,9 +263,13 @@ impl Resource for LogService {
     ) -> Pending<'a, Acted> {
         Box::pin(async move {
             let kind = self.0.named(write.ids).ok_or_else(Error::internal)?;
-            if !kind.is_changeable() {
+            let collects = action == COLLECT;
+            if !kind.is_changeable() || collects && kind != Kind::Dump {
                 let message = base::action_not_supported(action);
                 return Err(Error::bad(vec![message]));
+            }
+            if collects {
+                return collect(write);
             }
             if let Some(wanted) = write.text("/LogEntriesETag") {
                 let entries: &dyn Resource = match self.0 {
@@ -262,7 +285,23 @@ impl Resource for LogService {
                 }
             }
             write.service.logs.of(kind).clear();
+            if kind == Kind::Dump {
+                write.service.dumps.cleared().await;
+            }
             Ok(Acted::Done)
         })
     }
+}
+
+fn collect(write: &Write<'_>) -> Result<Acted, Error> {
+    let wanted = write.text("/DiagnosticDataType").unwrap_or_default();
+    if wanted != MANAGERS {
+        let message =
+            base::action_parameter_value_not_in_list(wanted, TYPE, COLLECT);
+        return Err(Error::bad(vec![message]));
+    }
+    let (service, log) = (write.service, uri::of(uri::MANAGER_LOG, write.ids));
+    let turn = service.dumps.begin(&log)?;
+    let itself = service.itself.clone();
+    Ok(Acted::Task(service.dumps.work(itself, log, turn)))
 }

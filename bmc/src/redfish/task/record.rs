@@ -265,7 +265,6 @@ pub(crate) enum Ended {
     /// It is done, and there is nothing more to say.
     Done,
     /// It made the resource at this URI.
-    #[allow(dead_code, reason = "for collected diagnostic data")]
     Made(String),
     /// The process is about to be replaced; what comes after ends the task.
     Later,
