@@ -37,7 +37,7 @@ use crate::{
     server::{self, Bound, ServerConfig, ServerError},
     sim::Simulation,
     state::{StateDir, StateError},
-    tasks,
+    tasks::{self, power_record::PowerRecord},
 };
 
 /// Why the agent does not start.
@@ -113,10 +113,12 @@ impl Agent {
             software,
         } = prepared.await??;
         let settings = state.settings()?;
-        restore_power(&*board, &state, &inventory, &settings)?;
+        let boot = Tree::new(&config.root).text(BOOT_ID);
+        let record =
+            restore_power(&*board, &state, boot, &inventory, &settings)?;
         let model = Model::new(inventory, settings);
-        for (system, at) in state.power()?.resets() {
-            model.post_reset(&system, at);
+        for (system, at) in record.resets() {
+            model.post_reset(system, at);
         }
         let exporter = Exporter::new(model.clone());
         let tasks = TaskTracker::new();
@@ -131,7 +133,7 @@ impl Agent {
         tasks.spawn(tasks::quality::watch(model.clone(), stop.child_token()));
         let leaving = CancellationToken::new();
         let commands =
-            own_parts(&*board, &state, &model, &tasks, &leaving, &stop);
+            own_parts(&*board, &state, record, &model, &tasks, &leaving, &stop);
         tasks.spawn(tasks::scan::scan(
             board,
             model.clone(),
@@ -327,35 +329,47 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     })
 }
 
-/// Switches the systems on or off as people want it after the power was gone.
+/// What the kernel calls this start of the machine (`random(4)`): the same for
+/// as long as the machine has its power.
+const BOOT_ID: &str = "/proc/sys/kernel/random/boot_id";
+
+/// Switches the systems on or off as people want it after the power was gone,
+/// in the start `boot` of the machine. Where only the agent was gone, however
+/// it ended, each is as it was.
 fn restore_power(
     board: &dyn Board,
     state: &StateDir,
+    boot: Option<String>,
     inventory: &Inventory,
     settings: &Settings,
-) -> Result<(), StateError> {
-    let record = state.power()?;
+) -> Result<PowerRecord, StateError> {
+    let mut record = state.power()?;
+    let lost = record.enter(boot);
     let power = board.power();
     for system in inventory.systems.iter().filter(|it| it.restores_power) {
         let settings = settings.of(&Part::System(system.id.clone()));
-        let policy = settings.power_restore_policy.unwrap_or_default();
         let was_on = record.was_on(&system.id);
-        let on = match policy {
-            // Who only restarts the agent does not switch anything.
-            _ if state.restarted() => was_on,
+        let on = match settings.power_restore_policy.unwrap_or_default() {
+            _ if !lost => was_on,
             PowerRestorePolicy::AlwaysOn => true,
             PowerRestorePolicy::AlwaysOff => false,
             PowerRestorePolicy::LastState => was_on,
         };
         power.restore(&system.id, on);
+        record.put(&system.id, on);
     }
-    Ok(())
+    if let Err(error) = record.write(&state.power_file()) {
+        // A full disk is no reason not to serve.
+        warn!(error = %Chain(&error), "it is not kept which systems are on");
+    }
+    Ok(record)
 }
 
 /// Starts the tasks that own power and settings.
 fn own_parts(
     board: &dyn Board,
     state: &StateDir,
+    record: PowerRecord,
     model: &Model,
     tasks: &TaskTracker,
     leaving: &CancellationToken,
@@ -377,6 +391,7 @@ fn own_parts(
     tasks.spawn(owner.own(changes, stop.child_token()));
     tasks.spawn(tasks::power_record::keep(
         state.power_file(),
+        record,
         model.clone(),
         stop.child_token(),
     ));

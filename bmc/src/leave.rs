@@ -18,20 +18,19 @@ use crate::state::StateError;
 const NOTE: &str = "restart.json";
 
 /// What is no setting, and so is left by every reset: who the machine is, what
-/// people did to it, and what it runs.
-const LASTING: &[&str] = &["lock", "identity", "audit", "log", "power.json"];
+/// happened to it, and what it runs.
+const LASTING: &[&str] = &["lock", "identity", "logs", "power.json", "slots"];
 
-/// What begins like this belongs to the way to the machine.
-const NETWORK: &[&str] = &["tls", "fleet", "network", "protocol", "discovery"];
+/// What belongs to the way to the machine: its keys, the fleet, its protocols.
+const NETWORK: &[&str] = &["tls", "fleet", "network.json"];
 
-/// What begins like this belongs to its users.
+/// What belongs to its users. Rules for their certificates and what failed at
+/// the door go with the accounts they are about.
 const USERS: &[&str] = &[
-    "account",
-    "client-certificates",
+    "accounts.json",
+    "client-certificates.json",
     "initial-password",
-    "lockout",
-    "role",
-    "session",
+    "lockout.json",
 ];
 
 /// How much of what was set is forgotten.
@@ -61,12 +60,9 @@ impl Defaults {
     }
 
     fn spares(self, name: &str) -> bool {
-        let begins =
-            |list: &[&str]| list.iter().any(|start| name.starts_with(start));
-        let network = self != Self::ResetAll && begins(NETWORK);
-        let users = self == Self::PreserveNetworkAndUsers && begins(USERS);
-        // What an update brought is software.
-        begins(LASTING) || begins(&["update", "slot"]) || network || users
+        LASTING.contains(&name)
+            || self != Self::ResetAll && NETWORK.contains(&name)
+            || self == Self::PreserveNetworkAndUsers && USERS.contains(&name)
     }
 }
 
@@ -91,18 +87,18 @@ impl Leave {
     }
 }
 
-/// Comes back to the state directory `folder` as the note there says; whether
-/// there was one.
+/// Comes back to the state directory `folder` as the note there says, if there
+/// is one.
 ///
 /// # Errors
 /// The note cannot be read, or not be carried out.
-pub(crate) fn arrive(folder: &Path) -> Result<bool, StateError> {
+pub(crate) fn arrive(folder: &Path) -> Result<(), StateError> {
     let path = folder.join(NOTE);
     let file = |path: PathBuf| {
         move |source| StateError::File { path: path.clone(), source }
     };
     let note = read_if_present(&path).map_err(file(path.clone()))?;
-    let Some(note) = note else { return Ok(false) };
+    let Some(note) = note else { return Ok(()) };
     let note: Leave = serde_json::from_slice(&note).unwrap_or_else(|error| {
         warn!(%error, "cannot understand how to come back: as it was");
         Leave::default()
@@ -127,8 +123,7 @@ pub(crate) fn arrive(folder: &Path) -> Result<bool, StateError> {
         info!(kind = defaults.as_str(), "what was set is forgotten");
     }
     // Last, so that what a power loss interrupts is done again.
-    fs::remove_file(&path).map_err(file(path.clone()))?;
-    Ok(true)
+    fs::remove_file(&path).map_err(file(path.clone()))
 }
 
 #[cfg(test)]
@@ -149,25 +144,34 @@ mod tests {
         let kept = |defaults: Option<Defaults>| {
             let folder = tempfile::tempdir().unwrap();
             let path = folder.path();
-            for name in ["accounts.json", "settings.json", "identity", "audit"]
-            {
+            for name in [
+                "accounts.json",
+                "identity",
+                "lockout.json",
+                "settings.json",
+                "update.json",
+            ] {
                 fs::write(path.join(name), "x").unwrap();
             }
-            fs::create_dir(path.join("tls")).unwrap();
-            fs::write(path.join("tls/key.pem"), "x").unwrap();
-            assert!(!arrive(path).unwrap());
+            for name in ["logs", "slots", "tls"] {
+                fs::create_dir(path.join(name)).unwrap();
+                fs::write(path.join(name).join("x"), "x").unwrap();
+            }
+            arrive(path).unwrap();
             Leave { defaults }.note(path).unwrap();
-            assert!(arrive(path).unwrap());
-            assert!(!arrive(path).unwrap(), "once");
+            arrive(path).unwrap();
+            assert!(!path.join(NOTE).exists(), "once");
             names(path).join(" ")
         };
-        let all = "accounts.json audit identity settings.json tls";
+        let all = "accounts.json identity lockout.json logs settings.json \
+            slots tls update.json";
         assert_eq!(kept(None), all);
-        assert_eq!(kept(Some(Defaults::ResetAll)), "audit identity");
+        let least = kept(Some(Defaults::ResetAll));
+        assert_eq!(least, "identity logs slots");
         let network = kept(Some(Defaults::PreserveNetwork));
-        assert_eq!(network, "audit identity tls");
+        assert_eq!(network, "identity logs slots tls");
         let users = kept(Some(Defaults::PreserveNetworkAndUsers));
-        assert_eq!(users, "accounts.json audit identity tls");
+        assert_eq!(users, "accounts.json identity lockout.json logs slots tls");
     }
 
     #[test]
@@ -175,7 +179,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         fs::write(folder.path().join(NOTE), "{").unwrap();
         fs::write(folder.path().join("settings.json"), "x").unwrap();
-        assert!(arrive(folder.path()).unwrap());
+        arrive(folder.path()).unwrap();
         assert_eq!(names(folder.path()), ["settings.json"]);
     }
 }

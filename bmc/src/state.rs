@@ -51,8 +51,6 @@ pub enum StateError {
 #[derive(Debug)]
 pub struct StateDir {
     path: PathBuf,
-    /// Whether the agent left the directory only to start anew.
-    restarted: bool,
     /// Locked as long as it is open.
     _lock: File,
 }
@@ -74,8 +72,8 @@ impl StateDir {
         match flock(&lock, FlockOperation::NonBlockingLockExclusive) {
             Ok(()) => {
                 let path = path.to_owned();
-                let restarted = leave::arrive(&path)?;
-                Ok(Self { path, restarted, _lock: lock })
+                leave::arrive(&path)?;
+                Ok(Self { path, _lock: lock })
             }
             Err(rustix::io::Errno::WOULDBLOCK) => {
                 Err(StateError::Taken { path: path.to_owned() })
@@ -88,13 +86,6 @@ impl StateDir {
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
-    }
-
-    /// Whether the agent ended before only to start anew: nothing lost its
-    /// power.
-    #[must_use]
-    pub fn restarted(&self) -> bool {
-        self.restarted
     }
 
     /// Where it is kept which systems are on.

@@ -2,6 +2,7 @@
 
 use std::{
     collections::BTreeMap,
+    io,
     path::{Path, PathBuf},
 };
 
@@ -27,39 +28,71 @@ struct Kept {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub(crate) struct PowerRecord {
+    /// The start of the machine that this is from, as its kernel names it.
+    boot: Option<String>,
     systems: BTreeMap<Id, Kept>,
 }
 
 impl PowerRecord {
+    /// Takes the record into the start `boot` of the machine; whether the
+    /// power was lost since. Where nobody can tell, it was not.
+    pub(crate) fn enter(&mut self, boot: Option<String>) -> bool {
+        let lost = matches!((&self.boot, &boot), (Some(a), Some(b)) if a != b);
+        self.boot = boot.or(self.boot.take());
+        lost
+    }
+
     /// Whether the system was on; one that nobody knows was.
     pub(crate) fn was_on(&self, system: &str) -> bool {
         self.systems.get(system).is_none_or(|kept| kept.on)
     }
 
+    /// Notes that the system is to be on, or off.
+    pub(crate) fn put(&mut self, system: &Id, on: bool) {
+        let last_reset = self.systems.get(system).and_then(|it| it.last_reset);
+        self.systems.insert(system.clone(), Kept { on, last_reset });
+    }
+
     /// When systems were last started.
-    pub(crate) fn resets(self) -> impl Iterator<Item = (Id, DateTime<Utc>)> {
-        let systems = self.systems.into_iter();
+    pub(crate) fn resets(&self) -> impl Iterator<Item = (&Id, DateTime<Utc>)> {
+        let systems = self.systems.iter();
         systems.filter_map(|(id, kept)| Some((id, kept.last_reset?)))
     }
 
-    fn of(snapshot: &Snapshot) -> Self {
+    /// The record after this one.
+    fn next(&self, snapshot: &Snapshot) -> Self {
         let systems = snapshot.inventory.systems.iter();
         let systems = systems.filter(|it| it.restores_power).map(|system| {
-            let state = snapshot.power_state(&system.id);
-            let kept = Kept {
-                on: matches!(state, PowerState::On | PowerState::PoweringOn),
-                last_reset: snapshot.resets.get(&system.id).copied(),
+            let id = &system.id;
+            let on = match snapshot.power.get(id) {
+                Some(PowerState::On | PowerState::PoweringOn) => true,
+                Some(_) => false,
+                // Nobody has looked yet.
+                None => self.was_on(id),
             };
-            (system.id.clone(), kept)
+            let last_reset = snapshot.resets.get(id).copied();
+            (id.clone(), Kept { on, last_reset })
         });
-        Self { systems: systems.collect() }
+        Self { boot: self.boot.clone(), systems: systems.collect() }
+    }
+
+    /// Writes it to `file`. It waits for the disk.
+    ///
+    /// # Errors
+    /// What the file system said.
+    pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
+        replace(file, &serde_json::to_vec_pretty(self)?)
     }
 }
 
-/// Keeps in `file` whether the systems are on, until `stop`.
-pub(crate) async fn keep(file: PathBuf, model: Model, stop: CancellationToken) {
+/// Keeps in `file`, where `kept` is, whether the systems are on, until `stop`.
+pub(crate) async fn keep(
+    file: PathBuf,
+    mut kept: PowerRecord,
+    model: Model,
+    stop: CancellationToken,
+) {
     let mut changes = model.changes();
-    let mut kept = PowerRecord::default();
     loop {
         let ends = tokio::select! {
             biased;
@@ -71,22 +104,18 @@ pub(crate) async fn keep(file: PathBuf, model: Model, stop: CancellationToken) {
                 Err(RecvError::Closed) => true,
             },
         };
-        let now = PowerRecord::of(&model.snapshot());
+        let now = kept.next(&model.snapshot());
         if now != kept {
-            write(&file, &now).await;
+            let (path, record) = (file.clone(), now.clone());
+            let written = spawn_blocking(move || record.write(&path)).await;
+            if let Ok(Err(error)) = written {
+                warn!(error = %Chain(&error), file = %file.display(),
+                    "not kept");
+            }
             kept = now;
         }
         if ends {
             return;
         }
-    }
-}
-
-async fn write(file: &Path, record: &PowerRecord) {
-    let text = serde_json::to_vec_pretty(record).unwrap_or_default();
-    let path = file.to_owned();
-    let written = spawn_blocking(move || replace(&path, &text)).await;
-    if let Ok(Err(error)) = written {
-        warn!(error = %Chain(&error), file = %file.display(), "not kept");
     }
 }

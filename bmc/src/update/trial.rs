@@ -21,7 +21,7 @@ use super::{
     launch, probe,
     slots::{Slots, Trial},
 };
-use crate::{config::Config, leave::Leave, state::StateDir};
+use crate::{config::Config, state::StateDir};
 
 /// How often one looks whether the program still runs.
 const TICK: Duration = Duration::from_millis(50);
@@ -91,10 +91,6 @@ async fn decide(config: &Config) -> Ended {
     drop(lock);
     info!(slot = trial.slot.name(), "trying a new version");
     let verdict = watch(config, slots, &trial).await;
-    // The program on trial came back for it; the next one does so as well.
-    if let Err(error) = Leave::default().note(&config.state_dir) {
-        warn!(%error, "what comes next takes this for a loss of power");
-    }
     match verdict {
         Verdict::Good => {
             info!(slot = trial.slot.name(), "the new version works");

@@ -154,7 +154,11 @@ async fn the_policy_decides_when_the_power_comes_back() {
         reset(&admin, before).await;
         let state = if before == "ForceOff" { "Off" } else { "On" };
         until(&admin, "/PowerState", &json!(state)).await;
+        // It is not the agent's end that decides.
         blade = blade.restarted().await;
+        let now = blade.admin().get(SYSTEM).await.body;
+        assert_eq!(now["PowerState"], state, "{policy}");
+        blade = blade.repowered().await;
         let now = blade.admin().get(SYSTEM).await.body;
         assert_eq!(now["PowerState"], after, "{policy}");
         assert_eq!(now["PowerRestorePolicy"], policy);

@@ -45,6 +45,8 @@ pub(crate) struct Blade {
     pub(crate) agent: Agent,
     pub(crate) state: Arc<TempDir>,
     pub(crate) password: String,
+    /// The files of its machine, where they are not those of this one.
+    machine: Option<TempDir>,
 }
 
 impl Blade {
@@ -112,9 +114,30 @@ impl Blade {
 
     /// The same agent after a restart.
     pub(crate) async fn restarted(self) -> Self {
+        let Self { agent, state, machine, .. } = self;
+        assert!(agent.stop().await);
+        Self::on_machine(state, machine).await
+    }
+
+    /// The same agent after its machine was without power.
+    pub(crate) async fn repowered(self) -> Self {
         let Self { agent, state, .. } = self;
         assert!(agent.stop().await);
-        Self::with_state(state, Some(board())).await
+        let machine = TempDir::new().unwrap();
+        let random = machine.path().join("proc/sys/kernel/random");
+        std::fs::create_dir_all(&random).unwrap();
+        let boot = uuid::Uuid::new_v4().to_string();
+        std::fs::write(random.join("boot_id"), boot).unwrap();
+        Self::on_machine(state, Some(machine)).await
+    }
+
+    async fn on_machine(state: Arc<TempDir>, machine: Option<TempDir>) -> Self {
+        let root = machine.as_ref().map(|it| it.path().to_owned());
+        let blade = Self::with_config(state, |config| {
+            config.board = Some(board());
+            config.root = root.unwrap_or_else(|| config.root.clone());
+        });
+        Self { machine, ..blade.await }
     }
 
     async fn with_state(state: Arc<TempDir>, board: Option<PathBuf>) -> Self {
@@ -157,7 +180,8 @@ impl Blade {
         }
         let noted = state.path().join("initial-password");
         let password = std::fs::read_to_string(noted).unwrap();
-        Self { agent, state, password: password.trim().to_owned() }
+        let password = password.trim().to_owned();
+        Self { agent, state, password, machine: None }
     }
 
     /// A client with no credentials.

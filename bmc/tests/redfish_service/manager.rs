@@ -33,8 +33,11 @@ async fn a_restart_of_the_agent_leaves_the_power_alone() {
     let system = blade.admin().get(SYSTEM).await.body;
     assert_eq!(system["PowerState"], "On");
     assert_eq!(system["AssetTag"], "x");
-    // The next start is one after a loss of power.
+    // Its end says nothing about power, and the end of the machine's does.
     let blade = blade.restarted().await;
+    let system = blade.admin().get(SYSTEM).await.body;
+    assert_eq!(system["PowerState"], "On");
+    let blade = blade.repowered().await;
     let system = blade.admin().get(SYSTEM).await.body;
     assert_eq!(system["PowerState"], "Off");
 }
