@@ -128,6 +128,13 @@ impl Trust {
         Ok(Self(Arc::new(config.with_no_client_auth())))
     }
 
+    /// By nothing there is: nobody is trusted.
+    #[must_use]
+    pub fn nobody() -> Self {
+        let config = builder().with_root_certificates(RootCertStore::empty());
+        Self(Arc::new(config.with_no_client_auth()))
+    }
+
     /// Not at all: what is fetched vouches for itself.
     #[must_use]
     pub fn anyone() -> Self {
@@ -144,7 +151,7 @@ impl Trust {
 /// # Errors
 /// What it is not.
 pub fn check(text: &str) -> Result<Uri, FetchError> {
-    let wrong = |reason| FetchError::Uri { uri: text.to_owned(), reason };
+    let wrong = |reason| FetchError::Uri { uri: shown(text), reason };
     let uri: Uri = text.parse().map_err(|_| wrong("it cannot be parsed"))?;
     if !matches!(uri.scheme_str(), Some("http" | "https")) {
         return Err(wrong("`http` or `https` is expected"));
@@ -216,7 +223,7 @@ pub async fn fetch(
         return file.flush().await.map_err(FetchError::Write);
     }
     let reason = "it is sent elsewhere too often";
-    Err(FetchError::Uri { uri: uri.to_string(), reason })
+    Err(FetchError::Uri { uri: shown(&uri.to_string()), reason })
 }
 
 /// The status of an answer from an agent on this very machine, whose
@@ -237,9 +244,14 @@ fn elsewhere(from: &Uri, location: &str) -> Result<Uri, FetchError> {
     let to = check(&absolute)?;
     if from.scheme_str() == Some("https") && to.scheme_str() == Some("http") {
         let reason = "it leads away from HTTPS";
-        return Err(FetchError::Uri { uri: absolute, reason });
+        return Err(FetchError::Uri { uri: shown(&absolute), reason });
     }
     Ok(to)
+}
+
+/// The URI without what may be a secret in it: a query often is a signature.
+fn shown(uri: &str) -> String {
+    uri.split(['?', '#']).next().unwrap_or_default().to_owned()
 }
 
 fn host(uri: &Uri) -> String {
@@ -327,7 +339,8 @@ mod tests {
             assert!(check(bad).is_err(), "{bad}");
         }
         let from = check("https://a/x").unwrap();
-        assert!(elsewhere(&from, "http://b/x").is_err());
+        let refused = elsewhere(&from, "http://b/x?sig=1").unwrap_err();
+        assert!(!refused.to_string().contains("sig"), "{refused}");
         let to = elsewhere(&from, "/y").unwrap();
         assert_eq!(to.to_string(), "https://a/y");
     }

@@ -254,6 +254,26 @@ async fn a_server_has_to_prove_who_it_is_unless_told_otherwise() {
 }
 
 #[tokio::test]
+async fn a_server_proves_who_it_is_after_a_redirection_as_well() {
+    let blade = Blade::updatable(Key::new().public).await;
+    let admin = blade.admin();
+    // The agent's own port answers plain HTTP with the way to HTTPS.
+    let port = blade.agent.redfish_address().port();
+    let uri = format!("http://127.0.0.1:{port}/redfish/v1/?sig=secret");
+    for (verify, message) in
+        [(true, "TransferFailed"), (false, "VerificationFailed")]
+    {
+        let verify = json!({"VerifyRemoteServerCertificate": verify});
+        assert_eq!(admin.patch(SERVICE, &verify).await.status, 200);
+        let started = admin.post(SIMPLE, &json!({"ImageURI": uri})).await;
+        assert_eq!(started.status, 202, "{}", started.body);
+        let ended = end(&admin, started.header("location")).await;
+        assert_eq!(ended.messages(), [message], "{}", ended.body);
+        assert!(!ended.body.to_string().contains("secret"));
+    }
+}
+
+#[tokio::test]
 async fn a_simple_update_with_a_mistake_is_refused() {
     let blade = Blade::updatable(Key::new().public).await;
     let admin = blade.admin();

@@ -343,6 +343,13 @@ impl Book {
         runs
     }
 
+    /// Leaves the task to the process that comes after this one.
+    pub(super) async fn hand_over(&self, id: &str) {
+        self.change(id, |it| it.handed_over = true);
+        // Where it fails, that is logged, and what was said is lost.
+        let _ = self.store().await;
+    }
+
     pub(super) fn change(&self, id: &str, change: impl FnOnce(&mut Record)) {
         if let Some(record) = self.kept().find(id) {
             change(record);

@@ -74,9 +74,10 @@ impl Progress {
         if self.book.keep(&self.id) { Ok(()) } else { Err(Error::internal()) }
     }
 
-    /// From here on the end of the process is not the end of the task.
-    pub(crate) fn hand_over(&self) {
-        self.book.change(&self.id, |it| it.handed_over = true);
+    /// From here on the end of the process is not the end of the task. What
+    /// it said so far is on disk when this returns, if the disk takes it.
+    pub(crate) async fn hand_over(&self) {
+        self.book.hand_over(&self.id).await;
     }
 
     /// Ends a task that was left to [`Ended::Later`].

@@ -102,9 +102,9 @@ impl Updater {
             let message = update::apply_failed(&image, &target);
             return Err(failed(message, &error));
         }
-        progress.hand_over();
         progress.percent(90);
         progress.say(&update::applying_on_component(&image, &target));
+        progress.hand_over().await;
         info!(version, "an update is installed, and is to be tried");
         if let Err(error) =
             self.commands.leave(&self.manager, Leave::default()).await
@@ -127,8 +127,12 @@ impl Updater {
         let ca_file = self.config.ca_file.clone();
         let slots = self.slots.clone();
         let prepared = spawn_blocking(move || {
-            let trust = if secure && verify {
-                Trust::roots(&ca_file)?
+            let trust = if verify {
+                match Trust::roots(&ca_file) {
+                    // Plain HTTP needs none, and may lead to HTTPS.
+                    Err(_) if !secure => Trust::nobody(),
+                    roots => roots?,
+                }
             } else {
                 Trust::anyone()
             };
@@ -141,7 +145,7 @@ impl Updater {
             .map_err(|error| FetchError::Write(std::io::Error::other(error)))?;
         let (trust, incoming, file) = prepared?;
         let mut file = tokio::fs::File::from_std(file);
-        let host = uri.to_string();
+        let host = uri.authority().map(ToString::to_string);
         let fetched = fetch::fetch(
             uri,
             &trust,
@@ -157,6 +161,7 @@ impl Updater {
         match timeout(TRANSFER, fetched).await {
             Ok(fetched) => fetched.map(|()| incoming),
             Err(error) => {
+                let host = host.unwrap_or_default();
                 Err(FetchError::Transfer { host, source: error.into() })
             }
         }
