@@ -1,6 +1,7 @@
 //! The audit log: who wrote what, with which result.
 
 use std::{
+    fmt::Write as _,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -71,10 +72,13 @@ impl Audit {
             }
         }
         let who = if known { &by.who } else { "a stranger" };
-        let text = format!(
+        let mut text = format!(
             "{who}: {} {} was answered with {}",
             by.method, by.uri, by.status
         );
+        if let Some(request) = &by.request {
+            let _ = write!(text, " (the fleet's request {request})");
+        }
         let severity = match by.status {
             400.. => Severity::Warning,
             _ => Severity::Ok,

@@ -207,8 +207,10 @@ async fn the_device_itself_checks_the_role_and_notes_who_it_was() {
 
     let (status, body) = whole.ask(Role::Operator, patch()).await;
     assert!(status.is_success(), "{status} {body}");
-    let log = whole.folder.path().join("agent/audit.log");
-    let log = std::fs::read_to_string(log).unwrap();
+    let log = "/redfish/v1/Managers/bmc/LogServices/AuditLog/Entries";
+    let read = Request::get(log).body(tunnel::empty()).unwrap();
+    let (status, log) = whole.ask(Role::Administrator, read).await;
+    assert_eq!(status, StatusCode::OK, "{log}");
     assert!(log.contains("ada") && log.contains("request-17"), "{log}");
 }
 
