@@ -1,6 +1,7 @@
 //! Whether a program is what it claims, and whether an agent answers.
 
 use std::{
+    error::Error,
     fs,
     io::{self, Read as _},
     path::Path,
@@ -8,6 +9,7 @@ use std::{
     time::Duration,
 };
 
+use rustls::AlertDescription;
 use tokio::time::{Instant, sleep};
 
 /// How long a program may take to say its version.
@@ -65,10 +67,47 @@ pub async fn look(
         format!("{}/redfish/v1/", redfish.unwrap_or_default()).parse()?;
     // It is asked on the loopback where it listens everywhere.
     let status = tokio::time::timeout(LOOK, super::fetch::status(&uri));
-    let status = status.await??;
-    if status.is_success() {
-        Ok(())
-    } else {
-        Err(format!("the service root is answered with {status}").into())
+    match status.await? {
+        Ok(status) if status.is_success() => Ok(()),
+        Ok(status) => {
+            Err(format!("the service root is answered with {status}").into())
+        }
+        // It lives, and shows itself to those with a certificate only.
+        Err(error) if wants_certificate(&error) => Ok(()),
+        Err(error) => Err(error.into()),
+    }
+}
+
+/// Is this how a server that demands client certificates hangs up?
+fn wants_certificate(error: &(dyn Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if let Some(rustls::Error::AlertReceived(alert)) = error.downcast_ref()
+        {
+            return *alert == AlertDescription::CertificateRequired;
+        }
+        let inner = error.downcast_ref().and_then(io::Error::get_ref);
+        cause = match inner {
+            Some(inner) => Some(inner),
+            None => error.source(),
+        };
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_demands_a_certificate_lives() {
+        let hung_up = |alert| {
+            let alert = rustls::Error::AlertReceived(alert);
+            io::Error::other(io::Error::other(alert))
+        };
+        let demands = hung_up(AlertDescription::CertificateRequired);
+        assert!(wants_certificate(&demands));
+        assert!(!wants_certificate(&hung_up(AlertDescription::InternalError)));
+        assert!(!wants_certificate(&io::Error::other("refused")));
     }
 }

@@ -23,6 +23,8 @@ use super::{
 };
 use crate::{config::Config, state::StateDir};
 
+/// Looks that may fail, one after the other, once it has answered.
+const MISSED: u32 = 2;
 /// How often one looks whether the program still runs.
 const TICK: Duration = Duration::from_millis(50);
 /// How long one waits for the state directory of a process that ends.
@@ -154,6 +156,7 @@ async fn judge(config: &Config, child: &mut Child) -> Verdict {
     let deadline = start + Duration::from_secs(update.trial_deadline_seconds);
     let stable = Duration::from_secs(update.trial_stable_seconds);
     let mut healthy_since = None;
+    let mut missed = 0;
     let mut complaint = String::from("it does not listen");
     loop {
         match child.try_wait() {
@@ -163,13 +166,15 @@ async fn judge(config: &Config, child: &mut Child) -> Verdict {
         }
         match probe::look(&config.state_dir).await {
             Ok(()) => {
+                missed = 0;
                 let since = *healthy_since.get_or_insert_with(Instant::now);
                 if since.elapsed() >= stable {
                     return Verdict::Good;
                 }
             }
             Err(error) => {
-                if healthy_since.is_some() {
+                missed += 1;
+                if healthy_since.is_some() && missed > MISSED {
                     let text = format!("it stopped answering: {error}");
                     return Verdict::Bad(text);
                 }
