@@ -27,7 +27,7 @@ pub use self::{
     error::{ChangeError, Denied, OpenError},
     role::{ADMINISTRATOR, MadeRole, READ_ONLY, ROLES, Role, predefined},
     session::{
-        LIMIT as SESSIONS, PER_ACCOUNT, Session, SessionLimits, Sessions,
+        Full, LIMIT as SESSIONS, PER_ACCOUNT, Session, SessionLimits, Sessions,
     },
 };
 
@@ -152,6 +152,9 @@ impl Accounts {
         let book = self.book();
         let policy = &book.policy;
         if self.lockout.keeps_out(user, from, policy) {
+            // As slow as for a name that nobody has, so that an answer at
+            // once does not give away that there is an account.
+            let _ = self.passwords.verify(user, password, None).await;
             return Err(Denied::Locked);
         }
         let account = book.accounts.get(user);
@@ -175,6 +178,31 @@ impl Accounts {
             }
             _ => Err(Denied::Wrong),
         }
+    }
+
+    /// Opens a session for who has just logged in as `account`; nothing, if
+    /// its password was changed meanwhile, or it may not log in any more.
+    ///
+    /// # Errors
+    /// [`Full`]
+    pub fn open_session(
+        &self,
+        account: &Account,
+        client: Option<String>,
+        context: Option<String>,
+    ) -> Result<Option<(String, Arc<Session>)>, Full> {
+        let user = &account.user_name;
+        let limits = self.book().policy.session_limits();
+        let (token, session) =
+            self.sessions.open(user, client, context, limits)?;
+        // A change that comes later finds the session, and ends it.
+        let book = self.book();
+        let now = book.accounts.get(user);
+        if now.is_some_and(|now| now.enabled && now.hash.0 == account.hash.0) {
+            return Ok(Some((token, session)));
+        }
+        self.sessions.end(&session.id);
+        Ok(None)
     }
 
     /// Whether anyone is locked out of the account of `user` at present.
@@ -442,6 +470,22 @@ mod tests {
         );
         assert!(first.is_err());
         assert_eq!(second.unwrap_err(), Denied::Locked);
+    }
+
+    #[tokio::test]
+    async fn who_logs_in_while_the_password_changes_gets_no_session() {
+        let folder = tempfile::tempdir().unwrap();
+        let (accounts, password) = Accounts::open(folder.path()).unwrap();
+        let password = password.unwrap();
+        let account =
+            accounts.log_in(FIRST_USER, &password, None).await.unwrap();
+        assert!(accounts.open_session(&account, None, None).unwrap().is_some());
+        let password = Some("another password".to_owned());
+        let change = AccountChange { password, ..Default::default() };
+        accounts.change(FIRST_USER, change, None).await.unwrap();
+        assert!(accounts.open_session(&account, None, None).unwrap().is_none());
+        let limits = accounts.book().policy.session_limits();
+        assert!(accounts.sessions.list(limits).is_empty());
     }
 
     #[test]

@@ -67,8 +67,14 @@ impl Service {
             };
         }
         let header = headers.get(AUTHORIZATION);
+        // A browser adds a certificate, and a password that it knows, to
+        // whatever a page sends.
+        let foreign = is_write(&head.method) && is_from_elsewhere(head);
+        if foreign && (header.is_some() || shown.is_some()) {
+            return Err(Error::forbidden());
+        }
         if let (None, Some(shown)) = (header, shown) {
-            return self.vouched(head, shown, &book);
+            return self.vouched(shown, &book);
         }
         let header = header.and_then(|value| value.to_str().ok());
         let (user, password) =
@@ -81,12 +87,7 @@ impl Service {
     }
 
     /// The account that a client certificate stands for.
-    fn vouched(
-        &self,
-        head: &Parts,
-        shown: &Presented,
-        book: &Book,
-    ) -> Result<Caller, Error> {
+    fn vouched(&self, shown: &Presented, book: &Book) -> Result<Caller, Error> {
         let user = self.trust.user(shown).map_err(|refusal| {
             tracing::info!(%refusal, "client certificate refused");
             Error::uncertified(&refusal.to_string())
@@ -96,10 +97,6 @@ impl Service {
             tracing::info!(user, "client certificate without an account");
             Error::uncertified("its user has no account here that is enabled")
         })?;
-        // A browser shows it for whatever page sends the request.
-        if is_write(&head.method) && is_from_elsewhere(head) {
-            return Err(Error::forbidden());
-        }
         let caller = Caller::of(account, book, None);
         Ok(Caller { certificate: true, ..caller })
     }

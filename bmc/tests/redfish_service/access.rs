@@ -76,6 +76,10 @@ async fn who_must_change_the_password_can_do_nothing_else() {
             assert_eq!(refused.messages(), ["PasswordChangeRequired"]);
         }
         assert_eq!(client.get(&own).await.status, 200);
+        let excuse = json!({"PasswordChangeRequired": false});
+        let refused = client.patch(&own, &excuse).await;
+        assert_eq!(refused.status, 403);
+        assert_eq!(refused.messages(), ["PasswordChangeRequired"]);
     }
     let change = json!({"Password": "another password"});
     assert_eq!(with_session.patch(&own, &change).await.status, 200);

@@ -143,6 +143,14 @@ impl Resource for Account {
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
+            let caller = write.caller.filter(|it| it.must_change_password);
+            // Not even an administrator can let himself off.
+            if let Some(caller) = caller
+                && write.values.keys().any(|it| *it != "/Password")
+            {
+                let here = uri::of(uri::ACCOUNT, &[&caller.name]);
+                return Err(Error::password_change_required(&here));
+            }
             let locked = write.flag("/Locked");
             if locked == Some(true) {
                 let message =

@@ -144,7 +144,7 @@ impl Kind {
             Self::Journal => "What the agent logs of its own work.",
             Self::Hardware => {
                 "Changes of power, thresholds that were crossed, and sensors \
-                 that failed."
+                 that failed, of all systems that the manager looks after."
             }
             Self::Dump => {
                 "Diagnostic data that somebody had collected, for who looks \

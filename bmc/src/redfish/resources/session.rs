@@ -14,7 +14,7 @@ use onprem_redfish::{
 
 use super::With as _;
 use crate::{
-    accounts,
+    accounts::{self, Denied},
     redfish::{
         error::Error,
         identity::TOKEN,
@@ -72,12 +72,12 @@ impl Resource for Sessions {
             let account = service.log_in(user, password, write.peer).await?;
             let from = write.peer.map(|peer| peer.to_string());
             let accounts = &service.accounts;
-            let limits = accounts.book().policy.session_limits();
-            let opened = accounts.sessions.open(user, from, context, limits);
-            let (token, session) = opened.map_err(|_| {
+            let opened = accounts.open_session(&account, from, context);
+            let opened = opened.map_err(|_| {
                 let status = StatusCode::SERVICE_UNAVAILABLE;
                 Error::new(status, base::session_limit_exceeded())
             })?;
+            let (token, session) = opened.ok_or(Denied::Wrong)?;
             let change = account.must_change_password().then(|| {
                 base::password_change_required(uri::of(uri::ACCOUNT, &[user]))
             });
