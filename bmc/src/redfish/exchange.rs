@@ -1,6 +1,6 @@
 //! One request on its way to its answer.
 
-use std::net::IpAddr;
+use std::{net::IpAddr, sync::OnceLock};
 
 use http::{
     HeaderMap, HeaderValue, Method, Response, StatusCode,
@@ -29,6 +29,8 @@ pub(super) struct Exchange<'a> {
     pub(super) origin: &'a Origin,
     /// Once known.
     pub(super) caller: Option<Caller>,
+    /// Who opened a session with it: a stranger until then.
+    pub(super) opened: OnceLock<String>,
 }
 
 impl Exchange<'_> {
@@ -252,7 +254,11 @@ impl Exchange<'_> {
             (_, None) => ("none", None),
         };
         let by = By {
-            who: caller.map_or_else(String::new, |it| it.name.clone()),
+            who: caller
+                .map(|caller| &caller.name)
+                .or(self.opened.get())
+                .cloned()
+                .unwrap_or_default(),
             via: via.to_owned(),
             from: self.peer.map(|peer| peer.to_string()),
             request: request.map(str::to_owned),

@@ -28,7 +28,7 @@ mod write;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, Weak},
+    sync::{Arc, Mutex, OnceLock, Weak},
 };
 
 use arc_swap::{ArcSwap, ArcSwapOption};
@@ -365,6 +365,7 @@ impl Service {
             },
             origin: &origin,
             caller: None,
+            opened: OnceLock::new(),
         };
         let answer = exchange.answer(body).await;
         let mut response =

@@ -123,6 +123,9 @@ impl Exchange<'_> {
         };
         let write = self.write(ids, &values);
         let created = entry.resource.create(&write).await?;
+        if session && let Some(user) = write.text("/UserName") {
+            let _ = self.opened.set(user.to_owned());
+        }
         if !session {
             service.events.resource_created(&created.uri);
         }

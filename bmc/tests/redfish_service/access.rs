@@ -122,5 +122,14 @@ async fn each_write_is_in_the_audit_log() {
     assert_eq!(last["method"], "DELETE");
     assert_eq!(last["uri"], "/redfish/v1/AccountService/Accounts/admin");
     assert_eq!(last["status"], 403);
+
+    let body = json!({"UserName": "rolf", "Password": PASSWORD});
+    blade.stranger().post(SESSIONS, &body).await;
+    let log = blade.state.path().join("logs/audit/00000001.jsonl");
+    let log = std::fs::read_to_string(log).unwrap();
+    let last: serde_json::Value =
+        serde_json::from_str(log.lines().last().unwrap()).unwrap();
+    assert_eq!(last["who"], "rolf", "whoever logs in is no stranger");
+    assert_eq!(last["status"], 201);
     assert!(!log.contains(PASSWORD) && !log.contains(&blade.password));
 }
