@@ -11,6 +11,8 @@ mod metadata;
 mod privilege;
 #[path = "build/schema.rs"]
 mod schema;
+#[path = "build/sparse.rs"]
+mod sparse;
 #[path = "build/table.rs"]
 mod table;
 #[path = "build/xml.rs"]

@@ -1,6 +1,6 @@
 //! The response structs, made by `nv-redfish-csdl-compiler`.
 
-use crate::{Result, csdl::Csdl};
+use crate::{Result, csdl::Csdl, sparse};
 use nv_redfish_csdl_compiler::{
     edmx::QualifiedTypeName,
     generator::server_rust::{Builder, Input},
@@ -18,5 +18,5 @@ pub(crate) fn generate(csdl: &mut Csdl, roots: &[String]) -> Result<String> {
     let source = Builder::new(&names)
         .generate(Input::Files(&files))
         .map_err(|error| error.to_string())?;
-    Ok(source)
+    sparse::rewrite(&source)
 }

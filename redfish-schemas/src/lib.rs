@@ -46,10 +46,12 @@ pub mod json;
 pub mod message;
 pub mod privilege;
 mod rule;
+mod sparse;
 pub mod tree;
 pub mod write;
 
 pub use check::{Problem, check};
+pub use sparse::IntoJson;
 pub use tree::check_tree;
 
 /// The response structs, one module a schema.

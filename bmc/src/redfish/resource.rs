@@ -11,7 +11,6 @@ use onprem_redfish::{
     message::{Message, base},
     privilege::Privileges,
 };
-use serde::Serialize;
 use serde_json::{Map, Value};
 
 use super::{Service, error::Error, task::Work};
@@ -250,11 +249,8 @@ impl Answer {
 }
 
 /// The answer that `resource` is.
-pub(crate) fn answer(resource: &impl Serialize) -> Answer {
-    let body = match serde_json::to_value(resource) {
-        Ok(Value::Object(body)) => body,
-        _ => Map::new(),
-    };
+pub(crate) fn answer(resource: impl Into<Map<String, Value>>) -> Answer {
+    let body = resource.into();
     Answer { body, volatile: &[], actions: Vec::new() }
 }
 

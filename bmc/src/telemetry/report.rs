@@ -97,10 +97,7 @@ impl Report {
                 uri::of(uri::METRIC_REPORT_DEFINITION, &[id]),
             )),
         };
-        match serde_json::to_value(report) {
-            Ok(Json::Object(body)) => body,
-            _ => Map::new(),
-        }
+        report.into()
     }
 
     /// The report as it is sent.

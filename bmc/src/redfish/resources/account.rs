@@ -45,7 +45,7 @@ impl Resource for Accounts {
             users.map(|user| uri::of(uri::ACCOUNT, &[user])).collect();
         let count = uris.len() as u64;
         let body = ManagerAccountCollection::new("", "Accounts", uris);
-        Some(answer(&body.members_count(count)))
+        Some(answer(body.members_count(count)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -115,7 +115,7 @@ impl Resource for Account {
             ),
             None => body.password_expiration_null(),
         };
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         // Readable as null only.
         answer.body.insert("Password".to_owned(), serde_json::Value::Null);
         Some(answer)

@@ -92,7 +92,7 @@ impl Resource for AccountService {
             account_service::MultiFactorAuth::new()
                 .client_certificate(client_certificate::typed(rules)),
         );
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         let states = ["Enabled", "Disabled"];
         let name = "HTTPBasicAuth@Redfish.AllowableValues".to_owned();
         answer.body.insert(name, states.as_slice().into());

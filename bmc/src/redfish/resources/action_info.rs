@@ -75,7 +75,7 @@ impl Resource for ActionInfo {
             format!("Parameters of {name}"),
         )
         .parameters(parameters);
-        Some(answer(&body))
+        Some(answer(body))
     }
 
     fn is_own(&self, view: &View<'_>, ids: &[&str], caller: &Caller) -> bool {

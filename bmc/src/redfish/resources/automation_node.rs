@@ -44,7 +44,7 @@ impl Resource for AutomationNode {
             .node_state(state)
             .status(enabled(Health::Ok))
             .links(links);
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

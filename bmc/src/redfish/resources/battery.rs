@@ -45,7 +45,7 @@ impl Resource for Battery {
             .with(board.part_number, battery::Battery::part_number)
             .metrics(Reference::new(uri::of(uri::BATTERY_METRICS, ids)))
             .status(enabled(well.unwrap_or(Health::Ok)));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 
@@ -86,7 +86,7 @@ impl Resource for BatteryMetrics {
                 amperes.map(|id| sensor::current(snapshot, at, id)),
                 |metrics, amperes| metrics.output_current_amps([amperes]),
             );
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

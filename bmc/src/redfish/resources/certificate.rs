@@ -49,7 +49,7 @@ impl Resource for Certificate {
         let body = describe("1", "HTTPS certificate", &pem, usage);
         let about = certificate_request::kinds_of_keys();
         Some(
-            answer(&body)
+            answer(body)
                 .action(certificate_request::REKEY, about)
                 .action(certificate_request::RENEW, serde_json::Map::new()),
         )

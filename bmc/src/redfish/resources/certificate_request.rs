@@ -11,7 +11,6 @@ use onprem_redfish::{
     },
 };
 use rcgen::{ExtendedKeyUsagePurpose as Purpose, KeyUsagePurpose as Usage};
-use serde::Serialize;
 use serde_json::{Map, Value, json};
 use tokio::task::spawn_blocking;
 
@@ -163,7 +162,7 @@ pub(super) async fn generate(write: &Write<'_>) -> Result<Acted, Error> {
     let key = algorithm(write, GENERATE)?;
     let request = request(write, wanted, Some(key), GENERATE).await?;
     let answer = GenerateCsrResponse::new(request, Reference::new(here));
-    Ok(Acted::Answer(object(&answer)))
+    Ok(Acted::Answer(answer.into()))
 }
 
 /// Carries out [`REKEY`] and [`RENEW`] of the port's certificate.
@@ -182,17 +181,10 @@ pub(super) async fn again(
     let here = uri::of(uri::CERTIFICATE, write.ids);
     let here = Reference::new(here);
     Ok(Acted::Answer(if rekey {
-        object(&RekeyResponse::new(request, here))
+        RekeyResponse::new(request, here).into()
     } else {
-        object(&RenewResponse::new(request, here))
+        RenewResponse::new(request, here).into()
     }))
-}
-
-fn object(answer: &impl Serialize) -> Map<String, Value> {
-    match serde_json::to_value(answer) {
-        Ok(Value::Object(body)) => body,
-        _ => Map::new(),
-    }
 }
 
 async fn request(

@@ -53,7 +53,7 @@ impl Resource for CertificateService {
         .certificate_locations(Reference::new(uri::CERTIFICATE_LOCATIONS));
         let types = allowable("CertificateType", TYPES);
         Some(
-            answer(&body)
+            answer(body)
                 .action(REPLACE, types)
                 .action(GENERATE, certificate_request::about()),
         )
@@ -160,6 +160,6 @@ impl Resource for CertificateLocations {
             "Certificate locations",
         )
         .links(links);
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

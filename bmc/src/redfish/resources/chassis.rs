@@ -105,7 +105,7 @@ impl Resource for Chassis {
         .power_subsystem(below(uri::POWER))
         .environment_metrics(below(uri::ENVIRONMENT))
         .links(links);
-        let answer = answer(&body);
+        let answer = answer(body);
         if !has_power(snapshot, it) {
             return Some(answer);
         }

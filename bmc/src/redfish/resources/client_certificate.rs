@@ -102,7 +102,7 @@ impl Resource for ClientCertificates {
             .map(|id| uri::of(uri::CLIENT_CERTIFICATE, &[id.to_string()]));
         let name = "Issuers of client certificates";
         let body = CertificateCollection::new("", name, uris);
-        Some(answer(&body.members_count(issuers.len() as u64)))
+        Some(answer(body.members_count(issuers.len() as u64)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -149,7 +149,7 @@ impl Resource for ClientCertificate {
         let title = "Issuer of client certificates";
         let usage = CertificateUsageType::User;
         let pem = issuers.get(&id)?;
-        Some(answer(&describe(&id.to_string(), title, pem, usage)))
+        Some(answer(describe(&id.to_string(), title, pem, usage)))
     }
 
     fn deletes(&self) -> bool {

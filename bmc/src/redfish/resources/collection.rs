@@ -49,7 +49,7 @@ macro_rules! typed {
         |members: Vec<String>| {
             let count = members.len() as u64;
             let collection = schema::$module::$kind::new("", $name, members);
-            answer(&collection.members_count(count))
+            answer(collection.members_count(count))
         }
     };
 }

@@ -90,7 +90,7 @@ impl Resource for Control {
             )
             .related_item([Reference::new(fan)])
             .status(enabled(well));
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         let name = "ControlMode@Redfish.AllowableValues".to_owned();
         answer.body.insert(name, MODES[..].into());
         Some(answer.volatile(&["Sensor", "Status"]))

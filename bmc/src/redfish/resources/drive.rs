@@ -51,7 +51,7 @@ impl Resource for Drive {
                     .storage(uri::of(uri::STORAGE, &[&system.id, &storage.id])),
             )
             .status(enabled(Health::Ok));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

@@ -67,7 +67,7 @@ impl Resource for EnvironmentMetrics {
                     Metrics::power_watts,
                 )
                 .fan_speeds_percent(fans);
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

@@ -121,7 +121,7 @@ fn interface(
                 resource::Health::Ok
             },
         ));
-    Some(answer(&body))
+    Some(answer(body))
 }
 
 fn ipv4(of: IpAddress<Ipv4Addr>, gateway: Option<Ipv4Addr>) -> Ipv4address {

@@ -46,7 +46,7 @@ impl Resource for Certificates {
             .map(|it| uri::of(uri::EVENT_CERTIFICATE, &[&of.id, &it.id]));
         let count = of.trusted.len() as u64;
         let body = CertificateCollection::new("", "Certificates", uris);
-        Some(answer(&body.members_count(count)))
+        Some(answer(body.members_count(count)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -115,7 +115,7 @@ impl Resource for Certificate {
             .certificate_string(&*it.pem)
             .certificate_type(CertificateType::Pem)
             .certificate_usage_types([CertificateUsageType::Web]);
-        Some(answer(&body))
+        Some(answer(body))
     }
 
     fn deletes(&self) -> bool {

@@ -53,7 +53,7 @@ impl Resource for Subscriptions {
         let all = view.service.events.subscriptions();
         let uris = all.iter().map(|it| uri::of(uri::SUBSCRIPTION, &[&it.id]));
         let body = EventDestinationCollection::new("", "Subscriptions", uris);
-        Some(answer(&body.members_count(all.len() as u64)))
+        Some(answer(body.members_count(all.len() as u64)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -87,7 +87,7 @@ impl Resource for Subscription {
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let it = view.service.events.subscription(ids.first()?)?;
-        let answer = answer(&common(&it));
+        let answer = answer(common(&it));
         Some(if it.is_stream() { answer } else { posted(answer, &it) })
     }
 

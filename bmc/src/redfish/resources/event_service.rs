@@ -104,7 +104,7 @@ impl Resource for EventService {
                 .metric_report_definition(true),
         )
         .subscriptions(Reference::new(uri::SUBSCRIPTIONS));
-        Some(answer(&body).action(SUBMIT, Map::new()).action(TEST, Map::new()))
+        Some(answer(body).action(SUBMIT, Map::new()).action(TEST, Map::new()))
     }
 
     fn writable(&self) -> &'static [&'static str] {

@@ -58,6 +58,6 @@ impl Resource for Fan {
             .physical_context(PhysicalContext::Chassis)
             .with(speed, fan::Fan::speed_percent)
             .status(enabled(well.unwrap_or(Health::Ok)));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

@@ -46,7 +46,7 @@ impl Resource for Registry {
             registry: it.name.clone(),
             location: location.collect(),
         });
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 
@@ -84,7 +84,7 @@ impl Resource for Schema {
             schema: it.name.clone(),
             location: location.collect(),
         });
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

@@ -81,7 +81,7 @@ impl Resource for Entries {
         let none: [String; 0] = [];
         let body = LogEntryCollection::new("", "Log entries", none)
             .members_count(total as u64);
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         answer.body.insert("Members".to_owned(), members.into());
         let next = skip.saturating_add(top);
         if next < total && top > 0 {
@@ -244,7 +244,7 @@ fn member(
             None => body,
         };
     }
-    answer(&body)
+    answer(body)
 }
 
 /// An address as it stands in a URI.

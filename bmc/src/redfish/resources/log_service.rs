@@ -215,7 +215,7 @@ impl Resource for LogService {
             .persistency(true)
             .entries(Reference::new(uri::of(self.0.entries(), ids)))
             .status(enabled(well));
-        let answer = answer(&body).volatile(&["DateTime"]);
+        let answer = answer(body).volatile(&["DateTime"]);
         if !kind.is_changeable() {
             return Some(answer);
         }

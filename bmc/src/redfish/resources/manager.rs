@@ -78,7 +78,7 @@ impl Resource for Manager {
             .log_services(below(uri::MANAGER_LOGS))
             .manager_diagnostic_data(below(uri::MANAGER_DIAGNOSTIC_DATA))
             .links(links);
-        let mut answer = answer(&body).volatile(&["DateTime"]);
+        let mut answer = answer(body).volatile(&["DateTime"]);
         if let Some(fleet) = &*view.service.fleet.load() {
             let about = json!({"OnPrem": {
                 "@odata.type": "#OnPremManager.v1_0_0.OnPrem",

@@ -54,7 +54,7 @@ impl Resource for ManagerDiagnosticData {
         })
         .with(agent(uptime), |body, agent| body.top_processes([agent]));
         // All of it changes by itself.
-        Some(answer(&body).volatile(&[
+        Some(answer(body).volatile(&[
             "ServiceRootUptimeSeconds",
             "MemoryStatistics",
             "ProcessorStatistics",

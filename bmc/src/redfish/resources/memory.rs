@@ -61,6 +61,6 @@ impl Resource for Memory {
             .with(board.serial_number, memory::Memory::serial_number)
             .with(board.part_number, memory::Memory::part_number)
             .status(enabled(Health::Ok));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

@@ -81,7 +81,7 @@ impl Resource for MetricDefinition {
                 it.context().map(sensor::physical_context),
                 Metric::physical_context,
             );
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 
@@ -108,5 +108,5 @@ fn of_manager(view: &View<'_>, it: &OfManager) -> Answer {
         .metric_properties([it.path(view.snapshot)])
         .with(number(0.0), Metric::min_reading_range)
         .with(most, Metric::max_reading_range);
-    answer(&body)
+    answer(body)
 }

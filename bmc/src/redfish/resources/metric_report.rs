@@ -27,7 +27,7 @@ impl Resource for MetricReports {
         let ids = view.service.telemetry.reports();
         let uris = ids.iter().map(|id| uri::of(uri::METRIC_REPORT, &[id]));
         let body = MetricReportCollection::new("", "Metric reports", uris);
-        Some(answer(&body.members_count(ids.len() as u64)))
+        Some(answer(body.members_count(ids.len() as u64)))
     }
 }
 

@@ -45,7 +45,7 @@ impl Resource for MetricReportDefinitions {
             "Metric report definitions",
             uris,
         );
-        Some(answer(&body.members_count(kept.definitions.len() as u64)))
+        Some(answer(body.members_count(kept.definitions.len() as u64)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -130,7 +130,7 @@ impl Resource for MetricReportDefinition {
             .status(status(it.enabled && kept.enabled))
             .links(Links::new().triggers(triggers).triggers_count(count))
             .with(report.map(Reference::new), Typed::metric_report);
-        Some(extend(answer(&body), it))
+        Some(extend(answer(body), it))
     }
 
     fn writable(&self) -> &'static [&'static str] {

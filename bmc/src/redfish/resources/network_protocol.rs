@@ -88,7 +88,7 @@ impl Resource for NetworkProtocol {
         .ssdp(ssdp(&network.ssdp))
         .ntp(ntp)
         .status(enabled(Health::Ok));
-        Some(answer(&body))
+        Some(answer(body))
     }
 
     fn writable(&self) -> &'static [&'static str] {

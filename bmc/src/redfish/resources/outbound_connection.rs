@@ -47,7 +47,7 @@ impl Resource for OutboundConnections {
         let uris = [uri::of(uri::OUTBOUND_CONNECTION, &[ID])];
         let name = "Outbound connections";
         let body = OutboundConnectionCollection::new("", name, uris);
-        Some(answer(&body.members_count(1)))
+        Some(answer(body.members_count(1)))
     }
 }
 
@@ -86,7 +86,7 @@ impl Resource for OutboundConnection {
             // The tunnel has a keep-alive of its own.
             .web_socket_ping_interval_minutes(0)
             .status(status(&state));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

@@ -1,7 +1,10 @@
 //! `Power`: what `PowerSubsystem` and `Sensor` replaced, for clients that
 //! still ask for it. Only where the configuration says so.
 
-use onprem_redfish::schema::{power, resource::Status};
+use onprem_redfish::{
+    IntoJson as _,
+    schema::{power, resource::Status},
+};
 use serde_json::{Map, Value, json};
 
 use super::{enabled, sensor};
@@ -86,10 +89,10 @@ impl Resource for Power {
                 }
             }
             let health = view.worst(it, &[SensorKind::Voltage]);
-            status(&mut shown, &enabled(health));
+            status(&mut shown, enabled(health));
             (supply.name.clone(), shown)
         });
-        let mut answer = answer(&power::Power::new("", "Power", "Power"));
+        let mut answer = answer(power::Power::new("", "Power", "Power"));
         for (name, members) in [
             ("PowerControl", control.into_iter().collect::<Vec<_>>()),
             ("PowerSupplies", supplies.collect()),
@@ -134,7 +137,7 @@ pub(super) fn limits(view: &View<'_>, of: &Sensor) -> Map<String, Value> {
     ] {
         put(&mut shown, name, limit);
     }
-    status(&mut shown, &enabled(view.snapshot.sensor_health(of)));
+    status(&mut shown, enabled(view.snapshot.sensor_health(of)));
     shown
 }
 
@@ -164,9 +167,8 @@ pub(super) fn put(
     }
 }
 
-fn status(into: &mut Map<String, Value>, status: &Status) {
-    let status = serde_json::to_value(status).unwrap_or_default();
-    into.insert("Status".to_owned(), status);
+fn status(into: &mut Map<String, Value>, status: Status) {
+    into.insert("Status".to_owned(), status.into_json());
 }
 
 /// The sensors that a client of today reads instead.

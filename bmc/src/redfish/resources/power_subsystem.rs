@@ -45,6 +45,6 @@ impl Resource for PowerSubsystem {
         .power_supplies(Reference::new(uri::of(uri::SUPPLIES, ids)))
         .with(batteries, power_subsystem::PowerSubsystem::batteries)
         .status(enabled(view.worst(it, &kinds)));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

@@ -57,7 +57,7 @@ impl Resource for PowerSupply {
             .with(board.part_number, power_supply::PowerSupply::part_number)
             .metrics(Reference::new(uri::of(uri::SUPPLY_METRICS, ids)))
             .status(enabled(well.unwrap_or(Health::Ok)));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 
@@ -98,7 +98,7 @@ impl Resource for PowerSupplyMetrics {
                 watts.map(|id| sensor::power(snapshot, at, id)),
                 Metrics::input_power_watts,
             );
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

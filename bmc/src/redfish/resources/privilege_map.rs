@@ -49,7 +49,7 @@ impl Resource for PrivilegeMap {
         ])
         .oem_privileges_used(Vec::<String>::new())
         .mappings(privilege::mappings().iter().map(mapping));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

@@ -52,7 +52,7 @@ impl Resource for Processor {
             .total_cores(it.cores.into())
             .total_threads(it.threads.into())
             .status(enabled(Health::Ok));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

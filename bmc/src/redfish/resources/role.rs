@@ -43,7 +43,7 @@ impl Resource for Roles {
         let uris: Vec<_> = ids.map(|id| uri::of(uri::ROLE, &[id])).collect();
         let count = uris.len() as u64;
         let body = RoleCollection::new("", "Roles", uris);
-        Some(answer(&body.members_count(count)))
+        Some(answer(body.members_count(count)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -91,7 +91,7 @@ impl Resource for Role {
         .assigned_privileges(it.privileges.iter().filter_map(typed))
         .oem_privileges(Vec::<String>::new())
         .restricted(false);
-        Some(answer(&body))
+        Some(answer(body))
     }
 
     fn writable(&self) -> &'static [&'static str] {

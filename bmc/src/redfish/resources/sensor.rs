@@ -61,7 +61,7 @@ impl Resource for Sensor {
             .with(at, sensor::Sensor::reading_time)
             .sensing_interval(format!("PT{interval}S"))
             .status(status(snapshot, it));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

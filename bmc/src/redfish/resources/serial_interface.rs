@@ -28,6 +28,6 @@ impl Resource for SerialInterface {
         let name = format!("/dev/{}", it.id);
         let body = serial_interface::SerialInterface::new("", *id, name)
             .with(about, serial_interface::SerialInterface::description);
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

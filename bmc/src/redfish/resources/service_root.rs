@@ -80,6 +80,6 @@ impl Resource for ServiceRoot {
         .automation_nodes(Reference::new(uri::AUTOMATION_NODES))
         .registries(Reference::new(uri::REGISTRIES))
         .json_schemas(Reference::new(uri::SCHEMAS));
-        Some(answer(&root))
+        Some(answer(root))
     }
 }

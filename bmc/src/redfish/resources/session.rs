@@ -51,7 +51,7 @@ impl Resource for Sessions {
         let open = open(view);
         let uris = open.iter().map(|it| uri::of(uri::SESSION, &[&it.id]));
         let body = SessionCollection::new("", "Sessions", uris);
-        Some(answer(&body.members_count(open.len() as u64)))
+        Some(answer(body.members_count(open.len() as u64)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -129,7 +129,7 @@ impl Resource for Session {
             )
             .with(it.context.as_ref(), session::Session::context)
             .with(expires, session::Session::expiration_time);
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         // Readable as null only.
         answer.body.insert("Password".to_owned(), serde_json::Value::Null);
         Some(answer)

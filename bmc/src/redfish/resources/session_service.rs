@@ -44,7 +44,7 @@ impl Resource for SessionService {
         .absolute_session_timeout(policy.session_absolute_seconds.into())
         .absolute_session_timeout_enabled(policy.session_absolute)
         .sessions(Reference::new(uri::SESSIONS));
-        Some(answer(&body))
+        Some(answer(body))
     }
 
     fn writable(&self) -> &'static [&'static str] {

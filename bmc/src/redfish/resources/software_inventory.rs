@@ -62,7 +62,7 @@ impl Resource for Firmware {
         .with(item.released, |it, at: DateTime<Utc>| {
             it.release_date(at.to_rfc3339_opts(SecondsFormat::Secs, true))
         });
-        Some(answer(&body))
+        Some(answer(body))
     }
 }
 

@@ -42,6 +42,6 @@ impl Resource for Storage {
             .controllers(Reference::new(uri::of(uri::STORAGE_CONTROLLERS, ids)))
             .volumes(Reference::new(uri::of(uri::VOLUMES, ids)))
             .status(enabled(Health::Ok));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

@@ -36,6 +36,6 @@ impl Resource for StorageController {
             storage_controller::StorageController::new("", *id, &*it.name)
                 .supported_device_protocols(words)
                 .status(enabled(Health::Ok));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

@@ -93,7 +93,7 @@ impl Resource for System {
             .with(logs, ComputerSystem::log_services)
             .links(links);
         let body = system_boot::describe(body, system, &settings, snapshot);
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         system_boot::annotate(&mut answer, system);
         let boot = snapshot.boots.get(&system.id);
         if let Some(source) = boot.and_then(|boot| boot.started.from) {

@@ -65,7 +65,7 @@ impl Resource for Task {
                 it.has_monitor().then_some(monitor),
                 task::Task::task_monitor,
             );
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         let messages = Value::Array(it.messages);
         answer.body.insert("Messages".to_owned(), messages);
         Some(answer)

@@ -53,7 +53,7 @@ impl Resource for TaskService {
                     settings.monitor_seconds.into(),
                 )
                 .tasks(Reference::new(uri::TASKS));
-        let answer = answer(&body).volatile(&["DateTime"]);
+        let answer = answer(body).volatile(&["DateTime"]);
         Some(answer.action(CLEAR, Map::new()))
     }
 

@@ -84,7 +84,7 @@ impl Resource for TelemetryService {
                 .triggers(Reference::new(uri::TRIGGERS))
                 .with(log, telemetry_service::TelemetryService::log_service);
         Some(
-            answer(&body)
+            answer(body)
                 .action(TEST, Map::new())
                 .action(CLEAR, Map::new())
                 .action(RESET_DEFINITIONS, Map::new())

@@ -63,7 +63,7 @@ impl Resource for Thermal {
         let health = view.worst(it, &[SensorKind::Temperature]);
         let body = thermal::Thermal::new("", "Thermal", "Thermal")
             .status(enabled(health));
-        let mut answer = answer(&body);
+        let mut answer = answer(body);
         for (name, members) in
             [("Temperatures", temperatures.collect()), ("Fans", fans.collect())]
         {

@@ -42,6 +42,6 @@ impl Resource for ThermalMetrics {
             "Thermal metrics",
         )
         .temperature_readings_celsius(readings);
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

@@ -39,6 +39,6 @@ impl Resource for ThermalSubsystem {
         .fans(Reference::new(uri::of(uri::FANS, ids)))
         .thermal_metrics(Reference::new(uri::of(uri::THERMAL_METRICS, ids)))
         .status(enabled(well));
-        Some(answer(&body))
+        Some(answer(body))
     }
 }

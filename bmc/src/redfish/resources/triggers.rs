@@ -39,7 +39,7 @@ impl Resource for Triggers {
         let ids = kept.triggers.keys();
         let uris = ids.map(|id| uri::of(uri::TRIGGER, &[id]));
         let body = TriggersCollection::new("", "Triggers", uris);
-        Some(answer(&body.members_count(kept.triggers.len() as u64)))
+        Some(answer(body.members_count(kept.triggers.len() as u64)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -108,7 +108,7 @@ impl Resource for Trigger {
         let it = kept.triggers.get(*ids.first()?)?;
         let body = triggers::Triggers::new("", &*it.id, &*it.name)
             .status(status(it.enabled && kept.enabled));
-        Some(extend(answer(&body), it))
+        Some(extend(answer(body), it))
     }
 
     fn writable(&self) -> &'static [&'static str] {

@@ -67,7 +67,7 @@ impl Resource for UpdateService {
         .verify_remote_server_certificate(updater.settings().verify_server)
         .firmware_inventory(Reference::new(uri::FIRMWARES));
         let protocols = allowable("TransferProtocol", &PROTOCOLS);
-        Some(answer(&body).action(SIMPLE, protocols))
+        Some(answer(body).action(SIMPLE, protocols))
     }
 
     fn writable(&self) -> &'static [&'static str] {
