@@ -9,11 +9,16 @@ use std::{
 };
 
 use http::{Request, Response, header::CONTENT_TYPE};
-use onprem_link::{enrol::Facts, grant::Grant, log::Chain};
+use onprem_link::{
+    enrol::Facts,
+    grant::Grant,
+    log::Chain,
+    task::{Tasks as _, blocking},
+};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     sync::mpsc,
-    task::{JoinError, spawn_blocking},
+    task::JoinError,
     time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -99,7 +104,7 @@ impl Agent {
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         config.check()?;
-        let prepared = spawn_blocking({
+        let prepared = blocking({
             let config = config.clone();
             move || prepare(&config)
         });
@@ -128,13 +133,13 @@ impl Agent {
 
         for driver in drivers {
             let model = model.clone();
-            tasks.spawn(tasks::poll::poll(driver, model, stop.child_token()));
+            tasks.start(tasks::poll::poll(driver, model, stop.child_token()));
         }
-        tasks.spawn(tasks::quality::watch(model.clone(), stop.child_token()));
+        tasks.start(tasks::quality::watch(model.clone(), stop.child_token()));
         let leaving = CancellationToken::new();
         let commands =
             own_parts(&*board, &state, record, &model, &tasks, &leaving, &stop);
-        tasks.spawn(tasks::scan::scan(
+        tasks.start(tasks::scan::scan(
             board,
             model.clone(),
             tasks.clone(),
@@ -181,7 +186,7 @@ impl Agent {
             let how = phone_home::start(options, handler, &tasks, stop);
             let follow =
                 redfish::follow_fleet(service, url.clone(), how.clone(), shown);
-            tasks.spawn(follow);
+            tasks.start(follow);
             exporter.metrics().tunnel.follow(url, how);
         }
         guard.disarm();
@@ -377,7 +382,7 @@ fn own_parts(
 ) -> Commands {
     let (power, powers) = mpsc::channel(QUEUE);
     let (settings, changes) = mpsc::channel(QUEUE);
-    tasks.spawn(tasks::power::own(
+    tasks.start(tasks::power::own(
         board.power(),
         powers,
         model.clone(),
@@ -388,22 +393,22 @@ fn own_parts(
         board.power(),
         model.clone(),
     );
-    tasks.spawn(owner.own(changes, stop.child_token()));
-    tasks.spawn(tasks::power_record::keep(
+    tasks.start(owner.own(changes, stop.child_token()));
+    tasks.start(tasks::power_record::keep(
         state.power_file(),
         record,
         model.clone(),
         stop.child_token(),
     ));
     let (leave, leaves) = mpsc::channel(QUEUE);
-    tasks.spawn(tasks::leave::own(
+    tasks.start(tasks::leave::own(
         state.path().to_owned(),
         leaves,
         leaving.clone(),
         stop.child_token(),
     ));
     let (control, controls) = mpsc::channel(QUEUE);
-    tasks.spawn(tasks::control::own(
+    tasks.start(tasks::control::own(
         board.controls(),
         controls,
         model.clone(),

@@ -1,5 +1,6 @@
 //! Runs what hyper spawns as tasks with an owner.
 
+use crate::task::Tasks as _;
 use hyper::rt::Executor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -20,7 +21,7 @@ where
 {
     fn execute(&self, task: F) {
         let stop = self.stop.clone();
-        self.tasks.spawn(async move {
+        self.tasks.start(async move {
             stop.run_until_cancelled(task).await;
         });
     }

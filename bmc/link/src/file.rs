@@ -8,6 +8,8 @@ use std::{
 
 use tempfile::NamedTempFile;
 
+use crate::task::blocking;
+
 /// Replaces the file at `path`, so that after a power loss at any instant
 /// either the old content or the new is there. The file is readable and
 /// writable by its owner only (mode 0600).
@@ -24,6 +26,18 @@ pub fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     file.as_file().sync_all()?;
     file.persist(path)?;
     File::open(folder)?.sync_all()
+}
+
+/// Replaces the file at `path` as [`replace`] does, for those who must not
+/// wait for a disk themselves.
+///
+/// # Errors
+/// What the file system said; the old file is then untouched.
+pub async fn store(path: &Path, content: Vec<u8>) -> io::Result<()> {
+    let path = path.to_owned();
+    blocking(move || replace(&path, &content))
+        .await
+        .unwrap_or_else(|error| Err(error.into()))
 }
 
 /// The content of the file at `path`, or `None` where there is no such file.

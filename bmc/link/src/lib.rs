@@ -10,4 +10,5 @@ pub mod grant;
 pub mod id;
 pub mod log;
 pub mod process;
+pub mod task;
 pub mod tunnel;

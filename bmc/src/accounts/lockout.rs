@@ -11,7 +11,6 @@
 
 use std::{
     collections::HashMap,
-    io,
     net::IpAddr,
     path::PathBuf,
     sync::{Mutex, MutexGuard, PoisonError},
@@ -21,7 +20,7 @@ use std::{
 use chrono::Utc;
 use onprem_link::{file, log::Chain};
 use serde::{Deserialize, Serialize};
-use tokio::{task::spawn_blocking, time::Instant};
+use tokio::time::Instant;
 
 use super::Policy;
 use crate::state::{StateError, load_or_put_aside};
@@ -278,10 +277,7 @@ impl Lockout {
         let _writer = self.writer.lock().await;
         let accounts = self.lock().clone();
         let bytes = serde_json::to_vec_pretty(&accounts).unwrap_or_default();
-        let path = self.path.clone();
-        let stored = spawn_blocking(move || file::replace(&path, &bytes)).await;
-        if let Err(error) = stored.unwrap_or_else(|e| Err(io::Error::other(e)))
-        {
+        if let Err(error) = file::store(&self.path, bytes).await {
             // The counts hold all the same, until a restart.
             let path = self.path.display();
             let error = Chain(&error);

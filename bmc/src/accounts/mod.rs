@@ -8,7 +8,7 @@ mod role;
 mod session;
 
 use std::{
-    fmt, io,
+    fmt,
     net::IpAddr,
     path::{Path, PathBuf},
     sync::Arc,
@@ -391,14 +391,11 @@ impl Accounts {
         let mut book = Book::clone(&self.book.load());
         change(&mut book)?;
         let bytes = serde_json::to_vec_pretty(&book).unwrap_or_default();
-        let path = self.path.clone();
-        tokio::task::spawn_blocking(move || file::replace(&path, &bytes))
-            .await
-            .unwrap_or_else(|error| Err(io::Error::other(error)))
-            .map_err(|source| ChangeError::Store {
-                path: self.path.clone(),
-                source,
-            })?;
+        let stored = file::store(&self.path, bytes).await;
+        stored.map_err(|source| {
+            let path = self.path.clone();
+            ChangeError::Store { path, source }
+        })?;
         self.book.store(Arc::new(book));
         Ok(())
     }

@@ -10,6 +10,7 @@ use argon2::{
     Algorithm, Argon2, Block, Params, Version,
     password_hash::{Output, PasswordHash, SaltString},
 };
+use onprem_link::task::blocking;
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
 use tokio::{sync::Semaphore, time::timeout};
@@ -117,7 +118,7 @@ impl Passwords {
         if let Some(answer) = done() {
             return Ok(answer);
         }
-        tokio::task::spawn_blocking(work).await.map_err(|_| Busy)
+        blocking(work).await.map_err(|_| Busy)
     }
 
     fn remembers(&self, digest: &[u8; 32]) -> bool {

@@ -124,10 +124,7 @@ impl Networks {
         let mut next = self.now();
         change(&mut next);
         let bytes = serde_json::to_vec_pretty(&next).unwrap_or_default();
-        let path = self.path.clone();
-        let stored =
-            tokio::task::spawn_blocking(move || file::replace(&path, &bytes));
-        if let Err(error) = stored.await.unwrap_or_else(|e| Err(e.into())) {
+        if let Err(error) = file::store(&self.path, bytes).await {
             let path = self.path.display();
             tracing::error!(error = %Chain(&error), %path, "not stored");
             return Err(error);

@@ -12,6 +12,7 @@ mod store;
 
 use std::{path::Path, sync::Arc};
 
+use onprem_link::task::Tasks as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 pub(crate) use self::{
@@ -111,10 +112,10 @@ impl Logs {
         let lines = journal::listen();
         let journal =
             journal::follow(lines, Arc::clone(self), stop.child_token());
-        tasks.spawn(journal);
+        tasks.start(journal);
         let conditions =
             conditions::follow(model, Arc::clone(self), stop.child_token());
-        tasks.spawn(conditions);
+        tasks.start(conditions);
     }
 
     /// The log of this kind.

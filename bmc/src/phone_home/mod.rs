@@ -14,7 +14,8 @@ use std::{path::PathBuf, time::Duration};
 use http::{Request, Response};
 use hyper::body::Incoming;
 use onprem_link::{
-    backoff::Backoff, enrol::Facts, grant::Grant, id::Xid, tunnel::KeepAlive,
+    backoff::Backoff, enrol::Facts, grant::Grant, id::Xid, task::Tasks as _,
+    tunnel::KeepAlive,
 };
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -152,6 +153,6 @@ pub fn start<H: Handler>(
 ) -> watch::Receiver<State> {
     let (state, watched) = watch::channel(State::Connecting { problem: None });
     let keeper = keeper::Keeper::new(options, handler, state, tasks.clone());
-    tasks.spawn(async move { keeper.run(stop).await });
+    tasks.start(async move { keeper.run(stop).await });
     watched
 }

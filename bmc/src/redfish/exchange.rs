@@ -13,6 +13,7 @@ use super::{
     Body, ODATA_VERSION, Origin, Service,
     document::Document,
     error::Error,
+    incoming::Incoming,
     query::{PAGE, Query},
     render,
     resource::{Caller, View},
@@ -34,15 +35,10 @@ pub(super) struct Exchange<'a> {
 }
 
 impl Exchange<'_> {
-    pub(super) async fn answer<B>(
+    pub(super) async fn answer(
         &mut self,
-        body: B,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        body: Incoming,
+    ) -> Result<Response<Body>, Error> {
         let service = self.service;
         let path = self.parts.uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);

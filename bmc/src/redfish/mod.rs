@@ -12,6 +12,7 @@ mod exchange;
 mod expiry;
 mod fleet;
 mod identity;
+mod incoming;
 mod query;
 mod read;
 mod render;
@@ -37,6 +38,7 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
+use onprem_link::task::Tasks as _;
 use onprem_redfish::message::heartbeat_event;
 use onprem_redfish::privilege::{Privilege, Privileges};
 use serde_json::{Map, Value};
@@ -50,6 +52,7 @@ use self::{
     error::Error,
     event::Events,
     exchange::{Exchange, is_write},
+    incoming::Incoming,
     render::Cache,
     resources::RESOURCES,
     router::{Route, Routes},
@@ -181,7 +184,7 @@ impl Service {
             tasks.clone(),
             stop.child_token(),
         )?;
-        tasks.spawn(event_log::follow(
+        tasks.start(event_log::follow(
             Arc::clone(&events),
             Arc::clone(&logs),
             began,
@@ -206,7 +209,7 @@ impl Service {
         )?;
         let telemetry =
             Telemetry::open(&parts.state_dir, &parts.model.snapshot())?;
-        tasks.spawn({
+        tasks.start({
             let (updater, book) = (Arc::clone(&updater), task_book.clone());
             async move { updater.tell(&book).await }
         });
@@ -251,7 +254,7 @@ impl Service {
             tasks,
             stop.child_token(),
         );
-        tasks.spawn(expiry::watch(
+        tasks.start(expiry::watch(
             Arc::downgrade(&service),
             Arc::clone(&service.certificates_changed),
             stop.child_token(),
@@ -291,8 +294,8 @@ impl Service {
             Arc::clone(&networks),
             stop.clone(),
         );
-        self.tasks.spawn(keeping);
-        self.tasks.spawn(discovery::run(announced, networks, tasks, stop));
+        self.tasks.start(keeping);
+        self.tasks.start(discovery::run(announced, networks, tasks, stop));
     }
 
     /// The port, if it is open.
@@ -333,9 +336,12 @@ impl Service {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        if !is_write(request.method()) {
+        let (parts, body) = request.into_parts();
+        if !is_write(&parts.method) {
+            let request = Request::from_parts(parts, Incoming::default());
             return self.answer(request, origin).await;
         }
+        let request = Request::from_parts(parts, Incoming::new(body));
         let service = Arc::clone(self);
         let answer = async move { service.answer(request, origin).await };
         self.tasks
@@ -344,16 +350,11 @@ impl Service {
             .unwrap_or_else(|_| error_response(&Error::internal()))
     }
 
-    async fn answer<B>(
+    async fn answer(
         &self,
-        request: Request<B>,
+        request: Request<Incoming>,
         origin: Origin,
-    ) -> Response<Body>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+    ) -> Response<Body> {
         let (parts, body) = request.into_parts();
         let method = parts.method.clone();
         let mut exchange = Exchange {

@@ -15,22 +15,17 @@ use onprem_redfish::{
 use serde_json::Value;
 use tokio::time::timeout;
 
-use super::error::Error;
+use super::{error::Error, incoming::Incoming};
 
 /// How long a client may take to send a body.
 const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The JSON in the body of a PATCH or a POST.
-pub(super) async fn read<B>(
+pub(super) async fn read(
     headers: &HeaderMap,
-    body: B,
+    body: Incoming,
     limit: usize,
-) -> Result<Value, Error>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Value, Error> {
     check_type(headers)?;
     parse(&collect(headers, body, limit).await?, |name, pointer| {
         base::property_duplicate(name).about(pointer)
@@ -38,17 +33,12 @@ where
 }
 
 /// The JSON in the body of an action, which may be left out.
-pub(super) async fn read_parameters<B>(
+pub(super) async fn read_parameters(
     headers: &HeaderMap,
-    body: B,
+    body: Incoming,
     limit: usize,
     action: &str,
-) -> Result<Value, Error>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Value, Error> {
     let bytes = collect(headers, body, limit).await?;
     if bytes.is_empty() {
         return Ok(Value::Object(serde_json::Map::new()));
@@ -58,16 +48,11 @@ where
 }
 
 /// Makes sure that the body of a DELETE asks for nothing.
-pub(super) async fn read_nothing<B>(
+pub(super) async fn read_nothing(
     headers: &HeaderMap,
-    body: B,
+    body: Incoming,
     limit: usize,
-) -> Result<(), Error>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<(), Error> {
     let bytes = collect(headers, body, limit).await?;
     if bytes.is_empty() {
         return Ok(());
@@ -102,16 +87,11 @@ fn check_type(headers: &HeaderMap) -> Result<(), Error> {
     Ok(())
 }
 
-async fn collect<B>(
+async fn collect(
     headers: &HeaderMap,
-    body: B,
+    body: Incoming,
     limit: usize,
-) -> Result<Bytes, Error>
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
+) -> Result<Bytes, Error> {
     let announced = headers.get(CONTENT_LENGTH);
     let announced = announced.and_then(|value| value.to_str().ok());
     let announced = announced.and_then(|text| text.parse::<usize>().ok());

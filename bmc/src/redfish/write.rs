@@ -19,6 +19,7 @@ use super::{
     Body,
     error::Error,
     exchange::{Exchange, canonical},
+    incoming::Incoming,
     read::{read, read_nothing, read_parameters},
     render::{self, Rendered},
     resource::{Acted, Action, Caller, Freshness, Values, Write},
@@ -34,18 +35,13 @@ const MAX_STRANGER: usize = 4 << 10;
 const TURN_DEADLINE: Duration = Duration::from_secs(30);
 
 impl Exchange<'_> {
-    pub(super) async fn patch<B>(
+    pub(super) async fn patch(
         &self,
         entry: &Entry,
         path: &str,
         ids: &[&str],
-        body: B,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        body: Incoming,
+    ) -> Result<Response<Body>, Error> {
         let service = self.service;
         // Before the body is read, so that nobody learns from its mistakes.
         if self.authorize(entry, ids, None).is_err() {
@@ -83,17 +79,12 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    pub(super) async fn create<B>(
+    pub(super) async fn create(
         &self,
         entry: &Entry,
         ids: &[&str],
-        body: B,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        body: Incoming,
+    ) -> Result<Response<Body>, Error> {
         let service = self.service;
         let session = entry.resource.kind() == "SessionCollection";
         if !session {
@@ -152,18 +143,13 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    pub(super) async fn delete<B>(
+    pub(super) async fn delete(
         &self,
         entry: &Entry,
         path: &str,
         ids: &[&str],
-        body: B,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        body: Incoming,
+    ) -> Result<Response<Body>, Error> {
         let service = self.service;
         self.authorize(entry, ids, None)?;
         self.must_exist(entry, path, ids)?;
@@ -178,19 +164,14 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    pub(super) async fn act<B>(
+    pub(super) async fn act(
         &self,
         entry: &Entry,
         action: &'static Action,
         path: &str,
         ids: &[&str],
-        body: B,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        body: Incoming,
+    ) -> Result<Response<Body>, Error> {
         let (name, parameters) = action;
         self.authorize(entry, ids, None)?;
         let resource = path.split("/Actions/").next().unwrap_or(path);

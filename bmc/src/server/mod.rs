@@ -26,7 +26,7 @@ use hyper::{
     service::service_fn,
 };
 use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use onprem_link::log::Chain;
+use onprem_link::{log::Chain, task::Tasks as _};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::crypto::CryptoProvider;
 use tokio::{
@@ -163,7 +163,7 @@ pub async fn start(
     service.show(Door { port, identity: Some(identity) });
     let exporter = service.exporter().clone();
     let redfish = Arc::new(Redfish { service, acceptor });
-    tasks.spawn(accept(
+    tasks.start(accept(
         listener,
         tasks.clone(),
         stop.clone(),
@@ -176,7 +176,7 @@ pub async fn start(
     if let Some(address) = config.metrics_listen {
         let (listener, address) = listen(address).await?;
         metrics = Some(address);
-        tasks.spawn(accept(
+        tasks.start(accept(
             listener,
             tasks.clone(),
             stop.clone(),
@@ -240,7 +240,7 @@ async fn accept<F>(
             tracing::debug!(%error, "no TCP_USER_TIMEOUT");
         }
         let served = serve(stream, peer, place, stop.child_token());
-        tasks.spawn(async move {
+        tasks.start(async move {
             if let Err(error) = served.await {
                 tracing::debug!(error = %Chain(&error), %peer, "connection");
             }

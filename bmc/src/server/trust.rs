@@ -314,14 +314,11 @@ impl ClientTrust {
         let mut kept = before.kept.clone();
         change(&mut kept)?;
         let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-        let path = self.path.clone();
-        tokio::task::spawn_blocking(move || file::replace(&path, &bytes))
-            .await
-            .unwrap_or_else(|error| Err(std::io::Error::other(error)))
-            .map_err(|source| {
-                let path = self.path.clone();
-                TrustError::Store { path, source }
-            })?;
+        let stored = file::store(&self.path, bytes).await;
+        stored.map_err(|source| {
+            let path = self.path.clone();
+            TrustError::Store { path, source }
+        })?;
         let state = State::new(kept, before.generation + 1);
         self.state.store(Arc::new(state));
         Ok(())

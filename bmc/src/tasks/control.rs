@@ -6,10 +6,8 @@
 use std::sync::Arc;
 
 use chrono::Utc;
-use tokio::{
-    sync::{broadcast::error::RecvError, mpsc},
-    task::spawn_blocking,
-};
+use onprem_link::task::blocking;
+use tokio::sync::{broadcast::error::RecvError, mpsc};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -159,7 +157,7 @@ async fn drive(
     percent: Option<f64>,
 ) -> Result<(), CommandError> {
     let (controls, id) = (Arc::clone(controls), control.clone());
-    let driven = spawn_blocking(move || controls.drive(&id, percent)).await;
+    let driven = blocking(move || controls.drive(&id, percent)).await;
     let driven = driven.unwrap_or_else(|error| Err(error.into()));
     driven.map_err(|error| CommandError::Failed {
         part: part.clone(),

@@ -2,7 +2,8 @@
 
 use std::path::PathBuf;
 
-use tokio::{sync::mpsc, task::spawn_blocking};
+use onprem_link::task::blocking;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::info;
 
@@ -29,7 +30,7 @@ pub(crate) async fn own(
             continue;
         }
         let path = folder.clone();
-        let noted = spawn_blocking(move || what.note(&path)).await;
+        let noted = blocking(move || what.note(&path)).await;
         let noted = noted.unwrap_or_else(|error| Err(error.into()));
         let result = noted.map_err(|error| CommandError::Failed {
             part,

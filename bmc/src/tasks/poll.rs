@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
+use onprem_link::task::blocking;
 use tokio::{
-    task::{JoinHandle, spawn_blocking},
+    task::JoinHandle,
     time::{MissedTickBehavior, interval, sleep},
 };
 use tokio_util::sync::CancellationToken;
@@ -34,7 +35,7 @@ pub(crate) async fn poll(
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let asked = spawn_blocking(move || {
+        let asked = blocking(move || {
             let batch = driver.poll();
             (driver, batch)
         });

@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use tokio::{sync::mpsc, task::spawn_blocking};
+use onprem_link::task::blocking;
+use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -61,7 +62,7 @@ async fn reset(
     }
     let (power, id) = (Arc::clone(power), id.clone());
     let asked = id.clone();
-    let done = spawn_blocking(move || power.reset(&asked, kind)).await;
+    let done = blocking(move || power.reset(&asked, kind)).await;
     let state = done.unwrap_or_else(|error| {
         let reason = error.to_string();
         Err(CommandError::Failed { part: part.clone(), reason })

@@ -7,9 +7,9 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use onprem_link::{file::replace, log::Chain};
+use onprem_link::{file::replace, log::Chain, task::blocking};
 use serde::{Deserialize, Serialize};
-use tokio::{sync::broadcast::error::RecvError, task::spawn_blocking};
+use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -107,7 +107,7 @@ pub(crate) async fn keep(
         let now = kept.next(&model.snapshot());
         if now != kept {
             let (path, record) = (file.clone(), now.clone());
-            let written = spawn_blocking(move || record.write(&path)).await;
+            let written = blocking(move || record.write(&path)).await;
             if let Ok(Err(error)) = written {
                 warn!(error = %Chain(&error), file = %file.display(),
                     "not kept");

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use tokio::{
-    task::spawn_blocking,
-    time::{MissedTickBehavior, interval},
-};
+use onprem_link::task::{Tasks as _, blocking};
+use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
@@ -30,7 +28,7 @@ pub(crate) async fn scan(
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
-        let scanning = spawn_blocking(move || {
+        let scanning = blocking(move || {
             let scan = board.scan();
             (board, scan)
         });
@@ -51,7 +49,7 @@ pub(crate) async fn scan(
         model.update_inventory(found.inventory);
         for driver in found.drivers {
             info!(driver = driver.name(), "part found");
-            tasks.spawn(poll(driver, model.clone(), stop.child_token()));
+            tasks.start(poll(driver, model.clone(), stop.child_token()));
         }
     }
 }

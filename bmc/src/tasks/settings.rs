@@ -2,10 +2,9 @@
 
 use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use onprem_link::file::replace;
+use onprem_link::{file, task::blocking};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
-    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -135,14 +134,11 @@ impl Owner {
         let mut text = serde_json::to_vec_pretty(&settings)
             .map_err(|error| failed(error.to_string()))?;
         text.push(b'\n');
-        let path = self.file.clone();
-        let kept = spawn_blocking(move || replace(&path, &text)).await;
-        let error = match kept {
-            Ok(Ok(())) => {
+        let error = match file::store(&self.file, text).await {
+            Ok(()) => {
                 self.model.update_settings(part, settings);
                 return Ok(());
             }
-            Ok(Err(error)) => failed(error.to_string()),
             Err(error) => failed(error.to_string()),
         };
         if told(&before) != told(&after) {
@@ -160,7 +156,7 @@ impl Owner {
         let Part::System(id) = part else { return Ok(()) };
         let (power, system) = (Arc::clone(&self.power), id.clone());
         let settings = settings.clone();
-        let told = spawn_blocking(move || power.configure(&system, &settings));
+        let told = blocking(move || power.configure(&system, &settings));
         // A board that hangs keeps only its own thread.
         let told = timeout(PATIENCE, told).await;
         let late = |_| CommandError::Timeout { part: part.clone() };

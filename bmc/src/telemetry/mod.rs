@@ -28,7 +28,7 @@ use std::{
 };
 
 use arc_swap::ArcSwap;
-use onprem_link::file;
+use onprem_link::{file, task::Tasks as _};
 use onprem_redfish::message::Message;
 use serde_json::{Map, Value as Json};
 use tokio::{
@@ -192,7 +192,7 @@ impl Telemetry {
             events,
             waiting,
         };
-        tasks.spawn(task.run(stop));
+        tasks.start(task.run(stop));
     }
 
     /// What is defined.
@@ -358,10 +358,7 @@ impl Telemetry {
         let mut kept = Kept::clone(&self.shared.kept.load());
         let done = change(&mut kept)?;
         let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-        let path = self.path.clone();
-        let stored =
-            tokio::task::spawn_blocking(move || file::replace(&path, &bytes));
-        if let Err(error) = stored.await.unwrap_or_else(|e| Err(e.into())) {
+        if let Err(error) = file::store(&self.path, bytes).await {
             let path = self.path.display();
             tracing::error!(%error, %path, "telemetry not stored");
             return Err(Refused::Failed);

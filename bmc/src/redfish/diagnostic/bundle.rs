@@ -13,8 +13,9 @@ use std::{
 };
 
 use chrono::{SecondsFormat, Utc};
+use onprem_link::task::blocking;
 use serde_json::{Map, Value, json};
-use tokio::task::{spawn_blocking, yield_now};
+use tokio::task::yield_now;
 
 use crate::{
     log::Kind,
@@ -58,7 +59,7 @@ const KERNEL: [&str; 7] = [
 
 /// Collects what `service` knows.
 pub(super) async fn collect(service: &Service, progress: &Progress) -> Value {
-    let kernel = spawn_blocking(kernel).await.unwrap_or_default();
+    let kernel = blocking(kernel).await.unwrap_or_default();
     progress.percent(10);
     let (resources, left_out) = resources(service).await;
     progress.percent(70);

@@ -12,13 +12,10 @@ use std::{
 };
 
 use http::StatusCode;
-use onprem_link::{file, id::Xid, log::Chain};
+use onprem_link::{file, id::Xid, log::Chain, task::blocking};
 use onprem_redfish::message::base;
 use serde_json::Value;
-use tokio::{
-    sync::{Mutex, OwnedMutexGuard},
-    task::spawn_blocking,
-};
+use tokio::sync::{Mutex, OwnedMutexGuard};
 use tracing::{error, warn};
 
 use super::{
@@ -91,7 +88,7 @@ impl Dumps {
         progress.no_way_back()?;
         let name = Xid::new();
         let path = path(&self.folder, &name);
-        let written = spawn_blocking(move || {
+        let written = blocking(move || {
             let bytes = bundle::text(&bundle);
             file::replace(&path, &bytes).map(|()| bytes.len() as u64)
         });
@@ -123,14 +120,14 @@ impl Dumps {
 
     async fn sweep(&self) {
         let (folder, logs) = (self.folder.clone(), Arc::clone(&self.logs));
-        let _ = spawn_blocking(move || sweep(&folder, &logs)).await;
+        let _ = blocking(move || sweep(&folder, &logs)).await;
     }
 
     /// What the entry `id` tells of, if it is still there.
     async fn read(&self, id: u64) -> Option<Vec<u8>> {
         let attachment = self.logs.of(Kind::Dump).entry(id)?.attachment?;
         let path = path(&self.folder, &attachment.file);
-        let read = spawn_blocking(move || fs::read(&path)).await.ok()?;
+        let read = blocking(move || fs::read(&path)).await.ok()?;
         let told = |error: &io::Error| {
             warn!(error = %Chain(error), id, "diagnostic data not read");
         };

@@ -30,7 +30,7 @@ use std::{
 use arc_swap::ArcSwap;
 use chrono::Utc;
 use http::StatusCode;
-use onprem_link::{file, id::Xid};
+use onprem_link::{file, id::Xid, task::Tasks as _};
 use onprem_redfish::message::{
     Message, REGISTRIES, base, heartbeat_event, resource_event,
 };
@@ -178,12 +178,12 @@ impl Events {
         }
         let started = heartbeat_event::redfish_service_started();
         events.send(&started, &events.manager());
-        events.tasks.spawn(watch::follow(
+        events.tasks.start(watch::follow(
             model,
             Arc::clone(&events),
             events.stop.child_token(),
         ));
-        events.tasks.spawn(Arc::clone(&events).spool(undelivered));
+        events.tasks.start(Arc::clone(&events).spool(undelivered));
         events.deliveries.close();
         Ok(events)
     }
@@ -313,10 +313,7 @@ impl Events {
         let mut kept = self.kept();
         change(&mut kept);
         let bytes = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-        let path = self.path.clone();
-        let stored =
-            tokio::task::spawn_blocking(move || file::replace(&path, &bytes));
-        if let Err(error) = stored.await.unwrap_or_else(|e| Err(e.into())) {
+        if let Err(error) = file::store(&self.path, bytes).await {
             let path = self.path.display();
             tracing::error!(%error, %path, "settings not stored");
             return Err(Error::internal());
@@ -463,7 +460,7 @@ impl Events {
     fn activate(&self, subscription: &Subscription, cursor: u64) {
         let active = self.register(subscription, cursor);
         if let Some(events) = self.me.upgrade() {
-            self.deliveries.spawn(delivery::deliver(events, active));
+            self.deliveries.start(delivery::deliver(events, active));
         }
     }
 

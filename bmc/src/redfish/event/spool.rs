@@ -2,7 +2,6 @@
 
 use std::{
     collections::{BTreeMap, VecDeque},
-    io,
     path::PathBuf,
     sync::Arc,
     time::Duration,
@@ -76,7 +75,7 @@ impl Events {
             let first = written.0 == 0;
             if stopping || first || far || behind && state != written {
                 let bytes = self.written(stopping);
-                if let Err(error) = write(path.clone(), bytes).await {
+                if let Err(error) = file::store(&path, bytes).await {
                     tracing::warn!(%error, "undelivered events not stored");
                 }
                 written = state;
@@ -110,11 +109,6 @@ impl Events {
         let written = Written { clean, last: ring.last(), events, cursors };
         serde_json::to_vec(&written).unwrap_or_default()
     }
-}
-
-async fn write(path: PathBuf, bytes: Vec<u8>) -> io::Result<()> {
-    let write = move || file::replace(&path, &bytes);
-    tokio::task::spawn_blocking(write).await.unwrap_or_else(|e| Err(e.into()))
 }
 
 #[cfg(test)]

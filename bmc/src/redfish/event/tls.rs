@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
+use onprem_link::task::blocking;
 use rustls::{
     CertificateError, ClientConfig, RootCertStore,
     client::{WebPkiServerVerifier, danger::ServerCertVerifier as _},
 };
 use rustls_pki_types::{CertificateDer, pem::PemObject as _};
-use tokio::task::spawn_blocking;
 
 use super::{subscription::Trusted, wire::Failure};
 use crate::verifier::{Shown, Verifier, provider};
@@ -34,7 +34,7 @@ pub(super) async fn client(
     }
     let mut roots = RootCertStore::empty();
     if pinned.is_empty() {
-        let found = spawn_blocking(rustls_native_certs::load_native_certs);
+        let found = blocking(rustls_native_certs::load_native_certs);
         roots.add_parsable_certificates(found.await?.certs);
     } else {
         roots.add_parsable_certificates(pinned.iter().cloned());

@@ -7,6 +7,7 @@ use http::{HeaderName, HeaderValue, Method, Request, Uri, header};
 use http_body_util::{BodyExt as _, Full, Limited};
 use hyper::client::conn::http1::{self, SendRequest};
 use hyper_util::rt::TokioIo;
+use onprem_link::task::Tasks as _;
 use rustls::ClientConfig;
 use rustls_pki_types::ServerName;
 use tokio::{
@@ -231,7 +232,7 @@ impl Line {
         let (sender, connection) =
             http1::handshake(TokioIo::new(stream)).await?;
         // It ends when the sender is dropped.
-        self.tasks.spawn(async {
+        self.tasks.start(async {
             if let Err(error) = connection.await {
                 tracing::debug!(%error, "connection to a subscriber");
             }

@@ -1,7 +1,7 @@
 //! Requests for certificates: `GenerateCSR`, `Rekey` and `Renew`. The keys
 //! stay in the agent, and wait there for their certificates.
 
-use onprem_link::log::Chain;
+use onprem_link::{log::Chain, task::blocking};
 use onprem_redfish::{
     message::base,
     schema::{
@@ -12,7 +12,6 @@ use onprem_redfish::{
 };
 use rcgen::{ExtendedKeyUsagePurpose as Purpose, KeyUsagePurpose as Usage};
 use serde_json::{Map, Value, json};
-use tokio::task::spawn_blocking;
 
 use super::allowable;
 use crate::{
@@ -215,7 +214,7 @@ async fn request(
         refused(pointer, action)
     })?;
     let identity = write.service.identity().ok_or_else(Error::internal)?;
-    let made = spawn_blocking(move || identity.request(&wanted, key)).await;
+    let made = blocking(move || identity.request(&wanted, key)).await;
     let made = made.map_err(|_| Error::internal())?;
     made.map_err(|error| {
         tracing::error!(error = %Chain(&error), "certificate not asked for");

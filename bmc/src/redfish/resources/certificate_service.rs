@@ -1,6 +1,6 @@
 //! `CertificateService` and where certificates are.
 
-use onprem_link::log::Chain;
+use onprem_link::{log::Chain, task::blocking};
 use onprem_redfish::{
     message::base,
     schema::{
@@ -9,7 +9,6 @@ use onprem_redfish::{
         certificate_service,
     },
 };
-use tokio::task::spawn_blocking;
 
 use super::{
     allowable,
@@ -101,7 +100,7 @@ async fn replace(write: &Write<'_>) -> Result<Acted, Error> {
     let manager = &*snapshot.inventory.manager.id;
     if uri == uri::of(uri::CERTIFICATE, &[manager, "1"]) {
         let identity = write.service.identity().ok_or_else(Error::internal)?;
-        let replaced = spawn_blocking(move || identity.replace(&pem)).await;
+        let replaced = blocking(move || identity.replace(&pem)).await;
         match replaced.map_err(|_| Error::internal())? {
             Ok(()) => {}
             Err(error @ TlsError::Io { .. }) => {

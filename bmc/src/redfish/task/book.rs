@@ -10,7 +10,7 @@ use std::{
 
 use futures_util::FutureExt as _;
 use http::{StatusCode, header::LOCATION};
-use onprem_link::{file, id::Xid};
+use onprem_link::{file, id::Xid, task::Tasks as _};
 use onprem_redfish::message::{self, Message, base, task_event};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -176,7 +176,7 @@ impl Book {
         info!(task = id, name = work.name, "task started");
         self.tell(&task_event::task_started(&id), &id);
         let run = Arc::clone(self).run(work, id, stop);
-        self.tasks.spawn(run);
+        self.tasks.start(run);
         Ok(record)
     }
 
@@ -364,10 +364,7 @@ impl Book {
     async fn store(&self) -> Result<(), Error> {
         let _turn = self.writer.lock().await;
         let bytes = serde_json::to_vec(&*self.kept()).unwrap_or_default();
-        let path = self.path.clone();
-        let stored =
-            tokio::task::spawn_blocking(move || file::replace(&path, &bytes));
-        let stored = stored.await.unwrap_or_else(|e| Err(e.into()));
+        let stored = file::store(&self.path, bytes).await;
         stored.map_err(|error| {
             error!(%error, path = %self.path.display(), "tasks not stored");
             let status = StatusCode::INSUFFICIENT_STORAGE;

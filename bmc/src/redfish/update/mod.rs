@@ -196,11 +196,8 @@ impl Updater {
     }
 
     pub(crate) async fn set(&self, settings: Settings) -> Result<(), Error> {
-        let path = self.path.clone();
         let bytes = serde_json::to_vec(&settings).unwrap_or_default();
-        let stored =
-            tokio::task::spawn_blocking(move || file::replace(&path, &bytes));
-        if let Err(error) = stored.await.unwrap_or_else(|e| Err(e.into())) {
+        if let Err(error) = file::store(&self.path, bytes).await {
             error!(%error, path = %self.path.display(), "settings not stored");
             return Err(Error::internal());
         }

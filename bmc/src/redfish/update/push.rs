@@ -3,7 +3,7 @@
 
 use std::{io, time::Duration};
 
-use bytes::Buf as _;
+use bytes::Bytes;
 use futures_util::{Stream, stream};
 use http::{
     HeaderValue, Method, Response, StatusCode,
@@ -18,7 +18,10 @@ use tokio::{io::AsyncWriteExt as _, task::spawn_blocking, time::timeout};
 
 use super::{Order, Source, Updater, work::TRANSFER};
 use crate::{
-    redfish::{Body, error::Error, exchange::Exchange, router::Route, uri},
+    redfish::{
+        Body, error::Error, exchange::Exchange, incoming::Incoming,
+        router::Route, uri,
+    },
     update::image::MAX_IMAGE,
 };
 
@@ -34,15 +37,10 @@ const PATIENCE: Duration = Duration::from_secs(30);
 
 impl Exchange<'_> {
     /// Takes an image in, and starts the update.
-    pub(in crate::redfish) async fn push<B>(
+    pub(in crate::redfish) async fn push(
         &self,
-        body: B,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        body: Incoming,
+    ) -> Result<Response<Body>, Error> {
         let service = self.service;
         let found = service.routes.find(uri::UPDATE_SERVICE);
         let Some((Route::Resource(entry), ids)) = found else {
@@ -195,27 +193,19 @@ fn force(
 }
 
 /// The pieces of a body, none of which may take long.
-fn pieces<B>(body: B) -> impl Stream<Item = io::Result<bytes::Bytes>> + Send
-where
-    B: http_body::Body + Send,
-    B::Data: Send,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-{
-    stream::unfold(Some(Box::pin(body)), |body| async move {
+fn pieces(body: Incoming) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::unfold(Some(body), |body| async move {
         let mut body = body?;
         loop {
             let frame = match timeout(PATIENCE, body.frame()).await {
                 Err(_) => Err(io::ErrorKind::TimedOut.into()),
                 Ok(None) => return None,
-                Ok(Some(frame)) => frame.map_err(io::Error::other),
+                Ok(Some(frame)) => frame,
             };
             match frame.map(http_body::Frame::into_data) {
                 Err(error) => return Some((Err(error), None)),
                 Ok(Err(_)) => {}
-                Ok(Ok(mut data)) => {
-                    let bytes = data.copy_to_bytes(data.remaining());
-                    return Some((Ok(bytes), Some(body)));
-                }
+                Ok(Ok(data)) => return Some((Ok(data), Some(body))),
             }
         }
     })
