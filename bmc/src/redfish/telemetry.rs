@@ -4,10 +4,16 @@ use http::StatusCode;
 use onprem_redfish::message::{Message, base};
 use serde_json::{Map, Value};
 
-use super::{Service, error::Error, uri};
+use super::{
+    Service,
+    error::Error,
+    resource::{Created, Write},
+    resources::new_id,
+    uri,
+};
 use crate::{
     log::Entry,
-    telemetry::{Host, Refused, Report, Resolver},
+    telemetry::{Defined, Host, Refused, Report, Resolver},
 };
 
 impl Host for Service {
@@ -53,6 +59,37 @@ impl Service {
     ) -> Resolver<'a> {
         Resolver { host: self, snapshot }
     }
+}
+
+/// Makes what a POST defines, at a URI like `pattern`.
+pub(super) async fn create<T: Defined>(
+    write: &Write<'_>,
+    pattern: &str,
+) -> Result<Created, Error> {
+    let service = write.service;
+    let snapshot = service.model.snapshot();
+    let resolver = service.resolver(&snapshot);
+    let id = new_id(write)?;
+    let made = service.telemetry.define::<T>(&resolver, &id, write.values);
+    made.await.map_err(|it| refused(it, T::KIND, &id))?;
+    Ok(uri::of(pattern, &[id]).into())
+}
+
+/// Changes what the first id of the URI names as a PATCH says.
+pub(super) async fn change<T: Defined>(write: &Write<'_>) -> Result<(), Error> {
+    let service = write.service;
+    let snapshot = service.model.snapshot();
+    let resolver = service.resolver(&snapshot);
+    let id = write.id(0);
+    let changed = service.telemetry.redefine::<T>(&resolver, id, write.values);
+    changed.await.map_err(|it| refused(it, T::KIND, id))
+}
+
+/// Removes what the first id of the URI names.
+pub(super) async fn remove<T: Defined>(write: &Write<'_>) -> Result<(), Error> {
+    let id = write.id(0);
+    let gone = write.service.telemetry.undefine::<T>(id).await;
+    gone.map_err(|it| refused(it, T::KIND, id))
 }
 
 /// The answer to what telemetry refused of the resource of `kind` with `id`.

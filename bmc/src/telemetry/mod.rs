@@ -10,6 +10,7 @@ mod check;
 mod collector;
 mod config;
 mod defaults;
+mod defined;
 mod duration;
 mod engine;
 mod metric;
@@ -37,19 +38,19 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+use self::{
+    collector::{Collector, SinceStart},
+    engine::{Engine, lock},
+    value::Reader,
+};
 pub(crate) use self::{
-    change::merge,
     config::{Definition, Kept, Trigger},
+    defined::Defined,
     metric::{
         Form, OfManager, ids as metric_ids, named as metric_named, of_manager,
     },
     report::{Entry, Report},
     resolve::Resolver,
-};
-use self::{
-    collector::{Collector, SinceStart},
-    engine::{Engine, lock},
-    value::Reader,
 };
 use crate::{
     model::{Model, Snapshot},
@@ -244,58 +245,6 @@ impl Telemetry {
             .values()
             .filter(|report| report.definition.as_deref() == Some(id));
         own.max_by_key(|report| report.number).map(|it| it.id.clone())
-    }
-
-    /// Makes or replaces a definition, after checking it.
-    pub(crate) async fn define(
-        &self,
-        resolver: &Resolver<'_>,
-        make: impl FnOnce(&Kept) -> Result<Definition, Refused>,
-    ) -> Result<String, Refused> {
-        self.keep(|kept| {
-            let mut definition = make(kept)?;
-            check::definition(&mut definition, kept, resolver)
-                .map_err(Refused::Wrong)?;
-            let id = definition.id.clone();
-            kept.definitions.insert(id.clone(), definition);
-            Ok(id)
-        })
-        .await
-    }
-
-    /// Makes or replaces a trigger, after checking it.
-    pub(crate) async fn watch(
-        &self,
-        resolver: &Resolver<'_>,
-        make: impl FnOnce(&Kept) -> Result<Trigger, Refused>,
-    ) -> Result<String, Refused> {
-        self.keep(|kept| {
-            let mut trigger = make(kept)?;
-            check::trigger(&mut trigger, kept, resolver)
-                .map_err(Refused::Wrong)?;
-            let id = trigger.id.clone();
-            kept.triggers.insert(id.clone(), trigger);
-            Ok(id)
-        })
-        .await
-    }
-
-    /// Forgets the definition `id`, with its reports.
-    pub(crate) async fn undefine(&self, id: &str) -> Result<(), Refused> {
-        self.keep(|kept| {
-            kept.definitions.remove(id).ok_or(Refused::Unknown)?;
-            kept.unlink();
-            Ok(())
-        })
-        .await
-    }
-
-    /// Forgets the trigger `id`.
-    pub(crate) async fn unwatch(&self, id: &str) -> Result<(), Refused> {
-        self.keep(|kept| {
-            kept.triggers.remove(id).map(drop).ok_or(Refused::Unknown)
-        })
-        .await
     }
 
     /// Switches telemetry on or off.

@@ -6,19 +6,17 @@ use onprem_redfish::schema::{
     metric_report_definition_collection::MetricReportDefinitionCollection,
 };
 
-use super::{With as _, extend, new_id, telemetry_service::status};
+use super::{With as _, extend, telemetry_service::status};
 use crate::{
     redfish::{
         resource::{
             Answer, Created, Freshness, Pending, Resource, View, Write, answer,
         },
-        telemetry::refused,
+        telemetry::{change, create, remove},
         uri,
     },
-    telemetry::{self, DEFINITIONS, Definition, Refused},
+    telemetry::{Defined as _, Definition},
 };
-
-const KIND: &str = "MetricReportDefinition";
 
 /// `/redfish/v1/TelemetryService/MetricReportDefinitions`
 pub(crate) struct MetricReportDefinitions;
@@ -70,26 +68,7 @@ impl Resource for MetricReportDefinitions {
     }
 
     fn create<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, Created> {
-        Box::pin(async {
-            let service = write.service;
-            let snapshot = service.model.snapshot();
-            let resolver = service.resolver(&snapshot);
-            let id = new_id(write)?;
-            let made = service.telemetry.define(&resolver, |kept| {
-                if kept.definitions.contains_key(&id) {
-                    return Err(Refused::Known);
-                }
-                if kept.definitions.len() >= DEFINITIONS {
-                    return Err(Refused::Full);
-                }
-                let empty = Definition::default();
-                let merged = telemetry::merge(&empty, write.values);
-                let merged = merged.map_err(Refused::Wrong)?;
-                Ok(Definition { id: id.clone(), ..merged })
-            });
-            let made = made.await.map_err(|it| refused(it, KIND, &id))?;
-            Ok(uri::of(uri::METRIC_REPORT_DEFINITION, &[made]).into())
-        })
+        Box::pin(create::<Definition>(write, uri::METRIC_REPORT_DEFINITION))
     }
 }
 
@@ -103,7 +82,7 @@ impl Resource for MetricReportDefinition {
     }
 
     fn kind(&self) -> &'static str {
-        KIND
+        Definition::KIND
     }
 
     fn freshness(&self) -> Freshness {
@@ -151,25 +130,7 @@ impl Resource for MetricReportDefinition {
     }
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
-        Box::pin(async {
-            let service = write.service;
-            let snapshot = service.model.snapshot();
-            let resolver = service.resolver(&snapshot);
-            let id = write.id(0);
-            let changed = service.telemetry.define(&resolver, |kept| {
-                let now = kept.definitions.get(id);
-                let now = now.ok_or(Refused::Unknown)?;
-                let merged = telemetry::merge(now, write.values);
-                let mut merged = merged.map_err(Refused::Wrong)?;
-                // The limit cannot be written, and means nothing now.
-                if !merged.appends() {
-                    merged.append_limit = None;
-                }
-                Ok(merged)
-            });
-            let changed = changed.await;
-            changed.map(drop).map_err(|it| refused(it, KIND, id))
-        })
+        Box::pin(change::<Definition>(write))
     }
 
     fn deletes(&self) -> bool {
@@ -177,10 +138,6 @@ impl Resource for MetricReportDefinition {
     }
 
     fn delete<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
-        Box::pin(async {
-            let id = write.id(0);
-            let gone = write.service.telemetry.undefine(id).await;
-            gone.map_err(|it| refused(it, KIND, id))
-        })
+        Box::pin(remove::<Definition>(write))
     }
 }

@@ -236,7 +236,7 @@ fn extend(mut answer: Answer, more: &impl Serialize) -> Answer {
 }
 
 /// The id that a POST asks for, or a new one.
-fn new_id(write: &Write<'_>) -> Result<String, Error> {
+pub(super) fn new_id(write: &Write<'_>) -> Result<String, Error> {
     let Some(id) = write.text("/Id") else {
         return Ok(Xid::new().to_string());
     };

@@ -4,19 +4,17 @@ use onprem_redfish::schema::{
     triggers, triggers_collection::TriggersCollection,
 };
 
-use super::{extend, new_id, telemetry_service::status};
+use super::{extend, telemetry_service::status};
 use crate::{
     redfish::{
         resource::{
             Answer, Created, Freshness, Pending, Resource, View, Write, answer,
         },
-        telemetry::refused,
+        telemetry::{change, create, remove},
         uri,
     },
-    telemetry::{self, Refused, TRIGGERS, Trigger as Kept},
+    telemetry::{Defined as _, Trigger as Kept},
 };
-
-const KIND: &str = "Triggers";
 
 /// `/redfish/v1/TelemetryService/Triggers`
 pub(crate) struct Triggers;
@@ -64,26 +62,7 @@ impl Resource for Triggers {
     }
 
     fn create<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, Created> {
-        Box::pin(async {
-            let service = write.service;
-            let snapshot = service.model.snapshot();
-            let resolver = service.resolver(&snapshot);
-            let id = new_id(write)?;
-            let made = service.telemetry.watch(&resolver, |kept| {
-                if kept.triggers.contains_key(&id) {
-                    return Err(Refused::Known);
-                }
-                if kept.triggers.len() >= TRIGGERS {
-                    return Err(Refused::Full);
-                }
-                let empty = Kept::default();
-                let merged = telemetry::merge(&empty, write.values);
-                let merged = merged.map_err(Refused::Wrong)?;
-                Ok(Kept { id: id.clone(), ..merged })
-            });
-            let made = made.await.map_err(|it| refused(it, KIND, &id))?;
-            Ok(uri::of(uri::TRIGGER, &[made]).into())
-        })
+        Box::pin(create::<Kept>(write, uri::TRIGGER))
     }
 }
 
@@ -96,7 +75,7 @@ impl Resource for Trigger {
     }
 
     fn kind(&self) -> &'static str {
-        KIND
+        Kept::KIND
     }
 
     fn freshness(&self) -> Freshness {
@@ -127,20 +106,7 @@ impl Resource for Trigger {
     }
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
-        Box::pin(async {
-            let service = write.service;
-            let snapshot = service.model.snapshot();
-            let resolver = service.resolver(&snapshot);
-            let id = write.id(0);
-            let changed = service.telemetry.watch(&resolver, |kept| {
-                let now = kept.triggers.get(id);
-                let now = now.ok_or(Refused::Unknown)?;
-                let merged = telemetry::merge(now, write.values);
-                merged.map_err(Refused::Wrong)
-            });
-            let changed = changed.await;
-            changed.map(drop).map_err(|it| refused(it, KIND, id))
-        })
+        Box::pin(change::<Kept>(write))
     }
 
     fn deletes(&self) -> bool {
@@ -148,10 +114,6 @@ impl Resource for Trigger {
     }
 
     fn delete<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
-        Box::pin(async {
-            let id = write.id(0);
-            let gone = write.service.telemetry.unwatch(id).await;
-            gone.map_err(|it| refused(it, KIND, id))
-        })
+        Box::pin(remove::<Kept>(write))
     }
 }
