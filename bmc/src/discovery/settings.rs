@@ -53,11 +53,19 @@ impl Default for Ssdp {
     }
 }
 
+/// What is set about mDNS.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Mdns {
+    pub(crate) enabled: bool,
+}
+
 /// What is set about network services.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
 pub(crate) struct Network {
     pub(crate) ssdp: Ssdp,
+    pub(crate) mdns: Mdns,
     /// Whether time servers are asked, where the clock may be set.
     pub(crate) ntp: bool,
     pub(crate) ntp_servers: Vec<String>,

@@ -8,14 +8,13 @@ use std::{
 };
 
 use onprem_redfish::document::REDFISH_VERSION;
-use socket2::{Domain, InterfaceIndexOrAddress, Protocol, Socket, Type};
 use tokio::{
     net::UdpSocket,
     time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 
-use super::{Announced, Place, Scope, Ssdp};
+use super::{Announced, Place, Scope, Ssdp, budget::Budget, socket};
 
 /// Where SSDP is spoken.
 pub(crate) const PORT: u16 = 1900;
@@ -64,7 +63,11 @@ impl Responder {
         announced: &Announced,
         settings: Ssdp,
     ) -> io::Result<Self> {
-        let socket = UdpSocket::from_std(open(&place, settings.ttl)?.into())?;
+        let group = match place.address {
+            IpAddr::V4(_) => SocketAddr::from((GROUP, PORT)),
+            IpAddr::V6(_) => group(Scope::Link, place.index).into(),
+        };
+        let socket = socket::open(&place, group, settings.ttl)?;
         let at = SocketAddr::new(place.address, announced.listen.port());
         let minor = REDFISH_VERSION.split('.').nth(1).unwrap_or_default();
         Ok(Self {
@@ -80,7 +83,7 @@ impl Responder {
     /// Answers and announces until `stop`, and then says goodbye.
     pub(super) async fn serve(self, stop: CancellationToken) {
         let mut waiting: Vec<Answer> = Vec::new();
-        let mut budget = (Instant::now(), RATE);
+        let mut budget = Budget::new(RATE);
         let interval = self.settings.interval_seconds;
         let period = Duration::from_secs(interval.into());
         let mut announce = (interval > 0).then(Instant::now);
@@ -102,7 +105,7 @@ impl Responder {
                     let now = Instant::now();
                     if waiting.len() < WAITING
                         && let Some(answer) = self.answer(text, from, now)
-                        && spend(&mut budget, now)
+                        && budget.spend(now)
                     {
                         waiting.push(answer);
                     }
@@ -199,16 +202,6 @@ impl Responder {
     }
 }
 
-/// Takes one from what may be sent in a second.
-fn spend((since, left): &mut (Instant, u32), now: Instant) -> bool {
-    if now.duration_since(*since) >= Duration::from_secs(1) {
-        (*since, *left) = (now, RATE);
-    }
-    let some = *left > 0;
-    *left = left.saturating_sub(1);
-    some
-}
-
 /// What a search looks for, and how long the one who asks waits.
 fn search(datagram: &[u8]) -> Option<(&str, Duration)> {
     let text = std::str::from_utf8(datagram).ok()?;
@@ -232,37 +225,6 @@ fn search(datagram: &[u8]) -> Option<(&str, Duration)> {
     // Without the time it waits a search is none (UPnP 1.1, 1.3.3).
     let wait = Duration::from_secs(wait.filter(|it| *it > 0)?.min(5).into());
     discover.then_some((target?, wait))
-}
-
-/// A socket that hears the group on the interface of `place` only.
-fn open(place: &Place, ttl: u8) -> io::Result<Socket> {
-    let index = place.index;
-    let domain = Domain::for_address(SocketAddr::new(place.address, PORT));
-    let socket = Socket::new(domain, Type::DGRAM, Some(Protocol::UDP))?;
-    socket.set_nonblocking(true)?;
-    // Others on this machine may want to hear the group as well.
-    socket.set_reuse_address(true)?;
-    // Bound to the group, so that nothing else comes in.
-    match place.address {
-        IpAddr::V4(address) => {
-            socket.set_multicast_all_v4(false)?;
-            socket.bind(&SocketAddr::from((GROUP, PORT)).into())?;
-            let on = InterfaceIndexOrAddress::Index(index);
-            socket.join_multicast_v4_n(&GROUP, &on)?;
-            socket.set_multicast_if_v4(&address)?;
-            socket.set_multicast_ttl_v4(ttl.into())?;
-        }
-        IpAddr::V6(_) => {
-            let group = group(Scope::Link, index);
-            socket.set_only_v6(true)?;
-            socket.set_multicast_all_v6(false)?;
-            socket.bind(&SocketAddr::from(group).into())?;
-            socket.join_multicast_v6(group.ip(), index)?;
-            socket.set_multicast_if_v6(index)?;
-            socket.set_multicast_hops_v6(ttl.into())?;
-        }
-    }
-    Ok(socket)
 }
 
 /// The group of IPv6, `FF0X::C`.
@@ -304,14 +266,5 @@ mod tests {
         ] {
             assert_eq!(search(&good.replace(old, new)), None, "{new}");
         }
-    }
-
-    #[test]
-    fn a_flood_is_not_answered() {
-        let now = Instant::now();
-        let mut budget = (now, RATE);
-        let answered = (0..1000).filter(|_| spend(&mut budget, now)).count();
-        assert_eq!(answered, 20);
-        assert!(spend(&mut budget, now + Duration::from_secs(1)));
     }
 }

@@ -285,8 +285,11 @@ impl Service {
         listen: SocketAddr,
         stop: &CancellationToken,
     ) {
-        let uuid = self.model.snapshot().inventory.manager.uuid;
-        let announced = Announced { listen, uuid };
+        let snapshot = self.model.snapshot();
+        let uuid = snapshot.inventory.manager.uuid;
+        let system = snapshot.inventory.systems.first();
+        let name = system.map_or("Redfish", |it| &*it.name).to_owned();
+        let announced = Announced { listen, uuid, name };
         let networks = Arc::clone(&self.networks);
         let (tasks, stop) = (self.tasks.clone(), stop.child_token());
         let keeping = clock::keep(

@@ -23,6 +23,7 @@ mod interface;
 mod logs;
 mod manager;
 mod network_protocol;
+mod mdns;
 mod oem;
 mod outbound;
 mod power;

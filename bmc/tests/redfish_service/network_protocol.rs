@@ -33,6 +33,14 @@ async fn settings_of_ssdp_are_checked_and_kept() {
         assert_eq!(reply.status, 400, "{wrong}: {}", reply.body);
         assert_eq!(reply.messages(), [message], "{wrong}");
     }
+    for (wrong, message) in [
+        (json!({"ProtocolEnabled": 1}), "PropertyValueTypeError"),
+        (json!({"Port": 5354}), "PropertyNotWritable"),
+    ] {
+        let reply = admin.patch(PROTOCOL, &json!({"mDNS": wrong})).await;
+        assert_eq!(reply.status, 400, "{wrong}: {}", reply.body);
+        assert_eq!(reply.messages(), [message], "{wrong}");
+    }
     assert_eq!(admin.get(PROTOCOL).await.body, before, "nothing changed");
     let set = json!({"NotifyTTL": 5, "NotifyIPv6Scope": "Site",
         "NotifyMulticastIntervalSeconds": 0});

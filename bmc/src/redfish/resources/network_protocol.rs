@@ -16,7 +16,7 @@ use super::{
 };
 use crate::{
     clock::{ClockError, NTP_PORT},
-    discovery::{SSDP_PORT, Scope, Ssdp},
+    discovery::{MDNS_PORT, SSDP_PORT, Scope, Ssdp},
     model::Health,
     redfish::{
         error::Error,
@@ -34,6 +34,7 @@ const SSDP_ENABLED: &str = "/SSDP/ProtocolEnabled";
 const SSDP_INTERVAL: &str = "/SSDP/NotifyMulticastIntervalSeconds";
 const SSDP_TTL: &str = "/SSDP/NotifyTTL";
 const SSDP_SCOPE: &str = "/SSDP/NotifyIPv6Scope";
+const MDNS_ENABLED: &str = "/mDNS/ProtocolEnabled";
 const NTP_ENABLED: &str = "/NTP/ProtocolEnabled";
 const NTP_SERVERS: &str = "/NTP/NTPServers";
 
@@ -64,6 +65,9 @@ impl Resource for NetworkProtocol {
         // Plain HTTP is answered with where to find TLS, and nothing else.
         let http =
             Protocol::new().protocol_enabled(false).with(port, Protocol::port);
+        let mdns = Protocol::new()
+            .protocol_enabled(network.mdns.enabled)
+            .port(MDNS_PORT.into());
         let ntp = NtpProtocol::new()
             .protocol_enabled(network.ntp && view.service.clock.may_be_set())
             .port(NTP_PORT.into())
@@ -76,7 +80,8 @@ impl Resource for NetworkProtocol {
             "Network protocols",
         )
         .description(
-            "SSDP announces the service at the addresses where it listens. \
+            "SSDP and mDNS announce the service at the addresses where it \
+             listens; with mDNS as _redfish._tcp. \
              NTPServers are asked while NTP is enabled, which needs the \
              permission to set the clock; otherwise the operating system \
              keeps it.",
@@ -86,6 +91,7 @@ impl Resource for NetworkProtocol {
         .https(https)
         .http(http)
         .ssdp(ssdp(&network.ssdp))
+        .mdns(mdns)
         .ntp(ntp)
         .status(enabled(Health::Ok));
         Some(answer(body))
@@ -97,6 +103,7 @@ impl Resource for NetworkProtocol {
             SSDP_INTERVAL,
             SSDP_TTL,
             SSDP_SCOPE,
+            MDNS_ENABLED,
             NTP_ENABLED,
             NTP_SERVERS,
         ]
@@ -105,6 +112,7 @@ impl Resource for NetworkProtocol {
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
             let enabled = write.flag(SSDP_ENABLED);
+            let mdns = write.flag(MDNS_ENABLED);
             let interval = write.number(SSDP_INTERVAL)?;
             if let Some(long) = interval.filter(|it| *it > INTERVAL) {
                 return Err(out_of_range(long, SSDP_INTERVAL));
@@ -141,6 +149,8 @@ impl Resource for NetworkProtocol {
                     interval.unwrap_or(ssdp.interval_seconds);
                 ssdp.ttl = ttl.unwrap_or(ssdp.ttl);
                 ssdp.scope = scope.unwrap_or(ssdp.scope);
+                let mdns = mdns.unwrap_or(network.mdns.enabled);
+                network.mdns.enabled = mdns;
                 network.ntp = ntp.unwrap_or(network.ntp);
                 if let Some(servers) = servers {
                     network.ntp_servers = servers;
