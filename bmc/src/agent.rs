@@ -27,7 +27,8 @@ use tracing::{info, warn};
 use crate::{
     accounts::{self, Accounts},
     boards::{
-        Board, Naming, Scan, file::BoardError, host::Host, simulated::Simulated,
+        Board, Naming, Scan, file::BoardError, hand::Hand, host::Host,
+        simulated::Simulated,
     },
     collectors::{self, Exporter},
     commands::{Commands, QUEUE},
@@ -314,7 +315,9 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         Box::new(board)
     } else {
         let tree = Tree::new(&config.root);
-        Box::new(Host::new(tree, naming, config.allow_host_power))
+        // Before the scan: what a chip drives is known by looking at it.
+        let hand = Hand::open(state.path(), &tree, tree.text(BOOT_ID))?;
+        Box::new(Host::new(tree, naming, config.allow_host_power, hand))
     };
     let software = match config.board {
         // What is simulated has none.

@@ -199,3 +199,73 @@ fn the_configuration_in_force_is_printed() {
     assert!(text.contains("listen = \"127.0.0.1:0\""), "{text}");
     assert!(output.status.success() && output.stderr.is_empty());
 }
+
+#[tokio::test]
+async fn a_killed_agent_lets_go_of_a_fan_when_it_comes_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let machine = folder.path().join("machine");
+    let chip = machine.join("sys/class/hwmon/hwmon0");
+    let boot = machine.join("proc/sys/kernel/random/boot_id");
+    fs::create_dir_all(&chip).unwrap();
+    fs::create_dir_all(boot.parent().unwrap()).unwrap();
+    fs::write(&boot, "4e0ae1b6-6a5f-4b8e-9c1b-0f4e52a0a7f1\n").unwrap();
+    for (name, text) in [
+        ("name", "nct6775"),
+        ("temp1_input", "41000"),
+        ("fan1_input", "900"),
+        ("pwm1", "80"),
+        ("pwm1_enable", "5"),
+    ] {
+        fs::write(chip.join(name), text).unwrap();
+    }
+    let enable = || fs::read_to_string(chip.join("pwm1_enable")).unwrap();
+    let start = || {
+        let mut command = agent(folder.path());
+        command.env("ONPREM_BMC_ROOT", &machine);
+        Process::start_as(&mut command, folder.path())
+    };
+    let state = folder.path().join("state");
+    let by_hand = async |process: &Process| {
+        let password =
+            fs::read_to_string(state.join("initial-password")).unwrap();
+        let uri = "/redfish/v1/Chassis/host/Controls/Fan";
+        let body = json!({"ControlMode": "Manual", "SetPoint": 60});
+        loop {
+            let answer = client()
+                .patch(format!("{}{uri}", process.redfish))
+                .basic_auth("admin", Some(password.trim()))
+                .header("content-type", "application/json")
+                .body(body.to_string())
+                .send()
+                .await
+                .unwrap();
+            // Until the temperature is known, nobody may.
+            if answer.status() != StatusCode::CONFLICT {
+                return answer.status();
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let process = start();
+    assert_eq!(by_hand(&process).await, StatusCode::OK);
+    assert_eq!(enable(), "1");
+    process.kill();
+    assert_eq!(enable(), "1", "nobody is there to let go");
+
+    // The chip has another number by now.
+    let chip_now = chip.with_file_name("hwmon3");
+    fs::rename(&chip, &chip_now).unwrap();
+    let process = start();
+    let enable = || fs::read_to_string(chip_now.join("pwm1_enable")).unwrap();
+    assert_eq!(enable(), "5");
+    assert_eq!(by_hand(&process).await, StatusCode::OK, "still its control");
+    process.kill();
+
+    // Somebody else has it in another start of the machine.
+    fs::write(&boot, "9d1f7a52-1c4e-4b43-8f0b-5ab7c0a1d2e3\n").unwrap();
+    let process = start();
+    assert_eq!(enable(), "1");
+    process.kill();
+    start().kill();
+    assert_eq!(enable(), "1", "it is forgotten");
+}

@@ -7,7 +7,7 @@ mod support;
 use std::{fmt::Write as _, fs, path::Path};
 
 use onprem_bmc::{
-    boards::{Board, Naming, Scan, host::Host},
+    boards::{Board, Naming, Scan, hand::Hand, host::Host},
     drivers::{Driver, tree::Tree},
     model::{
         BoardIdentity, Chassis, Inventory, Model, NetworkInterface, Quality,
@@ -22,7 +22,7 @@ fn host(root: &Path) -> Host {
         fallback_identity: "nothing better".into(),
         ..Naming::default()
     };
-    Host::new(Tree::new(root), naming, false)
+    Host::new(Tree::new(root), naming, false, Hand::default())
 }
 
 /// A machine in words, with what its sensors say.

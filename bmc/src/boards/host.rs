@@ -10,6 +10,7 @@ use onprem_link::id::device_uuid;
 
 use super::{
     Board, Controls, Naming, Power, Scan,
+    hand::Hand,
     power::{HostPower, RESET_TYPES},
 };
 use crate::{
@@ -52,24 +53,33 @@ pub struct Host {
 
 /// The outputs that can be driven by hand, by control.
 #[derive(Debug, Default)]
-struct Actuators(Mutex<BTreeMap<Id, Actuator>>);
+struct Actuators {
+    all: Mutex<BTreeMap<Id, Actuator>>,
+    hand: Hand,
+}
 
 impl Controls for Actuators {
     fn drive(&self, control: &Id, percent: Option<f64>) -> io::Result<()> {
-        let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let all = self.all.lock().unwrap_or_else(PoisonError::into_inner);
         let actuator = all.get(control).cloned();
         drop(all);
         let actuator = actuator.ok_or_else(|| {
             io::Error::new(io::ErrorKind::NotFound, "no such output")
         })?;
-        actuator.drive(percent)
+        self.hand.drive(&actuator, percent)
     }
 }
 
 impl Host {
-    /// The host that `tree` shows.
+    /// The host that `tree` shows, whose outputs are taken into `hand`.
     #[must_use]
-    pub fn new(tree: Tree, naming: Naming, allow_power: bool) -> Self {
+    pub fn new(
+        tree: Tree,
+        naming: Naming,
+        allow_power: bool,
+        hand: Hand,
+    ) -> Self {
+        let actuators = Actuators { hand, ..Actuators::default() };
         Self {
             sensors: load::sensors(&tree),
             tree,
@@ -80,7 +90,7 @@ impl Host {
             power_supplies: Vec::new(),
             batteries: Vec::new(),
             controls: Vec::new(),
-            actuators: Arc::default(),
+            actuators: Arc::new(actuators),
         }
     }
 
@@ -131,8 +141,11 @@ impl Host {
             let mut fans = group.fans.iter();
             let fan = fans.find(|fan| fan.duty.as_ref() == Some(sensor));
             let Some(fan) = fan else { continue };
-            let mut all =
-                self.actuators.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut all = self
+                .actuators
+                .all
+                .lock()
+                .unwrap_or_else(PoisonError::into_inner);
             all.insert(fan.id.clone(), actuator.clone());
             self.controls.push(Control {
                 id: fan.id.clone(),

@@ -1,6 +1,7 @@
 //! Boards: which parts sit where.
 
 pub mod file;
+pub mod hand;
 pub mod host;
 mod parts;
 pub mod power;

@@ -2,13 +2,15 @@
 
 use std::{
     fmt,
-    fs::{File, OpenOptions},
+    fs::{self, File, OpenOptions},
     io::{self, Write as _},
     os::unix::fs::FileExt as _,
     path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
+
+use serde::{Deserialize, Serialize};
 
 use super::{Batch, Driver, INTERVAL, good_for};
 use crate::model::{
@@ -154,24 +156,43 @@ pub struct Channel {
     pub actuator: Option<Actuator>,
 }
 
+/// Which PWM output it is, so that it is found again, and what leaves it to
+/// its chip.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Output {
+    /// Where the chip was found.
+    pub folder: String,
+    /// What its driver calls it.
+    pub chip: String,
+    /// The device that it belongs to.
+    pub device: Option<String>,
+    /// The output, as in `pwm1`.
+    pub stem: String,
+    /// What `pwm[1-*]_enable` says while the chip drives it.
+    pub automatic: u8,
+}
+
 /// A PWM output of a chip that drives it by itself, until it is told to leave
 /// that to us (`Documentation/hwmon/sysfs-interface.rst`: `pwm[1-*]` is 0 to
 /// 255, `pwm[1-*]_enable` is 1 by hand, 2 and more by the chip).
 #[derive(Clone, Debug)]
 pub struct Actuator {
     place: Arc<dyn Place>,
-    stem: String,
-    /// What `pwm[1-*]_enable` says while the chip drives it.
-    automatic: u8,
+    output: Output,
 }
 
 impl Actuator {
-    /// The output `stem`, as in `pwm1`, of the part at `place`, which the chip
-    /// drives while its `_enable` is `automatic`.
+    /// The `output` of the part at `place`.
     #[must_use]
-    pub fn new(place: &Arc<dyn Place>, stem: &str, automatic: u8) -> Self {
-        let (place, stem) = (Arc::clone(place), stem.to_owned());
-        Self { place, stem, automatic }
+    pub fn new(place: Arc<dyn Place>, output: Output) -> Self {
+        Self { place, output }
+    }
+
+    /// Which output it drives.
+    #[must_use]
+    pub fn output(&self) -> &Output {
+        &self.output
     }
 
     /// Drives the output by `percent`, or leaves it to the chip.
@@ -180,18 +201,32 @@ impl Actuator {
     /// What the kernel said.
     pub fn drive(&self, percent: Option<f64>) -> io::Result<()> {
         let folder = self.place.folder()?;
-        let enable = folder.join(format!("{}_enable", self.stem));
+        let Output { stem, automatic, .. } = &self.output;
+        let enable = folder.join(format!("{stem}_enable"));
         let Some(percent) = percent else {
-            return write(&enable, &self.automatic.to_string());
+            return write(&enable, &automatic.to_string());
         };
         write(&enable, "1")?;
         let duty = (percent.clamp(0.0, 100.0) * 2.55).round();
-        let driven = write(&folder.join(&self.stem), &duty.to_string());
+        let driven = write(&folder.join(stem), &duty.to_string());
         if driven.is_err() {
             // Half a change would leave the fan where it is, for good.
-            write(&enable, &self.automatic.to_string())?;
+            write(&enable, &automatic.to_string())?;
         }
         driven
+    }
+
+    /// Leaves the output to the chip if it is driven by hand; whether it was.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn let_go(&self) -> io::Result<bool> {
+        let folder = self.place.folder()?;
+        let enable = folder.join(format!("{}_enable", self.output.stem));
+        if fs::read_to_string(enable)?.trim() != "1" {
+            return Ok(false);
+        }
+        self.drive(None).map(|()| true)
     }
 }
 
@@ -280,8 +315,6 @@ impl Driver for Channels {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
-
     use super::*;
 
     #[test]

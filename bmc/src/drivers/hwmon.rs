@@ -7,7 +7,7 @@
 use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use super::{
-    channel::{Actuator, Channel, Group, Place, Source},
+    channel::{Actuator, Channel, Group, Output, Place, Source},
     segment,
     tree::Tree,
 };
@@ -71,6 +71,18 @@ pub fn names(tree: &Tree) -> Vec<String> {
     let names =
         entries.iter().map(|e| tree.text(&format!("{FOLDER}/{e}/name")));
     names.flatten().collect()
+}
+
+/// What drives `output`, wherever its chip is now.
+#[must_use]
+pub fn actuator(tree: &Tree, output: Output) -> Actuator {
+    let place = Socket {
+        tree: tree.clone(),
+        folder: output.folder.clone(),
+        name: output.chip.clone(),
+        device: output.device.clone(),
+    };
+    Actuator::new(Arc::new(place), output)
 }
 
 fn chip(tree: &Tree, folder: &str) -> Option<Group> {
@@ -190,8 +202,15 @@ impl Chip<'_> {
         let enable = format!("{}/{stem}_enable", self.folder);
         let automatic = self.tree.number::<u8>(&enable);
         let automatic = automatic.filter(|it| *it >= 2)?;
+        let output = Output {
+            folder: self.folder.to_owned(),
+            chip: self.name.to_owned(),
+            device: device(self.tree, self.folder),
+            stem: stem.to_owned(),
+            automatic,
+        };
         stem.starts_with("pwm")
-            .then(|| Actuator::new(&self.place, stem, automatic))
+            .then(|| Actuator::new(Arc::clone(&self.place), output))
     }
 
     fn source(&self, file: &str, factor: f64) -> Source {
