@@ -30,6 +30,7 @@ use crate::{
         Board, Naming, Scan, file::BoardError, hand::Hand, host::Host,
         simulated::Simulated,
     },
+    clock::Clock,
     collectors::{self, Exporter},
     commands::{Commands, QUEUE},
     config::{Config, Unusable},
@@ -104,6 +105,18 @@ impl Agent {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        let clock = Clock::of_machine(config.allow_set_clock);
+        Self::start_with(config, clock).await
+    }
+
+    /// Starts an agent that sets `clock` where it sets one.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn start_with(
+        config: Config,
+        clock: Clock,
+    ) -> Result<Self, StartError> {
         config.check()?;
         let prepared = blocking({
             let config = config.clone();
@@ -157,7 +170,7 @@ impl Agent {
                 software,
                 state_dir: state.path().to_owned(),
                 allow_http_events: config.allow_http_events,
-                allow_set_clock: config.allow_set_clock,
+                clock,
                 configuration: serde_json::to_value(&config)
                     .unwrap_or_default(),
             },

@@ -3,7 +3,7 @@
 pub mod accounts;
 pub mod agent;
 pub mod boards;
-mod clock;
+pub mod clock;
 pub mod collectors;
 pub mod commands;
 pub mod config;

@@ -41,7 +41,7 @@ type Set = dyn Fn(DateTime<Utc>) -> io::Result<()> + Send + Sync;
 
 /// The clock, as far as the agent may set it.
 #[derive(Clone)]
-pub(crate) struct Clock(Option<Arc<Set>>);
+pub struct Clock(Option<Arc<Set>>);
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -51,8 +51,16 @@ impl fmt::Debug for Clock {
 
 impl Clock {
     /// The clock of this machine.
-    pub(crate) fn of_machine(allowed: bool) -> Self {
+    #[must_use]
+    pub fn of_machine(allowed: bool) -> Self {
         Self(allowed.then(|| Arc::new(set) as Arc<Set>))
+    }
+
+    /// A clock that `set` sets, however it does.
+    pub fn new(
+        set: impl Fn(DateTime<Utc>) -> io::Result<()> + Send + Sync + 'static,
+    ) -> Self {
+        Self(Some(Arc::new(set)))
     }
 
     /// Whether the configuration allows to set it.

@@ -97,8 +97,8 @@ pub struct Parts {
     pub state_dir: PathBuf,
     /// Whether events may be posted without TLS to other machines.
     pub allow_http_events: bool,
-    /// Whether the clock may be set.
-    pub allow_set_clock: bool,
+    /// The clock, as far as it may be set.
+    pub clock: Clock,
     /// What is configured, for who looks into a fault.
     pub configuration: Value,
 }
@@ -229,7 +229,7 @@ impl Service {
             dumps,
             configuration: parts.configuration,
             networks,
-            clock: Clock::of_machine(parts.allow_set_clock),
+            clock: parts.clock,
             state_dir: parts.state_dir,
             up: Instant::now(),
             ticks: Mutex::default(),

@@ -16,7 +16,7 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use onprem_bmc::{agent::Agent, config::Config, model::Snapshot};
+use onprem_bmc::{agent::Agent, clock::Clock, config::Config, model::Snapshot};
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _,
@@ -104,12 +104,7 @@ impl Blade {
 
     /// An agent on the simulated blade that takes images signed by `key`.
     pub(crate) async fn updatable(key: String) -> Self {
-        let state = Arc::new(TempDir::new().unwrap());
-        Self::with_config(state, |config| {
-            config.board = Some(board());
-            config.update.trusted_keys = vec![key];
-        })
-        .await
+        Self::updatable_in(Arc::new(TempDir::new().unwrap()), key).await
     }
 
     /// The same agent after a restart.
@@ -151,9 +146,34 @@ impl Blade {
         Self::with_config(state, |config| config.root = root).await
     }
 
+    /// An agent on the simulated blade that sets `clock`.
+    pub(crate) async fn with_clock(clock: Clock) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let change = |config: &mut Config| config.board = Some(board());
+        Self::start(state, change, clock).await
+    }
+
+    /// An agent on the simulated blade with its state in `state`, which takes
+    /// images signed by `key`.
+    pub(crate) async fn updatable_in(state: Arc<TempDir>, key: String) -> Self {
+        Self::with_config(state, |config| {
+            config.board = Some(board());
+            config.update.trusted_keys = vec![key];
+        })
+        .await
+    }
+
     async fn with_config(
         state: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
+    ) -> Self {
+        Self::start(state, change, Clock::of_machine(false)).await
+    }
+
+    async fn start(
+        state: Arc<TempDir>,
+        change: impl FnOnce(&mut Config),
+        clock: Clock,
     ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let any = "127.0.0.1:0".parse().unwrap();
@@ -165,7 +185,7 @@ impl Blade {
         };
         change(&mut config);
         let still = config.root != Config::default().root;
-        let agent = Agent::start(config).await.unwrap();
+        let agent = Agent::start_with(config, clock).await.unwrap();
         let mut changes = agent.model().changes();
         let read = async {
             while !is_read(&agent.model().snapshot()) {

@@ -46,7 +46,7 @@ impl Inside {
             exporter: blade.agent.exporter().clone(),
             state_dir: state.path().to_owned(),
             allow_http_events: false,
-            allow_set_clock: false,
+            clock: onprem_bmc::clock::Clock::of_machine(false),
         };
         let tasks = TaskTracker::new();
         let service = Service::start(parts, &tasks, &stop).unwrap();
