@@ -5,7 +5,7 @@ use std::{
     fs,
     io::{self, Read as _},
     path::Path,
-    process::{Command, Stdio},
+    process::{Child, Command, Stdio},
     time::Duration,
 };
 
@@ -17,33 +17,44 @@ const PATIENCE: Duration = Duration::from_secs(10);
 /// How long one look at an agent may take.
 const LOOK: Duration = Duration::from_secs(5);
 
-/// Runs `program --version`; what it says.
+/// A process that ends when nobody waits for it any more.
+struct Running(Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// Runs `program --version`; what it says. The program is ended when this is
+/// given up.
 ///
 /// # Errors
 /// It cannot be run, fails, or takes too long.
 pub async fn version(program: &Path) -> io::Result<String> {
-    let mut child = Command::new(program)
+    let child = Command::new(program)
         .arg("--version")
         .env_clear()
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
         .spawn()?;
+    let mut running = Running(child);
     let end = Instant::now() + PATIENCE;
     let status = loop {
-        if let Some(status) = child.try_wait()? {
+        if let Some(status) = running.0.try_wait()? {
             break status;
         }
         if Instant::now() >= end {
-            let _ = child.kill();
-            let _ = child.wait();
             let text = "it did not say its version in time";
             return Err(io::Error::new(io::ErrorKind::TimedOut, text));
         }
         sleep(Duration::from_millis(20)).await;
     };
     let mut said = String::new();
-    if let Some(stdout) = child.stdout.take() {
+    if let Some(stdout) = running.0.stdout.take() {
         stdout.take(256).read_to_string(&mut said)?;
     }
     if !status.success() {
@@ -97,7 +108,36 @@ fn wants_certificate(error: &(dyn Error + 'static)) -> bool {
 
 #[cfg(test)]
 mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
     use super::*;
+
+    #[tokio::test]
+    async fn a_program_that_nobody_waits_for_is_ended() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = folder.path().join("program");
+        let note = folder.path().join("id");
+        let text =
+            format!("#!/bin/sh\necho $$ > {}\nexec sleep 60\n", note.display());
+        fs::write(&program, text).unwrap();
+        let mode = fs::Permissions::from_mode(0o700);
+        fs::set_permissions(&program, mode).unwrap();
+        let started = async {
+            loop {
+                if let Ok(id) = fs::read_to_string(&note)
+                    && id.ends_with('\n')
+                {
+                    return id.trim().to_owned();
+                }
+                sleep(Duration::from_millis(5)).await;
+            }
+        };
+        let id = tokio::select! {
+            said = version(&program) => panic!("{said:?}"),
+            id = started => id,
+        };
+        assert!(!Path::new("/proc").join(id).exists(), "it is gone");
+    }
 
     #[test]
     fn who_demands_a_certificate_lives() {
