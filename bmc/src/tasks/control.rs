@@ -3,11 +3,21 @@
 //! What a person sets lasts as long as the agent does: at its end, and when a
 //! temperature is critical or unknown, a control goes back to its own loop.
 
-use std::sync::Arc;
+use std::{
+    collections::BTreeSet,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use chrono::Utc;
-use onprem_link::task::blocking;
-use tokio::sync::{broadcast::error::RecvError, mpsc};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    task::spawn_blocking,
+    time::timeout,
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -20,6 +30,9 @@ use crate::{
     },
 };
 
+/// How long a part may take with one step.
+const PATIENCE: Duration = Duration::from_secs(5);
+
 /// Carries out changes one after the other until `stop`, then lets go of all.
 pub(crate) async fn own(
     controls: Arc<dyn Controls>,
@@ -27,6 +40,7 @@ pub(crate) async fn own(
     model: Model,
     stop: CancellationToken,
 ) {
+    let controls = Drives::new(controls, PATIENCE);
     let mut changes = model.changes();
     loop {
         tokio::select! {
@@ -52,7 +66,7 @@ pub(crate) async fn own(
     }
     for (chassis, control) in manual(&model.snapshot()) {
         let part = Part::Chassis(chassis.id.clone());
-        if let Err(error) = drive(&controls, &part, &control.id, None).await {
+        if let Err(error) = controls.drive(&part, &control.id, None).await {
             warn!(%error, control = %control.id, "control left as it is");
         }
     }
@@ -86,12 +100,12 @@ fn alarm(snapshot: &Snapshot, chassis: &Chassis) -> Option<Id> {
     found.map(|sensor| sensor.id.clone())
 }
 
-async fn take_back(controls: &Arc<dyn Controls>, model: &Model) {
+async fn take_back(controls: &Drives, model: &Model) {
     let snapshot = model.snapshot();
     for (chassis, control) in manual(&snapshot) {
         let Some(sensor) = alarm(&snapshot, chassis) else { continue };
         let part = Part::Chassis(chassis.id.clone());
-        match drive(controls, &part, &control.id, None).await {
+        match controls.drive(&part, &control.id, None).await {
             Ok(()) => {
                 warn!(control = %control.id, %sensor, "control taken back");
                 let state = ControlState {
@@ -110,7 +124,7 @@ async fn take_back(controls: &Arc<dyn Controls>, model: &Model) {
 }
 
 async fn change(
-    controls: &Arc<dyn Controls>,
+    controls: &Drives,
     model: &Model,
     part: &Part,
     change: ControlChange,
@@ -144,23 +158,115 @@ async fn change(
             }
         }
     };
-    drive(controls, part, &control.id, state.set_point).await?;
+    controls.drive(part, &control.id, state.set_point).await?;
     info!(control = %control.id, percent = ?state.set_point, "control set");
     model.post_control(&chassis.id, &control.id, state);
     Ok(())
 }
 
-async fn drive(
-    controls: &Arc<dyn Controls>,
-    part: &Part,
-    control: &Id,
-    percent: Option<f64>,
-) -> Result<(), CommandError> {
-    let (controls, id) = (Arc::clone(controls), control.clone());
-    let driven = blocking(move || controls.drive(&id, percent)).await;
-    let driven = driven.unwrap_or_else(|error| Err(error.into()));
-    driven.map_err(|error| CommandError::Failed {
-        part: part.clone(),
-        reason: error.to_string(),
-    })
+/// What drives controls, each of them one step after the other.
+#[derive(Clone)]
+struct Drives {
+    controls: Arc<dyn Controls>,
+    /// Steps that were given up, and have not ended. A part that hangs holds
+    /// up itself, and one thread.
+    stuck: Arc<Mutex<BTreeSet<Id>>>,
+    /// How long one step may take.
+    patience: Duration,
+}
+
+impl Drives {
+    fn new(controls: Arc<dyn Controls>, patience: Duration) -> Self {
+        Self { controls, stuck: Arc::default(), patience }
+    }
+
+    /// Drives `control` by `percent`, or leaves it to its own loop.
+    async fn drive(
+        &self,
+        part: &Part,
+        control: &Id,
+        percent: Option<f64>,
+    ) -> Result<(), CommandError> {
+        if self.stuck().contains(control) {
+            return Err(CommandError::Busy { part: part.clone() });
+        }
+        self.stuck().insert(control.clone());
+        let failed = |reason| {
+            let part = part.clone();
+            CommandError::Failed { part, reason }
+        };
+        // Set by who is first: the step that ends, or we who give it up.
+        let settled = Arc::new(AtomicBool::new(false));
+        let (it, id) = (self.clone(), control.clone());
+        let ended = Arc::clone(&settled);
+        let mut driving = spawn_blocking(move || {
+            let mut driven = it.controls.drive(&id, percent);
+            if ended.swap(true, Ordering::AcqRel) && percent.is_some() {
+                // Nobody knows of it any more.
+                driven = it.controls.drive(&id, None);
+            }
+            it.stuck().remove(&id);
+            driven
+        });
+        let driven = match timeout(self.patience, &mut driving).await {
+            Ok(driven) => driven,
+            Err(_) if settled.swap(true, Ordering::AcqRel) => driving.await,
+            Err(_) => {
+                let patience = self.patience;
+                return Err(failed(format!("no answer in {patience:?}")));
+            }
+        };
+        let driven = driven.unwrap_or_else(|error| Err(error.into()));
+        driven.map_err(|error| failed(error.to_string()))
+    }
+
+    fn stuck(&self) -> MutexGuard<'_, BTreeSet<Id>> {
+        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        sync::mpsc::{Receiver, Sender, channel},
+    };
+
+    use super::*;
+
+    /// A part that answers when it is let.
+    struct Hanging {
+        let_go: Mutex<Receiver<()>>,
+        driven: Sender<Option<f64>>,
+    }
+
+    impl Controls for Hanging {
+        fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
+            self.let_go.lock().unwrap().recv().unwrap();
+            self.driven.send(percent).unwrap();
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_part_that_hangs_is_given_up_and_let_go_when_it_comes_back() {
+        let (let_go, wait) = channel();
+        let (reports, was) = channel();
+        let part = Hanging { let_go: Mutex::new(wait), driven: reports };
+        let drives = Drives::new(Arc::new(part), Duration::from_millis(50));
+        let (part, fan) = (Part::Chassis("c".into()), Id::from("Fan"));
+        let first = drives.drive(&part, &fan, Some(40.0)).await;
+        assert!(matches!(first, Err(CommandError::Failed { .. })), "{first:?}");
+        let second = drives.drive(&part, &fan, None).await;
+        assert!(matches!(second, Err(CommandError::Busy { .. })), "{second:?}");
+        for _ in 0..3 {
+            let_go.send(()).unwrap();
+        }
+        assert_eq!(was.recv().unwrap(), Some(40.0));
+        assert_eq!(was.recv().unwrap(), None, "nobody knows of 40 percent");
+        while drives.stuck().contains(&fan) {
+            tokio::task::yield_now().await;
+        }
+        drives.drive(&part, &fan, None).await.unwrap();
+    }
 }
