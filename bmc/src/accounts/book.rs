@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, fmt, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use serde::{Deserialize, Serialize};
+use uuid::Uuid;
 
 use super::{ADMINISTRATOR, MadeRole, SessionLimits};
 
@@ -32,6 +33,10 @@ impl fmt::Debug for Hash {
 pub struct Account {
     /// The name to log in with, and the id in the URI.
     pub user_name: String,
+    /// Tells it from others that had its name before; those of old versions
+    /// have none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) key: Option<Uuid>,
     /// The id of its role.
     pub role: String,
     /// May it log in?

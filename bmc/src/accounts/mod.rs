@@ -17,6 +17,7 @@ use std::{
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use onprem_link::file;
+use uuid::Uuid;
 
 use self::{book::Hash, lockout::Lockout, password::Passwords};
 pub use self::{
@@ -104,6 +105,7 @@ impl Accounts {
             let password = password::generate();
             let account = Account {
                 user_name: FIRST_USER.to_owned(),
+                key: Some(Uuid::new_v4()),
                 role: ADMINISTRATOR.to_owned(),
                 enabled: true,
                 password_change_required: false,
@@ -239,6 +241,7 @@ impl Accounts {
             }
             let account = Account {
                 user_name: user.to_owned(),
+                key: Some(Uuid::new_v4()),
                 role,
                 enabled: change.enabled.unwrap_or(true),
                 password_change_required: change

@@ -48,6 +48,7 @@ impl Service {
                     privileges: role.unwrap_or_default(),
                     session: None,
                     account: false,
+                    key: None,
                     certificate: false,
                     must_change_password: false,
                 });

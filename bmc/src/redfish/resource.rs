@@ -12,6 +12,7 @@ use onprem_redfish::{
     privilege::Privileges,
 };
 use serde_json::{Map, Value};
+use uuid::Uuid;
 
 use super::{Service, error::Error, task::Work};
 use crate::{
@@ -43,6 +44,8 @@ pub(crate) struct Caller {
     pub(crate) session: Option<String>,
     /// A local account; who comes with a grant has none.
     pub(crate) account: bool,
+    /// Tells the account from others that had its name before.
+    pub(crate) key: Option<Uuid>,
     /// A client certificate vouches for the caller.
     pub(crate) certificate: bool,
     /// Nothing but a change of the password is allowed.
@@ -60,6 +63,7 @@ impl Caller {
             privileges: book.privileges(&account.role),
             session,
             account: true,
+            key: account.key,
             certificate: false,
             must_change_password: account.must_change_password(),
         }

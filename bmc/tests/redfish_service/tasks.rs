@@ -12,7 +12,7 @@ use tokio::{
 };
 
 use crate::{
-    client::{Blade, Client, Reply},
+    client::{ACCOUNTS, Blade, Client, Reply},
     support::image::Key,
 };
 
@@ -165,6 +165,26 @@ async fn a_task_is_its_owners_and_can_be_cancelled() {
     let (_stream, _) = server.asked().await;
     assert_eq!(admin.delete(&self::task(&again)).await.status, 204);
     assert_eq!(admin.get(TASKS).await.body["Members@odata.count"], 1);
+}
+
+#[tokio::test]
+async fn who_gets_the_name_of_a_deleted_account_does_not_get_its_tasks() {
+    let blade = Blade::updatable(Key::new().public).await;
+    let admin = blade.admin();
+    let owner = blade.account("olga", "Operator").await;
+    let server = Slow::start().await;
+    let body = json!({"ImageURI": server.uri});
+    let started = owner.post(UPDATE, &body).await;
+    let task = task(&started);
+    let monitor = started.header("location").to_owned();
+    let _connection = server.asked().await;
+    assert_eq!(owner.get(&monitor).await.status, 202);
+    let account = format!("{ACCOUNTS}/olga");
+    assert_eq!(admin.delete(&account).await.status, 204);
+    let namesake = blade.account("olga", "Operator").await;
+    assert_eq!(namesake.get(&monitor).await.status, 403);
+    assert_eq!(namesake.delete(&task).await.status, 403);
+    assert_eq!(admin.get(&monitor).await.status, 202);
 }
 
 #[tokio::test]

@@ -9,6 +9,7 @@ use onprem_redfish::{
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use crate::redfish::resource::Caller;
 
@@ -70,24 +71,29 @@ pub(crate) struct Owner {
     name: String,
     /// A local account, as opposed to somebody whom the fleet vouches for.
     local: bool,
+    /// Which account it is of those that have or had the name.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<Uuid>,
 }
 
 impl Owner {
     /// The service itself.
     pub(crate) fn service() -> Self {
-        Self { name: String::new(), local: false }
+        Self { name: String::new(), local: false, key: None }
     }
 
     pub(crate) fn is(&self, caller: &Caller) -> bool {
         self.name == caller.name
             && self.local == caller.account
+            && self.key == caller.key
             && !self.name.is_empty()
     }
 }
 
 impl From<&Caller> for Owner {
     fn from(caller: &Caller) -> Self {
-        Self { name: caller.name.clone(), local: caller.account }
+        let Caller { name, account, key, .. } = caller;
+        Self { name: name.clone(), local: *account, key: *key }
     }
 }
 
