@@ -116,6 +116,12 @@ pub enum CommandError {
         /// The sensor that says so, or says nothing.
         sensor: Id,
     },
+    /// The disk is full, and it would not last.
+    #[error("what is set on {part} cannot be kept: the disk is full")]
+    Full {
+        /// The part.
+        part: Part,
+    },
     /// Too many commands wait already, or another one is under way.
     #[error("{part} is busy")]
     Busy {

@@ -1,5 +1,7 @@
 //! Status codes and the DMTF messages that go with them.
 
+use std::io;
+
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
@@ -55,6 +57,19 @@ impl Error {
         let advice = format!("Show another client certificate: {why}.");
         Self::new(StatusCode::UNAUTHORIZED, message.resolved_by(advice))
             .with(WWW_AUTHENTICATE, CHALLENGE)
+    }
+
+    /// What has to be on disk is not, because of `error`.
+    pub(crate) fn unstored(error: &io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                Self::new(
+                    StatusCode::INSUFFICIENT_STORAGE,
+                    base::insufficient_storage(),
+                )
+            }
+            _ => Self::internal(),
+        }
     }
 
     /// Who asks may not.
@@ -192,9 +207,9 @@ impl From<ChangeError> for Error {
                 Self::new(StatusCode::FORBIDDEN, message)
             }
             ChangeError::Busy => Self::busy(1),
-            ChangeError::Store { .. } => {
+            ChangeError::Store { source, .. } => {
                 tracing::error!(error = %Chain(&error), "account not changed");
-                Self::internal()
+                Self::unstored(source)
             }
         }
     }
@@ -279,6 +294,9 @@ impl From<CommandError> for Error {
                 StatusCode::GATEWAY_TIMEOUT,
                 base::operation_timeout(),
             ),
+            CommandError::Full { .. } => {
+                Self::unstored(&io::ErrorKind::StorageFull.into())
+            }
             CommandError::Failed { .. } => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 base::operation_failed(),

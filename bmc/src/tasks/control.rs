@@ -13,9 +13,9 @@ use std::{
 };
 
 use chrono::Utc;
+use onprem_link::task::blocking;
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
-    task::spawn_blocking,
     time::timeout,
 };
 use tokio_util::sync::CancellationToken;
@@ -199,7 +199,7 @@ impl Drives {
         let settled = Arc::new(AtomicBool::new(false));
         let (it, id) = (self.clone(), control.clone());
         let ended = Arc::clone(&settled);
-        let mut driving = spawn_blocking(move || {
+        let mut driving = blocking(move || {
             let mut driven = it.controls.drive(&id, percent);
             if ended.swap(true, Ordering::AcqRel) && percent.is_some() {
                 // Nobody knows of it any more.

@@ -1,6 +1,8 @@
 //! Owns what people set: a setting is acknowledged when it is on disk.
 
-use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use onprem_link::{file, task::blocking};
 use tokio::{
@@ -138,6 +140,10 @@ impl Owner {
             Ok(()) => {
                 self.model.update_settings(part, settings);
                 return Ok(());
+            }
+            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+                warn!(%error, file = %self.file.display(), "settings not kept");
+                CommandError::Full { part: part.clone() }
             }
             Err(error) => failed(error.to_string()),
         };

@@ -1,6 +1,7 @@
 //! Updates: images that are refused change nothing, and one that is good is
 //! put beside what runs.
 
+use futures_util::stream;
 use http::Method;
 use onprem_redfish::check;
 use serde_json::{Value, json};
@@ -8,7 +9,10 @@ use tempfile::TempDir;
 
 use crate::{
     client::{Blade, Client, Reply},
-    support::image::{Key, NEWER, Temper, program},
+    support::{
+        image::{Key, NEWER, Temper, program},
+        rig,
+    },
     tasks::end,
 };
 
@@ -228,6 +232,51 @@ async fn a_push_that_is_none_is_refused_with_what_is_wrong() {
     let reader = blade.account("rita", "ReadOnly").await;
     assert_eq!(send(&reader, form(&[json, file])).await.status, 403);
     assert_eq!(files(&blade.state.path().join("slots")), [""; 0]);
+}
+
+#[tokio::test]
+async fn an_image_that_is_too_long_leaves_nothing() {
+    let blade = Blade::updatable(Key::new().public).await;
+    let admin = blade.admin();
+    let service = admin.get(SERVICE).await.body;
+    let most = service["MaxImageSizeBytes"].as_u64().unwrap();
+    let uri = service["MultipartHttpPushUri"].as_str().unwrap();
+    let port = blade.agent.redfish_address().port();
+    let url = format!("https://127.0.0.1:{port}{uri}");
+    let before = files(blade.state.path());
+    let whole = form(&[("UpdateParameters", b"{}"), ("UpdateFile", b"@")]);
+    let at = whole.iter().position(|it| *it == b'@').unwrap();
+    let (head, tail) = (whole[..at].to_vec(), whole[at + 1..].to_vec());
+    let piece = vec![7; 1 << 20];
+    let pieces = usize::try_from(most).unwrap() / (1 << 20) + 2;
+    let length = pieces * (1 << 20) + whole.len() - 1;
+    for announced in [false, true] {
+        let middle = std::iter::repeat_n(piece.clone(), pieces);
+        let all = [head.clone()].into_iter().chain(middle);
+        let all = all.chain([tail.clone()]).map(Ok::<_, std::io::Error>);
+        let body = reqwest::Body::wrap_stream(stream::iter(all));
+        let mut request = rig::client()
+            .post(&url)
+            .basic_auth("admin", Some(&blade.password))
+            .header("content-type", "multipart/form-data; boundary=frontier")
+            .body(body);
+        if announced {
+            request = request.header("content-length", length);
+        }
+        let reply = request.send().await.expect("an answer, and no reset");
+        assert_eq!(reply.status(), 413);
+        let reply: Value =
+            serde_json::from_str(&reply.text().await.unwrap()).unwrap();
+        let said = &reply["error"]["@Message.ExtendedInfo"][0]["MessageId"];
+        let said = said.as_str().unwrap();
+        assert!(said.ends_with(".PayloadTooLarge"), "{reply}");
+        let mut after = files(blade.state.path());
+        after.retain(|it| !before.contains(it) && !it.contains("/logs/"));
+        assert!(after.is_empty(), "{after:?}");
+    }
+    // Nothing holds up the next one.
+    let refused = push(&admin, &json!({}), b"no image").await;
+    assert_eq!(refused.status, 400, "{}", refused.body);
 }
 
 #[tokio::test]

@@ -316,7 +316,7 @@ impl Events {
         if let Err(error) = file::store(&self.path, bytes).await {
             let path = self.path.display();
             tracing::error!(%error, %path, "settings not stored");
-            return Err(Error::internal());
+            return Err(Error::unstored(&error));
         }
         let before = self.kept.swap(Arc::new(kept));
         self.reconfigure(&before);

@@ -156,7 +156,7 @@ impl Resource for NetworkProtocol {
                     network.ntp_servers = servers;
                 }
             });
-            stored.await.map_err(|_| Error::internal())
+            stored.await.map_err(|error| Error::unstored(&error))
         })
     }
 }

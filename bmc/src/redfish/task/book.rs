@@ -367,13 +367,7 @@ impl Book {
         let stored = file::store(&self.path, bytes).await;
         stored.map_err(|error| {
             error!(%error, path = %self.path.display(), "tasks not stored");
-            let status = StatusCode::INSUFFICIENT_STORAGE;
-            match error.kind() {
-                std::io::ErrorKind::StorageFull => {
-                    Error::new(status, base::insufficient_storage())
-                }
-                _ => Error::internal(),
-            }
+            Error::unstored(&error)
         })
     }
 

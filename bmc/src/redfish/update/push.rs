@@ -237,9 +237,5 @@ fn too_slow() -> Error {
 
 fn unwritten(error: &io::Error) -> Error {
     tracing::warn!(%error, "an image is not written");
-    if error.kind() == io::ErrorKind::StorageFull {
-        let status = StatusCode::INSUFFICIENT_STORAGE;
-        return Error::new(status, base::insufficient_storage());
-    }
-    Error::internal()
+    Error::unstored(error)
 }
