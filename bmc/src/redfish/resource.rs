@@ -372,6 +372,13 @@ pub(crate) trait Resource: Sync {
         &[]
     }
 
+    /// The property that an action writes, where whoever may write that may
+    /// carry it out.
+    fn writes(&self, action: &str) -> Option<&'static str> {
+        let _ = action;
+        None
+    }
+
     /// Carries out an action.
     fn act<'a>(
         &'a self,

@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    Response, StatusCode,
+    Method, Response, StatusCode,
     header::{ETAG, IF_MATCH, IF_NONE_MATCH, LOCATION},
 };
 use onprem_redfish::{
@@ -173,7 +173,11 @@ impl Exchange<'_> {
         body: Incoming,
     ) -> Result<Response<Body>, Error> {
         let (name, parameters) = action;
-        self.authorize(entry, ids, None)?;
+        let needed = match entry.resource.writes(name) {
+            Some(property) => entry.needs(&Method::PATCH, Some(property)),
+            None => entry.needs(&self.parts.method, None),
+        };
+        self.holds(entry, ids, needed)?;
         let resource = path.split("/Actions/").next().unwrap_or(path);
         self.must_exist(entry, resource, ids)?;
         let headers = &self.parts.headers;

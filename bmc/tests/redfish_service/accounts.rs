@@ -4,7 +4,7 @@ use http::Method;
 use serde_json::{Value, json};
 use tokio::task::JoinSet;
 
-use crate::client::{ACCOUNTS, Blade, PASSWORD};
+use crate::client::{ACCOUNTS, Blade, PASSWORD, SESSIONS};
 
 const SERVICE: &str = "/redfish/v1/AccountService";
 const SYSTEMS: &str = "/redfish/v1/Systems";
@@ -277,4 +277,40 @@ async fn no_secret_can_be_read() {
             }
         }
     }
+}
+
+#[tokio::test]
+async fn a_stolen_session_changes_no_password() {
+    const NEXT: &str = "battery staple 8";
+    let blade = Blade::simulated().await;
+    let reader = blade.account("rolf", "ReadOnly").await;
+    let path = format!("{ACCOUNTS}/rolf");
+    let shown = reader.get(&path).await.body;
+    let action = &shown["Actions"]["#ManagerAccount.ChangePassword"];
+    let target = action["target"].as_str().unwrap().to_owned();
+    let wish = |own: &str, new: &str| json!({"SessionAccountPassword": own, "NewPassword": new});
+    let body = json!({"UserName": "rolf", "Password": PASSWORD});
+    let session = blade.stranger().post(SESSIONS, &body).await;
+    let token = session.header("x-auth-token").to_owned();
+    let thief = blade.stranger().with("x-auth-token", &token);
+    let told = thief.post(&target, &wish("a guess 12345", NEXT)).await;
+    assert_eq!(told.status, 400, "{}", told.body);
+    assert_eq!(told.messages(), ["ActionParameterValueError"]);
+    assert!(!told.body.to_string().contains("a guess"), "{}", told.body);
+    assert_eq!(reader.get(&path).await.status, 200, "nothing has changed");
+    let told = thief.post(&target, &wish(PASSWORD, "x")).await;
+    assert_eq!(told.messages(), ["PasswordIncorrectLength"]);
+    let told = thief.post(&target, &json!({"NewPassword": NEXT})).await;
+    assert_eq!(told.messages(), ["ActionParameterMissing"]);
+    // Nobody but an administrator changes another's, with his own password.
+    let other = blade.account("olga", "Operator").await;
+    let told = other.post(&target, &wish(PASSWORD, NEXT)).await;
+    assert_eq!(told.status, 403);
+    let told = thief.post(&target, &wish(PASSWORD, NEXT)).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    assert_eq!(blade.user("rolf", NEXT).get(&path).await.status, 200);
+    let admin = blade.admin();
+    let told = admin.post(&target, &wish(&blade.password, PASSWORD)).await;
+    assert_eq!(told.status, 200, "{}", told.body);
+    assert_eq!(blade.user("rolf", PASSWORD).get(&path).await.status, 200);
 }

@@ -12,16 +12,21 @@ use onprem_redfish::{
 };
 
 use crate::{
-    accounts::{AccountChange, is_name},
+    accounts::{AccountChange, Denied, is_name},
     redfish::{
         error::Error,
         resource::{
-            Answer, Caller, Created, Freshness, Pending, Resource, View, Write,
-            answer,
+            Acted, Action, Answer, Caller, Created, Freshness, Pending,
+            Resource, View, Write, answer,
         },
         uri,
     },
 };
+
+const CHANGE_PASSWORD: &str = "ManagerAccount.ChangePassword";
+/// Its parameters: the password of who asks, and the new one.
+const OWN: &str = "/SessionAccountPassword";
+const NEW: &str = "/NewPassword";
 
 /// `/redfish/v1/AccountService/Accounts`
 pub(crate) struct Accounts;
@@ -118,7 +123,23 @@ impl Resource for Account {
         let mut answer = answer(body);
         // Readable as null only.
         answer.body.insert("Password".to_owned(), serde_json::Value::Null);
-        Some(answer)
+        Some(answer.action(CHANGE_PASSWORD, serde_json::Map::new()))
+    }
+
+    fn actions(&self) -> &'static [Action] {
+        &[(CHANGE_PASSWORD, &[OWN, NEW])]
+    }
+
+    fn writes(&self, _: &str) -> Option<&'static str> {
+        Some("Password")
+    }
+
+    fn act<'a>(
+        &'a self,
+        write: &'a Write<'a>,
+        _: &'a str,
+    ) -> Pending<'a, Acted> {
+        Box::pin(change_password(write))
     }
 
     fn is_own(&self, _: &View<'_>, ids: &[&str], caller: &Caller) -> bool {
@@ -174,6 +195,37 @@ impl Resource for Account {
             Ok(write.service.accounts.delete(write.id(0)).await?)
         })
     }
+}
+
+/// Changes a password for who knows his own: a session that somebody else got
+/// hold of is not enough.
+async fn change_password(write: &Write<'_>) -> Result<Acted, Error> {
+    let caller = write.caller.ok_or_else(Error::unauthorized)?;
+    let refused = |advice: &'static str| {
+        let name = OWN.trim_start_matches('/');
+        let message = base::action_parameter_value_error(name, CHANGE_PASSWORD);
+        Error::bad(vec![message.resolved_by(advice)])
+    };
+    if !caller.account {
+        return Err(refused(
+            "Log in to the device itself: who comes through the fleet has no \
+             password here.",
+        ));
+    }
+    let own = write.text(OWN).unwrap_or_default();
+    let known = write.service.log_in(&caller.name, own, write.peer).await;
+    known.map_err(|denied| match denied {
+        Denied::Busy => denied.into(),
+        _ => refused("Send the password of the account that asks."),
+    })?;
+    let change = AccountChange {
+        password: write.text(NEW).map(str::to_owned),
+        ..AccountChange::default()
+    };
+    let keep = caller.session.as_deref();
+    let accounts = &write.service.accounts;
+    accounts.change(write.id(0), change, keep).await?;
+    Ok(Acted::Done)
 }
 
 /// What a request sets.
