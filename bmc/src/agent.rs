@@ -39,7 +39,7 @@ use crate::{
         tree::Tree,
     },
     model::{Inventory, Model, Part, PowerRestorePolicy, Settings},
-    phone_home,
+    phone_home::{self, Line},
     redfish::{self, Body, Origin, Service},
     server::{self, Bound, ServerConfig, ServerError},
     sim::Simulation,
@@ -178,6 +178,7 @@ impl Agent {
             &stop,
         )?;
         let snapshot = model.snapshot();
+        let line = line(&config, &snapshot.inventory)?.map(Arc::new);
         let server = server_config(&config, &snapshot.inventory);
         let serving = Arc::clone(&service);
         let bound = server::start(server, serving, &tasks, &stop).await?;
@@ -191,17 +192,11 @@ impl Agent {
         if let Some(address) = bound.metrics {
             info!(%address, "listening for scrapes");
         }
-        if let Some(options) = call_home(&config, &snapshot.inventory) {
-            let service = Arc::clone(&service);
-            let url = options.fleet_url.clone();
+        if let Some(line) = line {
+            exporter.metrics().tunnel.follow(line.states());
             let handler = tunnelled(Arc::clone(&service), exporter.clone());
-            let stop = stop.child_token();
-            let shown = stop.clone();
-            let how = phone_home::start(options, handler, &tasks, stop);
-            let follow =
-                redfish::follow_fleet(service, url.clone(), how.clone(), shown);
-            tasks.start(follow);
-            exporter.metrics().tunnel.follow(url, how);
+            line.start(handler, &tasks, stop.child_token());
+            service.show_fleet(line, stop.child_token());
         }
         guard.disarm();
         Ok(Self {
@@ -274,6 +269,8 @@ impl Agent {
     ) -> io::Result<()> {
         let service = Arc::clone(&self.service);
         let stop = self.stop.child_token();
+        // What is below TLS here has no port.
+        let peer = SocketAddr::new(peer, 0);
         let origin = Origin::Tls { peer, certificates: None };
         server::converse(stream, service, origin, stop).await
     }
@@ -449,16 +446,20 @@ fn server_config(config: &Config, inventory: &Inventory) -> ServerConfig {
     }
 }
 
-/// How to reach the fleet, where there is one.
-fn call_home(
+/// The way to a fleet, whether or not there is one now.
+fn line(
     config: &Config,
     inventory: &Inventory,
-) -> Option<phone_home::Options> {
-    let url = config.fleet_url.clone()?;
-    let system = inventory.systems.first()?;
+) -> Result<Option<Line>, StateError> {
+    let Some(system) = inventory.systems.first() else { return Ok(None) };
+    let url = config.fleet_url.clone();
     let word = |word: &Option<String>| word.clone().unwrap_or_default();
     let folder = config.state_dir.join("fleet");
-    let mut options = phone_home::Options::new(url, folder, system.uuid);
+    let mut options = phone_home::Options::new(
+        url.clone().unwrap_or_default(),
+        folder,
+        system.uuid,
+    );
     options.join_token_file.clone_from(&config.join_token_file);
     options.facts = Facts {
         hostname: system.name.clone(),
@@ -467,7 +468,9 @@ fn call_home(
         serial_number: word(&system.board.serial_number),
         agent_version: inventory.manager.version.clone(),
     };
-    Some(options)
+    let path = options.folder.clone();
+    let opened = Line::open(options, url);
+    opened.map(Some).map_err(|source| StateError::File { path, source })
 }
 
 /// What the fleet gets through the tunnel: Redfish and the metrics.

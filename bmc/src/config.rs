@@ -190,7 +190,7 @@ impl Config {
 }
 
 /// Whether `url` is a scheme, a host and perhaps a port, and nothing else.
-fn is_fleet_url(url: &str) -> bool {
+pub(crate) fn is_fleet_url(url: &str) -> bool {
     let Ok(uri) = url.parse::<Uri>() else { return false };
     let Some(authority) = uri.authority() else { return false };
     let port = authority.as_str().rsplit_once(':').map(|(_, port)| port);

@@ -129,7 +129,7 @@ async fn latency(address: SocketAddr, token: &JoinToken, tunnels: &Tunnels) {
         agent(&address.to_string(), &token.reveal(), &tasks);
     let connected = |s: &State| matches!(s, State::Connected { .. });
     let state = state.wait_for(connected).await.unwrap().clone();
-    let State::Connected { device } = state else { unreachable!() };
+    let State::Connected { device, .. } = state else { unreachable!() };
     while !tunnels.is_online(device) {
         tokio::task::yield_now().await;
     }

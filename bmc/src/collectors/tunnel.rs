@@ -13,25 +13,20 @@ use crate::phone_home::State;
 /// How things stand with the fleet, once the agent calls home.
 #[derive(Debug, Default)]
 pub struct Tunnel {
-    state: OnceLock<(String, watch::Receiver<State>)>,
+    state: OnceLock<watch::Receiver<State>>,
 }
 
 impl Tunnel {
-    /// Follows the task that calls the fleet at `url`; the first one counts.
-    pub fn follow(&self, url: String, state: watch::Receiver<State>) {
-        let _ = self.state.set((url, state));
-    }
-
-    /// Where the fleet is, where there is one.
-    #[must_use]
-    pub fn fleet(&self) -> Option<&str> {
-        self.state.get().map(|(url, _)| &**url)
+    /// Follows the task that calls the fleet; the first one counts.
+    pub fn follow(&self, state: watch::Receiver<State>) {
+        let _ = self.state.set(state);
     }
 
     /// How things stand; nothing where there is no fleet.
     #[must_use]
     pub fn state(&self) -> Option<State> {
-        self.state.get().map(|(_, state)| state.borrow().clone())
+        let state = self.state.get()?.borrow().clone();
+        (state != State::Absent).then_some(state)
     }
 }
 

@@ -1,16 +1,16 @@
 //! Calls the fleet's device listener: one TLS connection a call.
 
-use std::{error::Error, sync::Arc, time::Duration};
+use std::{error::Error, net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{
-    HeaderMap, HeaderValue, Method, Request, StatusCode, Uri,
+    HeaderMap, HeaderValue, Method, Request, Response, StatusCode, Uri,
     header::{
         CONNECTION, CONTENT_TYPE, HOST, RETRY_AFTER, UPGRADE, USER_AGENT,
     },
 };
 use http_body_util::{BodyExt as _, Full, Limited};
-use hyper::{client::conn::http1, upgrade::Upgraded};
+use hyper::{body::Incoming, client::conn::http1, upgrade::Upgraded};
 use hyper_util::rt::TokioIo;
 use onprem_link::{
     enrol::{EnrolResponse, Fingerprint, Refusal, RefusalBody},
@@ -78,6 +78,8 @@ pub(super) struct Answered {
 #[derive(Debug)]
 pub(super) struct Opened {
     pub(super) io: Upgraded,
+    /// The fleet's end of it.
+    pub(super) peer: SocketAddr,
     /// The fleet's time in milliseconds since 1970.
     pub(super) now_ms: u64,
     pub(super) grant_key: VerifyingKey,
@@ -124,7 +126,7 @@ impl Dialer {
         *request.uri_mut() = uri(path);
         let json = HeaderValue::from_static("application/json");
         request.headers_mut().insert(CONTENT_TYPE, json);
-        let answer = self.call(request, ca, member).await?;
+        let (answer, _) = self.call(request, ca, member).await?;
         let retry_after = retry_after(answer.headers());
         let response = read(answer, self.patience).await?;
         Ok(Answered { response, retry_after })
@@ -142,7 +144,7 @@ impl Dialer {
         headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
         headers.insert(UPGRADE, HeaderValue::from_static(tunnel::UPGRADE));
         let member = Some((enrolment, key));
-        let answer = self.call(request, enrolment.ca, member).await?;
+        let (answer, peer) = self.call(request, enrolment.ca, member).await?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(CallError::Answer(
                 format!("{} instead of a tunnel", answer.status()).into(),
@@ -160,15 +162,16 @@ impl Dialer {
             ));
         };
         let io = hyper::upgrade::on(answer).await?;
-        Ok(Opened { io, now_ms, grant_key })
+        Ok(Opened { io, peer, now_ms, grant_key })
     }
 
+    /// The answer, and who gave it.
     async fn call(
         &self,
         mut request: Request<Full<Bytes>>,
         ca: Fingerprint,
         member: Option<(&Enrolment, &DeviceKey)>,
-    ) -> Result<hyper::Response<hyper::body::Incoming>, CallError> {
+    ) -> Result<(Response<Incoming>, SocketAddr), CallError> {
         let config = tls(ca, member)?;
         let slow = |_| CallError::Slow(self.patience);
         let to = || {
@@ -185,10 +188,11 @@ impl Dialer {
             let address = (self.host.as_str(), self.port);
             let stream = TcpStream::connect(address).await?;
             stream.set_nodelay(true)?;
+            let peer = stream.peer_addr()?;
             let tls = TlsConnector::from(Arc::new(config));
-            tls.connect(name, stream).await
+            Ok((tls.connect(name, stream).await?, peer))
         };
-        let stream = timeout(self.patience, stream)
+        let (stream, peer) = timeout(self.patience, stream)
             .await
             .map_err(slow)?
             .map_err(connect)?;
@@ -215,7 +219,7 @@ impl Dialer {
             let body = read(answer, self.patience).await?;
             return Err(CallError::Refused { body, retry_after });
         }
-        Ok(answer)
+        Ok((answer, peer))
     }
 }
 
@@ -250,7 +254,7 @@ fn tls(
 }
 
 async fn read<T: serde::de::DeserializeOwned>(
-    answer: hyper::Response<hyper::body::Incoming>,
+    answer: Response<Incoming>,
     patience: Duration,
 ) -> Result<T, CallError> {
     let body = Limited::new(answer.into_body(), MAX_MESSAGE).collect();

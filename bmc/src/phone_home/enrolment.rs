@@ -3,6 +3,7 @@
 use std::{
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 use onprem_link::{
@@ -92,6 +93,15 @@ struct Device {
     token: Fingerprint,
 }
 
+/// What the two ends of the tunnel know each other by, in PEM.
+#[derive(Debug)]
+pub struct Papers {
+    /// The fleet's CA, which is pinned.
+    pub ca: String,
+    /// The device's certificate.
+    pub certificate: String,
+}
+
 /// The membership in a fleet.
 #[derive(Clone, Debug)]
 pub(super) struct Enrolment {
@@ -103,6 +113,8 @@ pub(super) struct Enrolment {
     pub(super) certificate: CertificateDer<'static>,
     /// When the certificate begins and ends, in seconds since 1970.
     pub(super) valid: (u64, u64),
+    /// CA and certificate, to be shown.
+    pub(super) papers: Arc<Papers>,
 }
 
 impl Enrolment {
@@ -166,7 +178,11 @@ impl Enrolment {
         let validity = parsed.validity();
         let valid =
             (seconds(validity.not_before)?, seconds(validity.not_after)?);
-        Ok(Self { device, token, ca, certificate, valid })
+        let papers = Arc::new(Papers {
+            ca: ca_pem.to_owned(),
+            certificate: certificate_pem.to_owned(),
+        });
+        Ok(Self { device, token, ca, certificate, valid, papers })
     }
 
     /// Seconds until the certificate shall be renewed, at `now_s` by the

@@ -192,7 +192,9 @@ impl<H: Handler> Keeper<H> {
         let device = member.enrolment.device;
         info!(%device, fleet = %self.options.fleet_url, "connected to the fleet");
         self.said.clear();
-        self.state.send_replace(State::Connected { device });
+        self.options.papers.store(Some(member.enrolment.papers.clone()));
+        let peer = opened.peer;
+        self.state.send_replace(State::Connected { device, peer });
         let started = Instant::now();
         let clock = FleetClock::new(opened.now_ms);
         let checker = GrantChecker::new(
@@ -343,6 +345,7 @@ impl Member {
                     &certificate,
                     &ca,
                 )?;
+                options.papers.store(Some(self.enrolment.papers.clone()));
                 info!(%device, "certificate renewed");
                 Ok(())
             }

@@ -6,11 +6,13 @@
 mod dial;
 mod enrolment;
 mod keeper;
+mod line;
 mod serve;
 mod verifier;
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 
+use arc_swap::ArcSwapOption;
 use http::{Request, Response};
 use hyper::body::Incoming;
 use onprem_link::{
@@ -20,6 +22,11 @@ use onprem_link::{
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
+
+pub use self::{
+    enrolment::Papers,
+    line::{Line, LineError, Wanted},
+};
 
 /// How the agent calls home.
 #[derive(Clone, Debug)]
@@ -45,6 +52,8 @@ pub struct Options {
     pub token_wait: Duration,
     /// How long the fleet may take for each step.
     pub patience: Duration,
+    /// What the two ends know each other by, once there is something.
+    pub papers: Arc<ArcSwapOption<Papers>>,
 }
 
 impl Options {
@@ -62,6 +71,7 @@ impl Options {
             refused_wait: Duration::from_mins(5),
             token_wait: Duration::from_secs(5),
             patience: Duration::from_secs(10),
+            papers: Arc::default(),
         }
     }
 }
@@ -69,6 +79,10 @@ impl Options {
 /// How things stand with the fleet.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum State {
+    /// There is no fleet to call.
+    Absent,
+    /// The fleet is not to be called.
+    Disabled,
     /// There is neither a certificate nor a join token.
     NoToken,
     /// On the way: dialling, or waiting to.
@@ -85,6 +99,8 @@ pub enum State {
     Connected {
         /// The fleet's id of the device.
         device: Xid,
+        /// The fleet's end of the connection.
+        peer: SocketAddr,
     },
     /// The fleet does not want this device.
     Refused {
@@ -98,6 +114,8 @@ impl State {
     #[must_use]
     pub fn name(&self) -> &'static str {
         match self {
+            Self::Absent => "absent",
+            Self::Disabled => "disabled",
             Self::NoToken => "no_token",
             Self::Connecting { .. } => "connecting",
             Self::Waiting { .. } => "waiting",

@@ -38,7 +38,7 @@ impl Service {
         let headers = &head.headers;
         let (peer, shown) = match origin {
             Origin::Tls { peer, certificates } => {
-                (Some(*peer), certificates.as_ref())
+                (Some(peer.ip()), certificates.as_ref())
             }
             Origin::Tunnel(grant) => {
                 let role = accounts::predefined(grant.role.name());

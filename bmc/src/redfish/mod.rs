@@ -32,7 +32,7 @@ use std::{
     sync::{Arc, Mutex, OnceLock, Weak},
 };
 
-use arc_swap::{ArcSwap, ArcSwapOption};
+use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
@@ -45,7 +45,6 @@ use serde_json::{Map, Value};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-pub(crate) use self::fleet::follow as follow_fleet;
 use self::{
     audit::Audit,
     diagnostic::Dumps,
@@ -150,7 +149,7 @@ pub struct Service {
     /// What the TLS port is, once it is open.
     door: ArcSwap<Door>,
     /// How things stand with the fleet, where there is one.
-    fleet: ArcSwapOption<fleet::Fleet>,
+    fleet: OnceLock<fleet::Fleet>,
     /// Whether `Power` and `Thermal` are served.
     deprecated_power_thermal: bool,
     /// When the agent started.
@@ -240,7 +239,7 @@ impl Service {
             software: parts.software,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
-            fleet: ArcSwapOption::empty(),
+            fleet: OnceLock::new(),
             deprecated_power_thermal: parts.deprecated_power_thermal,
             started: Utc::now(),
             allow_http_events: parts.allow_http_events,
@@ -364,7 +363,7 @@ impl Service {
             service: self,
             parts: &parts,
             peer: match &origin {
-                Origin::Tls { peer, .. } => Some(*peer),
+                Origin::Tls { peer, .. } => Some(peer.ip()),
                 Origin::Tunnel(_) => None,
             },
             origin: &origin,

@@ -1,7 +1,10 @@
 //! What a resource is: where it lives, what is in it, what can be done to it.
 
 use std::{
-    collections::BTreeMap, net::IpAddr, ops::RangeInclusive, pin::Pin,
+    collections::BTreeMap,
+    net::{IpAddr, SocketAddr},
+    ops::RangeInclusive,
+    pin::Pin,
     sync::Arc,
 };
 
@@ -27,7 +30,7 @@ pub enum Origin {
     /// On the TLS port, from this address.
     Tls {
         /// The address of the other end.
-        peer: IpAddr,
+        peer: SocketAddr,
         /// What the other end showed, if it did.
         certificates: Option<Arc<Presented>>,
     },

@@ -123,6 +123,14 @@ uris! {
     OUTBOUND_CONNECTIONS = "/AccountService/OutboundConnections";
     OUTBOUND_CONNECTION =
         "/AccountService/OutboundConnections/{OutboundConnectionId}";
+    FLEET_CERTIFICATES = "/AccountService/OutboundConnections/"
+        "{OutboundConnectionId}/Certificates";
+    FLEET_CERTIFICATE = "/AccountService/OutboundConnections/"
+        "{OutboundConnectionId}/Certificates/{CertificateId}";
+    FLEET_CLIENT_CERTIFICATES = "/AccountService/OutboundConnections/"
+        "{OutboundConnectionId}/ClientCertificates";
+    FLEET_CLIENT_CERTIFICATE = "/AccountService/OutboundConnections/"
+        "{OutboundConnectionId}/ClientCertificates/{CertificateId}";
     REGISTRIES = "/Registries";
     REGISTRY = "/Registries/{MessageRegistryFileId}";
     SCHEMAS = "/JsonSchemas";

@@ -283,7 +283,7 @@ impl Redfish {
             let chain = chain.iter().map(|it| it.clone().into_owned());
             Arc::new(Presented::new(chain.collect()))
         });
-        let origin = Origin::Tls { peer: peer.ip(), certificates };
+        let origin = Origin::Tls { peer, certificates };
         let service = Arc::clone(&self.service);
         if http2 {
             let connection = http2::Builder::new(TokioExecutor::new())

@@ -313,7 +313,7 @@ impl Agent {
     /// Waits for the tunnel.
     pub(crate) async fn connected(&mut self, fleet: &Fleet) -> Xid {
         let state = self.until(|s| matches!(s, State::Connected { .. })).await;
-        let State::Connected { device } = state else { unreachable!() };
+        let State::Connected { device, .. } = state else { unreachable!() };
         fleet.until_online(device, true).await;
         device
     }
@@ -428,7 +428,7 @@ async fn connected(state: &mut watch::Receiver<State>) -> Xid {
     let connected = |s: &State| matches!(s, State::Connected { .. });
     let state = timeout(LONG, state.wait_for(connected)).await;
     match *state.expect("the agent should have connected").unwrap() {
-        State::Connected { device } => device,
+        State::Connected { device, .. } => device,
         _ => unreachable!(),
     }
 }

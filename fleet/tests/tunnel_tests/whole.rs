@@ -190,6 +190,51 @@ async fn the_fleet_knows_what_the_device_is_and_hears_what_changes() {
 }
 
 #[tokio::test]
+async fn the_connection_is_a_session_whose_end_switches_it_off() {
+    const FLEET: &str = "/redfish/v1/AccountService/OutboundConnections/Fleet";
+    let whole = Whole::start().await;
+    let ask = async |method: Method, path: &str, body: Option<Value>| {
+        let body = body.map(|it| it.to_string()).unwrap_or_default();
+        let request = Request::builder()
+            .method(method)
+            .uri(path)
+            .header("content-type", "application/json")
+            .body(tunnel::full(body))
+            .unwrap();
+        let (status, text) = whole.ask(Role::Administrator, request).await;
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        (status, body)
+    };
+    let (status, fleet) = ask(Method::GET, FLEET, None).await;
+    assert_eq!(status, 200, "{fleet}");
+    assert_eq!(fleet["Status"]["State"], "Enabled");
+    let session = fleet["Links"]["Session"]["@odata.id"].as_str().unwrap();
+    let (_, shown) = ask(Method::GET, session, None).await;
+    assert_eq!(shown["SessionType"], "OutboundConnection");
+    assert_eq!(shown["ClientOriginIPAddress"], "127.0.0.1");
+    let link = &shown["Links"]["OutboundConnection"]["@odata.id"];
+    assert_eq!(link, FLEET);
+    for side in ["Certificates", "ClientCertificates"] {
+        let path = format!("{FLEET}/{side}/1");
+        let (_, certificate) = ask(Method::GET, &path, None).await;
+        let pem = certificate["CertificateString"].as_str().unwrap();
+        assert!(pem.starts_with("-----BEGIN CERTIFICATE"), "{certificate}");
+        assert!(!pem.contains("KEY"), "{certificate}");
+    }
+    // Its end is told before it comes.
+    let (status, told) = ask(Method::DELETE, session, None).await;
+    assert!(status.is_success(), "{told}");
+    let tunnels = whole.server.fleet().tunnels();
+    let mut changes = tunnels.changes();
+    let gone = async {
+        while tunnels.is_online(whole.device) {
+            changes.recv().await.unwrap();
+        }
+    };
+    timeout(LONG, gone).await.unwrap();
+}
+
+#[tokio::test]
 async fn the_device_itself_checks_the_role_and_notes_who_it_was() {
     let whole = Whole::start().await;
     let patch = || {

@@ -67,7 +67,6 @@ pub(super) async fn collect(service: &Service, progress: &Progress) -> Value {
         .iter()
         .map(|kind| (kind.id().to_owned(), log(service, *kind)))
         .collect();
-    let fleet = service.fleet.load();
     let time = |at: chrono::DateTime<Utc>| {
         at.to_rfc3339_opts(SecondsFormat::Secs, true)
     };
@@ -81,7 +80,7 @@ pub(super) async fn collect(service: &Service, progress: &Progress) -> Value {
             "ProcessId": std::process::id(),
         },
         "Configuration": service.configuration,
-        "Fleet": fleet.as_ref().map(|fleet| fleet.show()),
+        "Fleet": service.fleet_shown(),
         "Kernel": kernel,
         "Resources": resources,
         "ResourcesLeftOut": left_out,

@@ -42,7 +42,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 pub(crate) use self::{
     filter::{Filter, Format},
     record::Event,
-    subscription::{Protocol, Subscription, SyslogFilter, Trusted},
+    subscription::{Policy, Protocol, Subscription, SyslogFilter, Trusted},
     tls::is_certificate,
 };
 use self::{

@@ -1,6 +1,6 @@
 //! The stream of events (DSP0266, "Server-sent events").
 
-use std::{sync::Arc, time::Duration};
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use futures_util::stream;
@@ -50,7 +50,8 @@ impl Exchange<'_> {
         let last = self.parts.headers.get("last-event-id");
         let last = last.and_then(|id| id.to_str().ok()?.trim().parse().ok());
 
-        let (guard, active, first) = service.events.open_stream(last, wish)?;
+        let (guard, active, first) =
+            service.events.open_stream(last, wish, self.far_end())?;
         let state = Stream {
             news: service.events.news(),
             guard,
@@ -143,6 +144,7 @@ impl Events {
         self: &Arc<Self>,
         last: Option<u64>,
         wish: Wish,
+        listener: Option<SocketAddr>,
     ) -> Result<(Guard, Active, First), Error> {
         let settings = self.settings();
         if !settings.enabled {
@@ -158,6 +160,7 @@ impl Events {
             id,
             filter: wish.filter,
             expression: wish.expression,
+            listener,
             include_origin: wish.include_origin,
             ..Subscription::default()
         };
@@ -320,7 +323,8 @@ mod tests {
             Events::start(model, state.path(), tasks, stop.clone()).unwrap();
         let (accounts, _) = Accounts::open(state.path()).unwrap();
         let wish = Wish::parse(query).unwrap();
-        let (guard, active, first) = events.open_stream(None, wish).unwrap();
+        let (guard, active, first) =
+            events.open_stream(None, wish, None).unwrap();
         let stream = Stream {
             news: events.news(),
             guard,

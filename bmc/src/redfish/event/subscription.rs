@@ -1,6 +1,6 @@
 //! Who is told, how, and of what.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, net::SocketAddr};
 
 use serde::{Deserialize, Serialize};
 
@@ -80,6 +80,9 @@ pub(crate) struct Subscription {
     /// Nothing is sent until somebody resumes it.
     pub(crate) suspended: bool,
     pub(crate) trusted: Vec<Trusted>,
+    /// Who listens to a stream.
+    #[serde(skip)]
+    pub(crate) listener: Option<SocketAddr>,
     /// What a stream asked for, beyond the filters.
     #[serde(skip)]
     pub(crate) expression: Option<Expression>,

@@ -76,8 +76,8 @@ impl Resource for AccountService {
         .accounts(Reference::new(uri::ACCOUNTS))
         .privilege_map(Reference::new(uri::PRIVILEGE_MAP))
         .roles(Reference::new(uri::ROLES));
-        // Only who calls a fleet has any.
-        let fleet = view.service.exporter.metrics().tunnel.fleet();
+        // Only who can call a fleet has any.
+        let fleet = view.service.line().ok();
         let outbound = Reference::new(uri::OUTBOUND_CONNECTIONS);
         let body = body.with(
             fleet.map(|_| outbound),

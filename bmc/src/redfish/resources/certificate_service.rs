@@ -14,6 +14,7 @@ use super::{
     allowable,
     certificate_request::{self, GENERATE},
     client_certificate::number,
+    outbound_certificate,
 };
 use crate::{
     redfish::{
@@ -150,7 +151,9 @@ impl Resource for CertificateLocations {
 
     fn get(&self, view: &View<'_>, _: &[&str]) -> Option<Answer> {
         let all = view.service.certificates().into_iter();
-        let uris: Vec<_> = all.map(|(uri, _)| uri).collect();
+        let all = all.map(|(uri, _)| uri);
+        let uris: Vec<_> =
+            all.chain(outbound_certificate::places(view)).collect();
         let count = uris.len() as u64;
         let links = Links::new().certificates(uris).certificates_count(count);
         let body = certificate_locations::CertificateLocations::new(

@@ -20,7 +20,7 @@ use super::{
 };
 use crate::redfish::{
     error::Error,
-    event::{Format, Subscription as Kept},
+    event::{Format, Policy, Subscription as Kept},
     resource::{
         Acted, Action, Answer, Created, Freshness, Pending, Resource, View,
         Write, answer,
@@ -88,7 +88,11 @@ impl Resource for Subscription {
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let it = view.service.events.subscription(ids.first()?)?;
         let answer = answer(common(&it));
-        Some(if it.is_stream() { answer } else { posted(answer, &it) })
+        Some(if it.is_stream() {
+            stream(answer, &it)
+        } else {
+            posted(answer, &it)
+        })
     }
 
     fn writable(&self) -> &'static [&'static str] {
@@ -200,6 +204,19 @@ fn common(it: &Kept) -> EventDestination {
     } else {
         Health::Ok
     }))
+}
+
+/// What a stream has. It ends with its connection: nothing is tried again.
+fn stream(mut answer: Answer, it: &Kept) -> Answer {
+    let mut put = |name: &str, value: Value| {
+        answer.body.insert(name.to_owned(), value);
+    };
+    put("Protocol", json!(it.protocol));
+    put("DeliveryRetryPolicy", json!(Policy::TerminateAfterRetries));
+    if let Some(listener) = it.listener {
+        put("Destination", json!(format!("redfish-sse://{listener}")));
+    }
+    answer
 }
 
 /// What those have whom the service calls.

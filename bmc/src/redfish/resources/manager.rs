@@ -79,10 +79,10 @@ impl Resource for Manager {
             .manager_diagnostic_data(below(uri::MANAGER_DIAGNOSTIC_DATA))
             .links(links);
         let mut answer = answer(body).volatile(&["DateTime"]);
-        if let Some(fleet) = &*view.service.fleet.load() {
+        if let Some(fleet) = view.service.fleet_shown() {
             let about = json!({"OnPrem": {
                 "@odata.type": "#OnPremManager.v1_0_0.OnPrem",
-                "Fleet": fleet.show(),
+                "Fleet": fleet,
             }});
             answer.body.insert("Oem".to_owned(), about);
         }

@@ -32,6 +32,7 @@ mod metric_definition;
 mod metric_report;
 mod metric_report_definition;
 mod network_protocol;
+mod outbound_certificate;
 mod outbound_connection;
 mod power;
 mod power_subsystem;
@@ -67,6 +68,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(super) use self::action_info::ActionInfo;
+use self::outbound_certificate::Side;
 use super::{
     error::Error,
     resource::{Answer, Resource, Write},
@@ -166,6 +168,10 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &triggers::Trigger,
     &outbound_connection::OutboundConnections,
     &outbound_connection::OutboundConnection,
+    &outbound_certificate::Certificates(Side::Fleet),
+    &outbound_certificate::Certificate(Side::Fleet),
+    &outbound_certificate::Certificates(Side::Device),
+    &outbound_certificate::Certificate(Side::Device),
     &collection::REGISTRIES,
     &file::Registry,
     &collection::SCHEMAS,

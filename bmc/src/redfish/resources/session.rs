@@ -7,16 +7,21 @@ use http::{HeaderName, StatusCode};
 use onprem_redfish::{
     message::{account_security, base},
     schema::{
+        Reference,
         session::{self, SessionTypes},
         session_collection::SessionCollection,
     },
 };
 
-use super::With as _;
+use super::{
+    With as _,
+    outbound_connection::{ROLES, refused},
+};
 use crate::{
     accounts::{self, Denied},
     redfish::{
         error::Error,
+        fleet::{self, Tunnel},
         identity::TOKEN,
         render::header,
         resource::{
@@ -49,9 +54,12 @@ impl Resource for Sessions {
 
     fn get(&self, view: &View<'_>, _: &[&str]) -> Option<Answer> {
         let open = open(view);
-        let uris = open.iter().map(|it| uri::of(uri::SESSION, &[&it.id]));
+        let tunnel = view.service.tunnel().map(|it| it.session);
+        let ids = open.iter().map(|it| it.id.clone()).chain(tunnel);
+        let uris: Vec<_> = ids.map(|id| uri::of(uri::SESSION, &[id])).collect();
+        let count = uris.len() as u64;
         let body = SessionCollection::new("", "Sessions", uris);
-        Some(answer(body.members_count(open.len() as u64)))
+        Some(answer(body.members_count(count)))
     }
 
     fn creates(&self) -> Option<&'static [&'static str]> {
@@ -70,7 +78,8 @@ impl Resource for Sessions {
                 return Err(Error::bad(vec![message.about(CONTEXT)]));
             }
             let account = service.log_in(user, password, write.peer).await?;
-            let from = write.peer.map(|peer| peer.to_string());
+            let from = service.far_end(write.peer);
+            let from = from.map(|peer| peer.to_string());
             let accounts = &service.accounts;
             let opened = accounts.open_session(&account, from, context);
             let opened = opened.map_err(|_| {
@@ -112,6 +121,11 @@ impl Resource for Session {
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
+        if let Some(tunnel) = view.service.tunnel()
+            && ids == [tunnel.session.as_str()]
+        {
+            return Some(outbound(&tunnel));
+        }
         let it = find(view, ids)?;
         let text =
             |at: DateTime<Utc>| at.to_rfc3339_opts(SecondsFormat::Secs, true);
@@ -145,10 +159,34 @@ impl Resource for Session {
 
     fn delete<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
-            write.service.accounts.sessions.end(write.id(0));
+            let service = write.service;
+            let tunnel = service.tunnel();
+            if tunnel.is_some_and(|it| it.session == write.id(0)) {
+                // What the schema says of a session of this kind.
+                return service.line()?.enable(false).await.map_err(refused);
+            }
+            service.accounts.sessions.end(write.id(0));
             Ok(())
         })
     }
+}
+
+/// The tunnel as a session: nobody's account, since each request through it
+/// brings its own grant.
+fn outbound(tunnel: &Tunnel) -> Answer {
+    let since = tunnel.since.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let connection = uri::of(uri::OUTBOUND_CONNECTION, &[fleet::ID]);
+    let connection = Reference::new(connection);
+    let body = session::Session::new("", &*tunnel.session, "Tunnel")
+        .user_name_null()
+        .session_type(SessionTypes::OutboundConnection)
+        .client_origin_ip_address(tunnel.peer.ip().to_string())
+        .created_time(since)
+        .roles(ROLES)
+        .links(session::Links::new().outbound_connection(connection));
+    let mut answer = answer(body);
+    answer.body.insert("Password".to_owned(), serde_json::Value::Null);
+    answer
 }
 
 fn open(view: &View<'_>) -> Vec<Arc<accounts::Session>> {

@@ -186,6 +186,12 @@ async fn sse_open_creates_event_dest() {
     let uri = subscription(&admin).await;
     let shown = admin.get(&uri).await.body;
     assert_eq!(shown["SubscriptionType"], "SSE");
+    // The schema says how a stream's destination is written.
+    let listener = shown["Destination"].as_str().unwrap();
+    let listener = listener.strip_prefix("redfish-sse://127.0.0.1:").unwrap();
+    assert_ne!(listener.parse::<u16>().unwrap(), 0);
+    assert_eq!(shown["Protocol"], "Redfish");
+    assert_eq!(shown["DeliveryRetryPolicy"], "TerminateAfterRetries");
     assert_eq!(shown["EventFormatType"], "Event");
     assert_eq!(onprem_redfish::check(&shown), []);
     let refused = admin.patch(&uri, &json!({"Context": "mine"})).await;
