@@ -120,36 +120,34 @@ def configured(options):
             for name, value in options.items()}
 
 
-class Agent(Service):
-    """An agent of this run, on a simulated board or on this host."""
+class Process:
+    """A program of ours that runs in an empty state directory of its own."""
 
-    def __init__(self, program, state, board=None, **options):
+    def __init__(self, program, state, *arguments, **options):
+        self.name = Path(program).name
         self.state = Path(state)
         shutil.rmtree(self.state, ignore_errors=True)
         self.state.mkdir(parents=True)
-        command = [program, "--state-dir", self.state,
-                   "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
-        if board:
-            command += ["--board", board]
+        command = [program, "--state-dir", self.state, *arguments]
         self.log = (self.state / "log").open("w")
         self.process = subprocess.Popen(
             list(map(str, command)), stdin=subprocess.DEVNULL,
-            env={**os.environ, **configured(options)},
+            env={**os.environ, **options},
             stdout=self.log, stderr=self.log,
         )
-        addresses, until = self.state / "addresses.json", time.monotonic() + START
-        while not addresses.exists():
+        told = self.state / "addresses.json"
+        self.wait("it does not start", lambda: told.exists())
+        self.addresses = json.loads(told.read_text())
+
+    def wait(self, what, condition):
+        until = time.monotonic() + START
+        while not condition():
             late = time.monotonic() > until
             if late or self.process.poll() is not None:
                 self.stop()
-                raise AssertionError(
-                    "the agent does not start:\n"
-                    + (self.state / "log").read_text()[-3000:]
-                )
+                log = (self.state / "log").read_text()[-3000:]
+                raise AssertionError(f"{self.name}: {what}:\n{log}")
             time.sleep(0.05)
-        password = (self.state / "initial-password").read_text().strip()
-        url = json.loads(addresses.read_text())["redfish"]
-        super().__init__(url, "admin", password)
 
     def stop(self):
         if self.process.poll() is None:
@@ -167,4 +165,52 @@ class Agent(Service):
 
     def __exit__(self, failed, *_):
         ended = self.stop()
-        assert failed or ended == 0, f"the agent ended with {ended}"
+        assert failed or ended == 0, f"{self.name} ended with {ended}"
+
+
+class Agent(Process, Service):
+    """An agent of this run, on a simulated board or on this host."""
+
+    def __init__(self, program, state, board=None, **options):
+        arguments = ["--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0"]
+        if board:
+            arguments += ["--board", board]
+        Process.__init__(self, program, state, *arguments, **configured(options))
+        password = (self.state / "initial-password").read_text().strip()
+        Service.__init__(self, self.addresses["redfish"], "admin", password)
+
+    def join(self, fleet):
+        """Joins a fleet as a client of Redfish would let it."""
+        connections = "/redfish/v1/AccountService/OutboundConnections"
+        _, headers = self.request("POST", connections, {
+            "EndpointURI": fleet.addresses["devices"],
+            "Authentication": "MTLS",
+            "Roles": ["Administrator", "Operator", "ReadOnly"],
+            "WebSocketPingIntervalMinutes": 0,
+            "PreUpgradeHTTPHeaders": {"Authorization": f"Bearer {fleet.token()}"},
+        })
+        place = headers["Location"]
+        self.wait("it does not join the fleet",
+                  lambda: self.get(place)["Status"]["State"] == "Enabled")
+
+
+class Fleet(Process):
+    """A fleet of this run."""
+
+    def __init__(self, program, state):
+        super().__init__(program, state, "--listen", "127.0.0.1:0",
+                         "--devices-listen", "127.0.0.1:0")
+
+    def token(self):
+        """A join token."""
+        return self.post("/v1/join-tokens", {"description": "conformance"})["token"]
+
+    def post(self, path, body):
+        login = (self.state / "initial-token").read_text().strip()
+        request = urllib.request.Request(
+            self.addresses["api"] + path, json.dumps(body).encode(),
+            {"Content-Type": "application/json",
+             "Authorization": f"Bearer {login}"},
+        )
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)

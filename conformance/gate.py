@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import any_service
 import judges
 import tools
-from bmc import Agent, Service
+from bmc import Agent, Fleet, Service
 from commands import Commands
 from finding import Finding, Judgement
 from mockup import Mockup
@@ -25,8 +25,10 @@ NAMESPACE = """
 ip link set lo up && ip link set lo multicast on &&
 ip route add 224.0.0.0/4 dev lo && exec "$@"
 """
+ALONE = bool(os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip"))
 BLADE = "A simulated blade"
 HOST = "This host"
+JOINED = "A simulated blade in a fleet"
 OLD = "A simulated blade with the deprecated Power and Thermal"
 ALL_CASES = judges.QUIET_CASES + judges.RESET_CASES
 
@@ -65,11 +67,20 @@ class Gate:
         self.tally = tally
         self.report = Report("Redfish conformance of on-prem")
         self.lock = threading.Lock()
-        for label in (BLADE, HOST, OLD):
+        for label in (BLADE, JOINED, HOST, OLD):
             self.report.target(label, {})
 
     def job(self, name):
         return lambda: JOBS[name](self)
+
+    @contextmanager
+    def joined(self, name):
+        """A blade that calls a fleet, and is watched by it."""
+        with Fleet(self.agent.parent / "onprem-fleet",
+                   tools.CACHE / "agents" / f"{name}-fleet") as fleet:
+            with self.on(JOINED, name) as bmc:
+                bmc.join(fleet)
+                yield bmc
 
     @contextmanager
     def on(self, label, name, board=True, **options):
@@ -96,7 +107,7 @@ def simulated(gate):
         gate.tally.check(f"{BLADE}: shows what a blade has",
                          lambda: shows_what_a_blade_has(bmc))
         gate.judged(BLADE, judges.service(bmc, gate.reports / "simulated"))
-        interop(gate, bmc)
+        interop(gate, BLADE, bmc, gate.reports / "interop")
         commands = Commands(bmc, gate.tally.check)
         commands.reading()
         commands.writing()
@@ -111,19 +122,18 @@ def shows_what_a_blade_has(bmc):
     return f"{len(found)} types"
 
 
-def interop(gate, bmc):
-    reports = gate.reports / "interop"
+def interop(gate, label, bmc, reports):
     judgement = judges.interop(bmc, reports / judges.OURS.stem, judges.OURS)
-    gate.judged(BLADE, judgement)
+    gate.judged(label, judgement)
     for name, path in judges.profiles_of_others():
         if not path:
             why = f"there is no {judges.DATA / 'profiles' / name}"
             print(f"      not run: profile {name}: {why}", flush=True)
-            gate.keep(BLADE, judgement=judges.left_out("interop", f"Profile {name}", why))
+            gate.keep(label, judgement=judges.left_out("interop", f"Profile {name}", why))
             continue
         judgement = judges.interop(bmc, reports / path.stem, path)
         ironic = name.startswith("OpenStackIronic")
-        gate.judged(BLADE, judgement, but_what_it_lacks if ironic else faults)
+        gate.judged(label, judgement, but_what_it_lacks if ironic else faults)
 
 
 def but_what_it_lacks(judgement):
@@ -133,26 +143,35 @@ def but_what_it_lacks(judgement):
                   or it.where.endswith("/Volumes"))
 
 
-def with_oem_schema(gate):
-    with gate.on(BLADE, "oem") as bmc:
+def joined(gate):
+    with gate.joined("joined") as bmc:
         # A system that was started by the agent has more to tell.
         bmc.request("POST", bmc.system() + "/Actions/ComputerSystem.Reset",
                     {"ResetType": "ForceRestart"})
         bmc.wait_power("On")
-        gate.tally.check(f"{BLADE}: has objects of our own schemas",
-                         lambda: has_our_own(bmc))
+        gate.tally.check(f"{JOINED}: shows the fleet, and objects of our own",
+                         lambda: shows_the_fleet(bmc))
         judgement = judges.service(
-            bmc, gate.reports / "oem", fetch=True,
+            bmc, gate.reports / "joined", fetch=True,
             name="Service validator, with the schemas that the service offers",
         )
-        gate.judged(BLADE, judgement)
+        gate.judged(JOINED, judgement)
+        interop(gate, JOINED, bmc, gate.reports / "joined-interop")
 
 
-def has_our_own(bmc):
-    kinds = {kind for resource in bmc.tree().values()
-             for kind in own_kinds(resource.get("Oem"))}
-    assert kinds, "no Oem object anywhere"
-    return ", ".join(sorted(kinds))
+def shows_the_fleet(bmc):
+    """What only a blade in a fleet has is there, so that it is judged."""
+    tree = bmc.tree().values()
+    own = {it["@odata.type"].split(".")[0] for it in tree
+           if any(own_kinds(it.get("Oem")))}
+    assert own == {"#ComputerSystem", "#Manager"}, f"objects of ours in {own}"
+    kinds = Counter(it.get("@odata.type", "").split(".")[0] for it in tree)
+    assert kinds["#OutboundConnection"] == 1, "no OutboundConnection"
+    streams = [it for it in tree if it.get("SubscriptionType") == "SSE"]
+    assert streams, "the fleet does not listen to events"
+    tunnels = [it for it in tree if it.get("SessionType") == "OutboundConnection"]
+    assert len(tunnels) == 1, f"{len(tunnels)} sessions stand for the tunnel"
+    return f"streams: {len(streams)}; objects of our own in {', '.join(sorted(own))}"
 
 
 def own_kinds(oem):
@@ -160,6 +179,14 @@ def own_kinds(oem):
     for value in (oem or {}).values():
         if isinstance(value, dict) and "@odata.type" in value:
             yield value["@odata.type"].rsplit(".", 1)[-1]
+
+
+def joined_use_cases(gate):
+    # What resets and boots knows nothing of a fleet.
+    with gate.joined("joined-use-cases") as bmc:
+        report = gate.reports / "joined-use-cases"
+        judgement = judges.use_cases(bmc, report, *judges.QUIET_CASES)
+        gate.judged(JOINED, judgement, nothing_skipped)
 
 
 def use_cases(gate):
@@ -178,11 +205,21 @@ def nothing_skipped(judgement):
 
 
 def protocol(gate):
-    report = gate.reports / "protocol"
+    told = protocol_alone(gate, "protocol")
+    gate.judged(BLADE, read_back(told), lambda it: all_by_name(it, ALONE))
+
+
+def joined_protocol(gate):
+    told = protocol_alone(gate, "joined-protocol", "--joined")
+    gate.judged(JOINED, read_back(told), lambda it: all_by_name(it, ALONE))
+
+
+def protocol_alone(gate, name, *options):
+    """What the protocol validator said of an agent in a network of its own."""
+    report = gate.reports / name
     command = [sys.executable, tools.HERE / "run.py", "protocol",
-               "--agent", gate.agent, "--report", report]
-    alone = os.geteuid() == 0 and shutil.which("unshare") and shutil.which("ip")
-    if alone:
+               "--agent", gate.agent, "--report", report, *options]
+    if ALONE:
         command = ["unshare", "-n", "sh", "-c", NAMESPACE, "sh", *command]
     else:
         print("      no network of its own (not root): SSDP is not tested")
@@ -191,9 +228,7 @@ def protocol(gate):
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
     )
     assert done.returncode == 0, done.stdout[-3000:]
-    told = json.loads((report / "judgement.json").read_text())
-    gate.judged(BLADE, read_back(told["judgement"]),
-                lambda it: all_by_name(it, alone))
+    return json.loads((report / "judgement.json").read_text())["judgement"]
 
 
 def read_back(told):
@@ -235,12 +270,13 @@ def foreign(gate):
     """The runner on services that are wrong: it says so, and goes on."""
     gate.tally.check("the runner on a service that is wrong",
                      lambda: says_so(gate, tools.HERE / "mockup", True))
-    rackmount = judges.DATA / "mockups/public-rackmount1"
-    if rackmount.is_dir():
-        gate.tally.check("the runner on DMTF's rackmount mock-up",
-                         lambda: says_so(gate, rackmount, False))
-    else:
-        print(f"      not run: there is no {rackmount}", flush=True)
+    for name in ("public-rackmount1", "public-telemetry"):
+        mockup = judges.DATA / "mockups" / name
+        if mockup.is_dir():
+            gate.tally.check(f"the runner on DMTF's mock-up {name}",
+                             lambda it=mockup: says_so(gate, it, False))
+        else:
+            print(f"      not run: there is no {mockup}", flush=True)
 
 
 def says_so(gate, folder, changes):
@@ -267,7 +303,9 @@ JOBS = {
     "use-cases": use_cases,
     "simulated": simulated,
     "protocol": protocol,
-    "oem": with_oem_schema,
+    "joined-protocol": joined_protocol,
+    "joined-use-cases": joined_use_cases,
+    "joined": joined,
     "host": host,
     "deprecated": deprecated,
     "foreign": foreign,

@@ -19,6 +19,7 @@ import threading
 import time
 import traceback
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 
 import tools
@@ -64,7 +65,7 @@ def direct(args):
 
     shutil.rmtree(REPORTS, ignore_errors=True)
     REPORTS.mkdir(parents=True)
-    gate = Gate(args.agent, BOARD, REPORTS, Tally())
+    gate = Gate(Path(args.agent), BOARD, REPORTS, Tally())
     began = time.monotonic()
     # Two at a time, each on an agent of its own: the tools wait a lot.
     with ThreadPoolExecutor(2) as pool:
@@ -80,9 +81,18 @@ def protocol(args):
     """In the network namespace that `direct` made for it."""
     import finding
     import judges
-    from bmc import Agent
+    from bmc import Agent, Fleet
 
-    with Agent(args.agent, CACHE / "agents/protocol", BOARD) as bmc:
+    fleet = None
+    with ExitStack() as stack:
+        state = CACHE / "agents" / args.report.name
+        if args.joined:
+            fleet = Fleet(Path(args.agent).parent / "onprem-fleet",
+                          state.with_name(f"{state.name}-fleet"))
+            stack.enter_context(fleet)
+        bmc = stack.enter_context(Agent(args.agent, state, BOARD))
+        if fleet:
+            bmc.join(fleet)
         judgement = judges.protocol(bmc, args.report)
         facts = bmc.facts()
     finding.write(args.report / "judgement.json",
@@ -133,6 +143,8 @@ def main():
         sub.add_argument("--report", type=Path, default=REPORTS)
         sub.add_argument("--only", nargs="+", metavar="JOB",
                          help="only these jobs of gate.py")
+        sub.add_argument("--joined", action="store_true",
+                         help="the agent is in a fleet")
         sub.set_defaults(mode=mode)
     sub = modes.add_parser("proxy")
     for flag in ("onprem", "device", "user", "password-file"):
