@@ -64,6 +64,7 @@ class Report:
         parts = [
             f"<h1>{text(self.title)}</h1>",
             f"<p class=when>{when}</p>",
+            LEAD,
             self.verdict(),
             *(self.section(label) for label in self.targets),
             READING,
@@ -220,8 +221,13 @@ def untested(judgements):
     )
 
 
+LEAD = """
+<p>Redfish is the standard for managing machines over HTTPS. Programs, called
+judges here, asked the service below many small questions and compared each
+answer with the standard. <a href=#reading>How to read this</a></p>
+"""
 READING = """
-<section><h2>How to read this</h2>
+<section id=reading><h2>How to read this</h2>
 <p>Redfish is DMTF's standard for managing machines over HTTPS. A judge is a
 program, most of them DMTF's own, that asks a service many small questions and
 compares each answer with the standard.</p>

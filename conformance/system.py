@@ -222,6 +222,27 @@ def promtool_finds_nothing_to_say_of_the_metrics(fleet):
     return f"{len(text.splitlines())} lines"
 
 
+def a_device_is_judged_through_the_fleet(fleet):
+    blade, report = "c001-b8-n02", STATE / "judged"
+    accounts = ("curl", blade, "/redfish/v1/AccountService/Accounts")
+    before = json.loads(fleet.cli(*accounts))["Members"]
+    said = fleet.cli("conformance", "run", blade, "--only", "service",
+                     "--report", report)
+    told = json.loads((report / "report.json").read_text())
+    assert told["content"] and told["counts"]["PASS"] > 1000, told["counts"]
+    (target,) = told["targets"]
+    (judgement,) = target["judgements"]
+    assert judgement["state"] == "ran", judgement["said"]
+    page = (report / "report.html").read_text()
+    assert target["facts"]["UUID"] in page and "No judge found a fault" in page
+    after = json.loads(fleet.cli(*accounts))["Members"]
+    assert after == before, "the login of the run is still there"
+    refused = run(BIN / "onprem", "conformance", "run", "no-such-blade",
+                  env=fleet.env, fail=False)
+    assert not refused, refused
+    return said.splitlines()[-2].strip() if said.count("\n") > 1 else said
+
+
 def redfishtool_works_directly_and_through_the_proxy(fleet):
     out = run(
         sys.executable, "conformance/run.py", "proxy",
@@ -331,6 +352,7 @@ CHECKS = [
     redfish_says_what_the_kernel_says,
     promtool_finds_nothing_to_say_of_the_metrics,
     redfishtool_works_directly_and_through_the_proxy,
+    a_device_is_judged_through_the_fleet,
     the_console_passes_in_a_browser,
     nothing_acknowledged_is_lost_when_the_fleet_is_killed,
     a_cut_network_shows_as_offline_and_comes_back,
