@@ -71,9 +71,9 @@ struct Table {
 }
 
 impl Open {
-    fn lives(&self, limits: SessionLimits) -> bool {
-        let age = self.session.opened.elapsed();
-        self.used.elapsed() < limits.idle
+    fn lives(&self, limits: SessionLimits, now: Instant) -> bool {
+        let age = now.duration_since(self.session.opened);
+        now.duration_since(self.used) < limits.idle
             && limits.absolute.is_none_or(|limit| age < limit)
     }
 }
@@ -104,8 +104,9 @@ impl Table {
     fn sweep(&mut self, limits: SessionLimits) {
         let due = self.swept.is_none_or(|at| at.elapsed() >= SWEEP);
         if due || self.open.len() >= LIMIT {
-            self.swept = Some(Instant::now());
-            self.remove_all(|open| !open.lives(limits));
+            let now = Instant::now();
+            self.swept = Some(now);
+            self.remove_all(|open| !open.lives(limits, now));
         }
     }
 
@@ -164,13 +165,14 @@ impl Sessions {
         limits: SessionLimits,
     ) -> Option<Arc<Session>> {
         let digest = digest(token);
+        let now = Instant::now();
         let mut table = self.lock();
         let open = table.open.get_mut(&digest)?;
-        if !open.lives(limits) {
+        if !open.lives(limits, now) {
             table.remove(&digest);
             return None;
         }
-        open.used = Instant::now();
+        open.used = now;
         Some(Arc::clone(&open.session))
     }
 
@@ -182,13 +184,15 @@ impl Sessions {
     ) -> Option<Arc<Session>> {
         let table = self.lock();
         let open = table.open.get(table.by_id.get(id)?)?;
-        open.lives(limits).then(|| Arc::clone(&open.session))
+        let lives = open.lives(limits, Instant::now());
+        lives.then(|| Arc::clone(&open.session))
     }
 
     /// The sessions that are not yet timed out, the oldest first.
     pub fn list(&self, limits: SessionLimits) -> Vec<Arc<Session>> {
+        let now = Instant::now();
         let table = self.lock();
-        let live = table.open.values().filter(|open| open.lives(limits));
+        let live = table.open.values().filter(|open| open.lives(limits, now));
         let mut sessions: Vec<_> =
             live.map(|open| Arc::clone(&open.session)).collect();
         drop(table);

@@ -17,6 +17,7 @@ const CLASSES: [&str; 5] = ["1xx", "2xx", "3xx", "4xx", "5xx"];
 #[derive(Debug, Default)]
 pub struct Requests {
     counts: [[AtomicU64; CLASSES.len()]; METHODS.len()],
+    renders: AtomicU64,
 }
 
 impl Requests {
@@ -28,6 +29,11 @@ impl Requests {
         if let Some(count) = row.and_then(|row| row.get(class)) {
             count.fetch_add(1, Ordering::Relaxed);
         }
+    }
+
+    /// Counts a resource that was made anew.
+    pub fn count_render(&self) {
+        self.renders.fetch_add(1, Ordering::Relaxed);
     }
 }
 
@@ -44,4 +50,11 @@ pub(super) fn collect(scrape: &Scrape<'_>, text: &mut Text) {
             }
         }
     }
+    let renders = scrape.metrics.requests.renders.load(Ordering::Relaxed);
+    text.single(
+        "onprem_redfish_renders_total",
+        Kind::Counter,
+        "Redfish resources that were made anew; others were kept.",
+        renders,
+    );
 }

@@ -206,7 +206,8 @@ impl Model {
         self.write(|next| {
             let readings = Arc::make_mut(&mut next.readings);
             for sample in samples {
-                let Sample { id, reading } = sample;
+                let Sample { id, mut reading } = sample;
+                reading.version = next.version;
                 let before = readings.insert(id.clone(), reading.clone());
                 // A part that fails in ever new words fails once.
                 let before = before.map_or(Quality::Good, |r| r.quality);
@@ -239,6 +240,7 @@ impl Model {
                     && reading.is_overdue(now)
                 {
                     reading.quality = Quality::Stale;
+                    reading.version = next.version;
                     changes.push(Change::Quality(id));
                 }
             }

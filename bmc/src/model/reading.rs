@@ -31,6 +31,8 @@ pub struct Reading {
     pub good_for: Duration,
     /// Whether it can be trusted.
     pub quality: Quality,
+    /// The version of the snapshot that it changed with.
+    pub version: u64,
 }
 
 impl Reading {
@@ -70,6 +72,7 @@ impl Sample {
             taken: Instant::now(),
             good_for,
             quality: Quality::Good,
+            version: 0,
         };
         Self { id: id.clone(), reading }
     }
@@ -83,6 +86,7 @@ impl Sample {
             taken: Instant::now(),
             good_for: Duration::MAX,
             quality: Quality::Failed(reason.into()),
+            version: 0,
         };
         Self { id: id.clone(), reading }
     }

@@ -64,10 +64,36 @@ impl Exchange<'_> {
             Query::refuse(self.parts.uri.query().unwrap_or_default())?;
         }
         match route {
+            Route::Resource(entry)
+                if matches!(*method, Method::GET | Method::HEAD) =>
+            {
+                self.get(entry, path, &ids)
+            }
+            // The rest is rare and large: what every request moves about is
+            // kept small.
+            route => Box::pin(self.rarely(route, path, &ids, body)).await,
+        }
+    }
+
+    /// Answers what is no GET of a resource.
+    async fn rarely<B>(
+        &self,
+        route: Route,
+        path: &str,
+        ids: &[&str],
+        body: B,
+    ) -> Result<Response<Body>, Error>
+    where
+        B: http_body::Body + Send,
+        B::Data: Send,
+        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    {
+        let method = &self.parts.method;
+        match route {
             Route::Document(document) => self.document(document),
             Route::Events => self.events(),
             Route::Push => self.push(body).await,
-            Route::Attachment => self.attachment(path, &ids).await,
+            Route::Attachment => self.attachment(path, ids).await,
             Route::Monitor => {
                 let id = ids.first().copied().unwrap_or_default();
                 self.monitor(path, id).await
@@ -77,11 +103,11 @@ impl Exchange<'_> {
                     let allow = HeaderValue::from_static("POST");
                     return Err(Error::method_not_allowed(allow));
                 }
-                self.act(entry, action, path, &ids, body).await
+                self.act(entry, action, path, ids, body).await
             }
             Route::Members(entry) => match *method {
                 Method::POST if entry.allows(method) => {
-                    self.create(entry, &ids, body).await
+                    self.create(entry, ids, body).await
                 }
                 Method::POST => {
                     Err(Error::method_not_allowed(entry.allow.clone()))
@@ -94,14 +120,14 @@ impl Exchange<'_> {
             },
             Route::Resource(entry) if !entry.allows(method) => {
                 // There may be nothing at all.
-                self.must_exist(entry, path, &ids)?;
+                self.must_exist(entry, path, ids)?;
                 Err(Error::method_not_allowed(entry.allow.clone()))
             }
             Route::Resource(entry) => match method.as_str() {
-                "PATCH" => self.patch(entry, path, &ids, body).await,
-                "POST" => self.create(entry, &ids, body).await,
-                "DELETE" => self.delete(entry, path, &ids, body).await,
-                _ => self.get(entry, path, &ids),
+                "PATCH" => self.patch(entry, path, ids, body).await,
+                "POST" => self.create(entry, ids, body).await,
+                "DELETE" => self.delete(entry, path, ids, body).await,
+                _ => self.get(entry, path, ids),
             },
         }
     }
@@ -163,26 +189,23 @@ impl Exchange<'_> {
         self.authorize(entry, ids, None)?;
         accepts(&self.parts.headers, "application/json")?;
         let path = canonical(path);
-        let text = self.parts.uri.query().unwrap_or_default();
-        let query = Query::parse(text)?;
+        let query = match self.parts.uri.query() {
+            Some(text) => Query::parse(text)?,
+            None => Query::default(),
+        };
         let rendered = service
             .render(entry.resource, path, ids)
             .ok_or_else(|| Error::not_found(path))?;
         // A collection that is too large goes out in pages.
         if query.is_empty() && rendered.members <= PAGE {
             let known = self.parts.headers.get(IF_NONE_MATCH);
-            let mut response = Response::default();
-            response.headers_mut().reserve(HEADERS);
-            if known.is_some_and(|tags| render::names(tags, &rendered.etag)) {
-                *response.status_mut() = StatusCode::NOT_MODIFIED;
-            } else {
-                *response.body_mut() = Body::from(rendered.body.clone());
+            if known.is_none_or(|tags| !render::names(tags, &rendered.etag)) {
+                return Ok(rendered.answer(entry));
             }
-            entry.describe(
-                response.headers_mut(),
-                &rendered.etag,
-                &rendered.link,
-            );
+            let mut response = Response::default();
+            *response.status_mut() = StatusCode::NOT_MODIFIED;
+            let headers = response.headers_mut();
+            entry.describe(headers, &rendered.etag, &rendered.link);
             return Ok(response);
         }
         self.shaped(&query, entry, path, ids)
@@ -222,11 +245,11 @@ impl Exchange<'_> {
                 Err(Error::unauthorized())
             };
         };
-        let held = caller.privileges;
-        let anybody = held.without(Privilege::ConfigureSelf);
-        if needed.met_by(anybody) && !caller.must_change_password {
+        if caller.may_everywhere(needed) {
             return Ok(());
         }
+        let held = caller.privileges;
+        let anybody = held.without(Privilege::ConfigureSelf);
         let service = self.service;
         let snapshot = service.model.snapshot();
         let book = service.accounts.book();
@@ -280,10 +303,6 @@ impl Entry {
     }
 }
 
-/// As many headers as an answer to a GET has, so that there is room for them
-/// at once.
-const HEADERS: usize = 8;
-
 /// The path of a resource as it names itself.
 pub(super) fn canonical(path: &str) -> &str {
     if path == uri::ROOT { "/redfish/v1/" } else { path }
@@ -302,6 +321,9 @@ pub(super) fn accepts(
     headers: &HeaderMap,
     content_type: &str,
 ) -> Result<(), Error> {
+    if headers.get(ACCEPT).is_some_and(|value| value == content_type) {
+        return Ok(());
+    }
     let mut values = headers.get_all(ACCEPT).iter().peekable();
     if values.peek().is_none() {
         return Ok(());

@@ -62,6 +62,7 @@ impl Service {
         if self.fleet.set(Fleet { line, now }).is_err() {
             return;
         }
+        self.touch();
         let service = Arc::clone(self);
         self.tasks.start(async move {
             let following = async {
@@ -73,6 +74,7 @@ impl Service {
                         continue;
                     }
                     fleet.now.store(Arc::new(Now::of(state)));
+                    service.touch();
                     let place = uri::of(uri::OUTBOUND_CONNECTION, &[ID]);
                     service.events.resource_changed(&place);
                 }

@@ -83,7 +83,7 @@ impl Service {
         if !book.policy.basic {
             return Err(Error::unauthorized());
         }
-        let account = self.log_in(&user, &password, peer).await?;
+        let account = Box::pin(self.log_in(&user, &password, peer)).await?;
         Ok(Caller::of(&account, &book, None))
     }
 

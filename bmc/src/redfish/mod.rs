@@ -29,7 +29,7 @@ mod write;
 use std::{
     net::SocketAddr,
     path::PathBuf,
-    sync::{Arc, Mutex, OnceLock, Weak},
+    sync::{Arc, Mutex, OnceLock, Weak, atomic::AtomicU64},
 };
 
 use arc_swap::ArcSwap;
@@ -126,6 +126,8 @@ pub struct Service {
     exporter: Exporter,
     routes: Routes,
     cache: Cache,
+    /// How often something changed that is in answers, but not in the model.
+    touched: AtomicU64,
     audit: Audit,
     logs: Arc<Logs>,
     /// Diagnostic data that somebody had collected.
@@ -223,6 +225,7 @@ impl Service {
             exporter: parts.exporter,
             routes: Routes::new(RESOURCES),
             cache: Cache::default(),
+            touched: AtomicU64::default(),
             audit: Audit::new(Arc::clone(&logs)),
             logs,
             dumps,
@@ -269,6 +272,7 @@ impl Service {
     /// Says what the TLS port is.
     pub(crate) fn show(&self, door: Door) {
         self.door.store(Arc::new(door));
+        self.touch();
         self.certificates_changed.notify_one();
     }
 
@@ -395,9 +399,12 @@ fn error_response(error: &Error) -> Response<Body> {
     response
 }
 
-/// Adds what every answer has.
+/// Adds what every answer has, unless it is there.
 fn finish(response: &mut Response<Body>) {
     use http_body::Body as _;
+    if response.headers().contains_key(&ODATA_VERSION) {
+        return;
+    }
     let size = response.body().size_hint().exact();
     let whole = response.status() != StatusCode::NOT_MODIFIED;
     let headers = response.headers_mut();

@@ -3,20 +3,22 @@
 use std::{
     collections::HashMap,
     hash::{DefaultHasher, Hasher as _},
-    sync::{Arc, PoisonError, RwLock},
+    sync::{Arc, OnceLock, PoisonError, RwLock, atomic::Ordering},
 };
 
 use bytes::Bytes;
-use http::HeaderValue;
+use chrono::Utc;
+use http::{HeaderMap, HeaderValue, Response};
 use serde_json::{Map, Value};
 
 use super::{
-    Service,
+    Body, Service, finish,
     resource::{Action, Answer, Freshness, Resource, View},
     resources::ActionInfo,
-    router::Route,
+    router::{Entry, Route},
     splice::{self, Hole},
 };
+use crate::model::Snapshot;
 
 /// Answers that are kept; beyond it all are made again.
 const KEPT: usize = 4096;
@@ -31,22 +33,52 @@ pub(crate) struct Rendered {
     pub(crate) members: usize,
     /// The links in the body.
     pub(crate) holes: Vec<Hole>,
+    /// The head of the answer to a GET, once there was one.
+    head: OnceLock<HeaderMap>,
+}
+
+impl Rendered {
+    /// The whole answer to a GET; `entry` is what lies at its path.
+    pub(super) fn answer(&self, entry: &Entry) -> Response<Body> {
+        let mut response = Response::new(Body::from(self.body.clone()));
+        let head = self.head.get_or_init(|| {
+            let mut whole = Response::new(Body::from(self.body.clone()));
+            entry.describe(whole.headers_mut(), &self.etag, &self.link);
+            finish(&mut whole);
+            whole.into_parts().0.headers
+        });
+        head.clone_into(response.headers_mut());
+        response
+    }
+}
+
+/// What an answer was made from: the same again gives the same answer.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+struct Version {
+    /// Of the model, or of that part of it which counts.
+    model: u64,
+    /// Of the sensor.
+    reading: u64,
+    /// How often what is not in the model was touched.
+    touched: u64,
+    /// By the clock on the wall.
+    second: i64,
 }
 
 /// The answers that were made, by path, with what they were made from.
 #[derive(Debug, Default)]
 pub(crate) struct Cache {
-    made: RwLock<HashMap<String, (u64, Arc<Rendered>)>>,
+    made: RwLock<HashMap<String, (Version, Arc<Rendered>)>>,
 }
 
 impl Cache {
-    fn get(&self, path: &str, version: u64) -> Option<Arc<Rendered>> {
+    fn get(&self, path: &str, version: Version) -> Option<Arc<Rendered>> {
         let made = self.made.read().unwrap_or_else(PoisonError::into_inner);
         let (of, rendered) = made.get(path)?;
         (*of == version).then(|| Arc::clone(rendered))
     }
 
-    fn put(&self, path: &str, version: u64, rendered: &Arc<Rendered>) {
+    fn put(&self, path: &str, version: Version, rendered: &Arc<Rendered>) {
         let mut made =
             self.made.write().unwrap_or_else(PoisonError::into_inner);
         if made.len() >= KEPT {
@@ -65,12 +97,7 @@ impl Service {
         ids: &[&str],
     ) -> Option<Arc<Rendered>> {
         let snapshot = self.model.snapshot();
-        let version = match resource.freshness() {
-            Freshness::Static => Some(0),
-            Freshness::Fixed => Some(snapshot.fixed_version),
-            Freshness::Live => Some(snapshot.version),
-            Freshness::Now => None,
-        };
+        let version = self.version(resource.freshness(), &snapshot, path);
         let kept = version.and_then(|version| self.cache.get(path, version));
         if kept.is_some() {
             return kept;
@@ -80,10 +107,57 @@ impl Service {
         let answer = resource.get(&view, ids)?;
         let actions = resource.actions();
         let rendered = Arc::new(render(answer, path, actions));
+        self.exporter.metrics().requests.count_render();
         if let Some(version) = version {
             self.cache.put(path, version, &rendered);
         }
         Some(rendered)
+    }
+
+    /// The resource at `path`, if it was made before and is still true.
+    pub(super) fn kept(
+        &self,
+        resource: &dyn Resource,
+        path: &str,
+    ) -> Option<Arc<Rendered>> {
+        let snapshot = self.model.snapshot();
+        let version = self.version(resource.freshness(), &snapshot, path)?;
+        self.cache.get(path, version)
+    }
+
+    /// What an answer that is made now is made from; `None` where that is more
+    /// than anyone can tell.
+    fn version(
+        &self,
+        freshness: Freshness,
+        snapshot: &Snapshot,
+        path: &str,
+    ) -> Option<Version> {
+        let fixed =
+            Version { model: snapshot.fixed_version, ..Version::default() };
+        Some(match freshness {
+            Freshness::Static => Version::default(),
+            Freshness::Fixed => fixed,
+            Freshness::Reading => {
+                let id = path.rsplit('/').next();
+                let reading = id.and_then(|id| snapshot.reading(id));
+                Version { reading: reading.map_or(0, |it| it.version), ..fixed }
+            }
+            Freshness::Live => {
+                Version { model: snapshot.version, ..Version::default() }
+            }
+            Freshness::Second => Version {
+                touched: self.touched.load(Ordering::Acquire),
+                second: Utc::now().timestamp(),
+                ..fixed
+            },
+            Freshness::Now => return None,
+        })
+    }
+
+    /// Says that something changed which is in answers, but not in the model.
+    pub(super) fn touch(&self) {
+        self.touched.fetch_add(1, Ordering::Release);
     }
 
     /// Whether the resource at `path` is there; nothing where a log entry
@@ -161,6 +235,7 @@ fn render(answer: Answer, path: &str, described: &[Action]) -> Rendered {
         link: header(&link),
         members,
         holes,
+        head: OnceLock::new(),
     }
 }
 

@@ -12,7 +12,7 @@ use http::{HeaderName, HeaderValue};
 use onprem_link::grant::Grant;
 use onprem_redfish::{
     message::{Message, base},
-    privilege::Privileges,
+    privilege::{Privilege, Privileges},
 };
 use serde_json::{Map, Value};
 use uuid::Uuid;
@@ -70,6 +70,13 @@ impl Caller {
             certificate: false,
             must_change_password: account.must_change_password(),
         }
+    }
+
+    /// May the caller do what takes any one of these privileges, whatever it
+    /// is done to?
+    pub(crate) fn may_everywhere(&self, needed: Privileges) -> bool {
+        let held = self.privileges.without(Privilege::ConfigureSelf);
+        needed.met_by(held) && !self.must_change_password
     }
 }
 
@@ -222,10 +229,23 @@ pub(crate) enum Freshness {
     Static,
     /// As long as inventory, settings and power states.
     Fixed,
+    /// Until the next reading of the sensor that the last id names.
+    Reading,
     /// Until the next reading.
     Live,
-    /// It depends on more than the model.
+    /// Until the next second, and as long as inventory, settings, power
+    /// states, and what a write or [`Service::touch`] changes: it tells the
+    /// time, or how the machine is doing.
+    Second,
+    /// It depends on more than all this: it is made for each request.
     Now,
+}
+
+impl Freshness {
+    /// Does it depend on what is not in the model?
+    pub(crate) fn is_beyond_model(self) -> bool {
+        matches!(self, Self::Second | Self::Now)
+    }
 }
 
 /// What a GET says.

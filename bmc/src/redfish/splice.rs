@@ -1,7 +1,11 @@
 //! `$expand` alone: the bytes of resources put together, with no tree made of
 //! them. The answer is the one that `query` gives.
 
-use std::sync::Arc;
+use std::{
+    fmt,
+    ops::Range,
+    sync::{Arc, OnceLock},
+};
 
 use serde_json::{Map, Value};
 
@@ -10,16 +14,24 @@ use super::{
     exchange::Exchange,
     query::{EXPANDED_PAGE, Expand, Room, link},
     render::Rendered,
+    router::{Entry, Route},
 };
 
 /// A link in the bytes of a resource.
-#[derive(Debug)]
 pub(crate) struct Hole {
     /// Where it begins and ends.
     at: usize,
     end: usize,
     /// It stands in `Links`.
     related: bool,
+    /// What lies there, once somebody looked.
+    entry: OnceLock<Option<&'static Entry>>,
+}
+
+impl fmt::Debug for Hole {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Hole({}..{})", self.at, self.end)
+    }
 }
 
 /// What comes before and after the URI in the bytes of a link.
@@ -40,7 +52,7 @@ impl Exchange<'_> {
     pub(super) fn spliced(
         &self,
         expand: Expand,
-        rendered: &Rendered,
+        rendered: &Arc<Rendered>,
     ) -> Result<Option<Vec<u8>>, Error> {
         if rendered.members > EXPANDED_PAGE {
             return Ok(None);
@@ -49,10 +61,11 @@ impl Exchange<'_> {
             exchange: self,
             expand,
             room: Room::default(),
-            bytes: Vec::with_capacity(rendered.body.len() * 2),
+            sources: Vec::new(),
+            pieces: Vec::new(),
         };
         let whole = splice.put(rendered, expand.levels())?;
-        Ok(whole.then_some(splice.bytes))
+        Ok(whole.then(|| splice.bytes()))
     }
 }
 
@@ -61,13 +74,17 @@ struct Splice<'a> {
     exchange: &'a Exchange<'a>,
     expand: Expand,
     room: Room,
-    bytes: Vec<u8>,
+    sources: Vec<Arc<Rendered>>,
+    /// What goes out, as places in the bodies of the sources.
+    pieces: Vec<(usize, Range<usize>)>,
 }
 
 impl Splice<'_> {
     /// Puts a resource in, with `levels` of what it links to; false where a
     /// collection does not fit in whole.
-    fn put(&mut self, it: &Rendered, levels: u32) -> Result<bool, Error> {
+    fn put(&mut self, it: &Arc<Rendered>, levels: u32) -> Result<bool, Error> {
+        let source = self.sources.len();
+        self.sources.push(Arc::clone(it));
         let body = &*it.body;
         let mut from = 0;
         if levels > 0 {
@@ -77,19 +94,15 @@ impl Splice<'_> {
                     return Ok(false);
                 }
                 self.room.take()?;
-                self.copy(body, from, hole.at);
+                self.pieces.push((source, from..hole.at));
                 if !self.put(&found, levels - 1)? {
                     return Ok(false);
                 }
                 from = hole.end;
             }
         }
-        self.copy(body, from, body.len());
+        self.pieces.push((source, from..body.len()));
         Ok(true)
-    }
-
-    fn copy(&mut self, body: &[u8], from: usize, to: usize) {
-        self.bytes.extend_from_slice(body.get(from..to).unwrap_or_default());
     }
 
     /// What belongs into `hole`, if it is asked for and may be seen.
@@ -97,7 +110,27 @@ impl Splice<'_> {
         if !self.expand.wants(hole.related) {
             return None;
         }
-        self.exchange.seen(hole.uri(body)?)
+        let uri = hole.uri(body)?;
+        let entry = hole.entry.get_or_init(|| {
+            let path = uri.strip_suffix('/').unwrap_or(uri);
+            match self.exchange.service.routes.find(path)? {
+                (Route::Resource(entry), _) => Some(entry),
+                _ => None,
+            }
+        });
+        self.exchange.seen_again((*entry)?, uri)
+    }
+
+    /// All pieces, put together.
+    fn bytes(&self) -> Vec<u8> {
+        let length = self.pieces.iter().map(|(_, range)| range.len()).sum();
+        let mut bytes = Vec::with_capacity(length);
+        for (source, range) in &self.pieces {
+            let source = self.sources.get(*source);
+            let piece = source.and_then(|it| it.body.get(range.clone()));
+            bytes.extend_from_slice(piece.unwrap_or_default());
+        }
+        bytes
     }
 }
 
@@ -166,7 +199,8 @@ impl Writer {
                 if place != Place::Outside && link(value).is_some() {
                     let end = self.bytes.len();
                     let related = place == Place::Links;
-                    self.holes.push(Hole { at, end, related });
+                    let entry = OnceLock::new();
+                    self.holes.push(Hole { at, end, related, entry });
                 }
             }
             leaf => self.leaf(leaf),

@@ -22,7 +22,7 @@ use super::{
     incoming::Incoming,
     read::{read, read_nothing, read_parameters},
     render::{self, Rendered},
-    resource::{Acted, Action, Caller, Freshness, Values, Write},
+    resource::{Acted, Action, Caller, Values, Write},
     router::{Entry, Route},
     task::{Owner, Payload, Work},
 };
@@ -66,8 +66,10 @@ impl Exchange<'_> {
         let before = self.precondition(entry, path, ids)?;
         merge_arrays(&mut values, &before);
         let write = self.write(ids, &values);
-        entry.resource.patch(&write).await?;
-        if entry.resource.freshness() == Freshness::Now {
+        let patched = entry.resource.patch(&write).await;
+        service.touch();
+        patched?;
+        if entry.resource.freshness().is_beyond_model() {
             service.events.resource_changed(path);
         }
         let after = service
@@ -113,7 +115,9 @@ impl Exchange<'_> {
             self.turn_on_condition(entry, path, ids).await?
         };
         let write = self.write(ids, &values);
-        let created = entry.resource.create(&write).await?;
+        let created = entry.resource.create(&write).await;
+        service.touch();
+        let created = created?;
         if session && let Some(user) = write.text("/UserName") {
             let _ = self.opened.set(user.to_owned());
         }
@@ -157,7 +161,9 @@ impl Exchange<'_> {
         let _turn = self.turn().await?;
         self.precondition(entry, path, ids)?;
         let values = Values::new();
-        entry.resource.delete(&self.write(ids, &values)).await?;
+        let deleted = entry.resource.delete(&self.write(ids, &values)).await;
+        service.touch();
+        deleted?;
         service.events.resource_removed(path);
         let mut response = Response::default();
         *response.status_mut() = StatusCode::NO_CONTENT;
@@ -193,8 +199,9 @@ impl Exchange<'_> {
         }
         checked.finish().map_err(Error::bad)?;
         let _turn = self.turn_on_condition(entry, resource, ids).await?;
-        let acted = entry.resource.act(&self.write(ids, &values), name).await?;
-        let message = match acted {
+        let acted = entry.resource.act(&self.write(ids, &values), name).await;
+        self.service.touch();
+        let message = match acted? {
             Acted::Done => onprem_redfish::message::error(&[base::success()]),
             Acted::Answer(body) => Value::Object(body),
             Acted::Task(work) => {

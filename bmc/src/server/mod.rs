@@ -1,5 +1,6 @@
 //! The doors of the agent: one TLS port for Redfish, one for metrics.
 
+mod alarm;
 mod csr;
 mod room;
 mod tls;
@@ -37,7 +38,10 @@ use tokio::{
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::room::{Place, Room};
+use self::{
+    alarm::Alarm,
+    room::{Place, Room},
+};
 pub(crate) use self::{
     csr::{Algorithm, Part, Unfit, Wanted},
     tls::Identity,
@@ -61,6 +65,9 @@ const HURRY: Duration = Duration::from_secs(1);
 const HEADER: Duration = Duration::from_mins(1);
 /// The largest head of a request, and what is read ahead of its body.
 const HEAD: usize = 64 << 10;
+/// What it may take to keep an answer under way, in bytes: each request moves
+/// it about.
+const ANSWER: usize = 4 << 10;
 /// Streams on one HTTP/2 connection.
 const STREAMS: u32 = 64;
 /// How long to wait after the operating system refused a connection.
@@ -93,6 +100,7 @@ macro_rules! drain {
     ($connection:expr, $stop:expr) => {{
         let mut connection = std::pin::pin!($connection);
         let ended = tokio::select! {
+            biased;
             ended = connection.as_mut() => ended,
             () = $stop.cancelled() => {
                 connection.as_mut().graceful_shutdown();
@@ -108,10 +116,13 @@ macro_rules! answers {
     ($service:expr, $origin:expr) => {
         service_fn(|request: Request<Incoming>| {
             let (service, origin) = (Arc::clone(&$service), $origin.clone());
-            async move {
+            let answer = async move {
                 let response = service.handle(request, origin).await;
                 Ok::<Response<Body>, Infallible>(response)
-            }
+            };
+            let size = size_of_val(&answer);
+            debug_assert!(size <= ANSWER, "an answer takes {size} bytes");
+            answer
         })
     };
 }
@@ -309,7 +320,7 @@ pub(crate) async fn converse(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
+        .timer(Alarm::default())
         .header_read_timeout(HEADER)
         .max_buf_size(HEAD)
         .serve_connection(TokioIo::new(stream), answers!(service, origin));

@@ -63,11 +63,7 @@ impl Exchange<'_> {
         }
         let path = member.get("@odata.id")?.as_str()?;
         let (entry, _) = self.visible(path)?;
-        let rendered = self.seen(path)?;
-        let mut response = Response::new(Body::from(rendered.body.clone()));
-        let headers = response.headers_mut();
-        entry.describe(headers, &rendered.etag, &rendered.link);
-        Some(response)
+        Some(self.seen(path)?.answer(entry))
     }
 
     /// The resource at `uri`, if the caller may see it.
@@ -75,6 +71,20 @@ impl Exchange<'_> {
         let (entry, ids) = self.visible(uri)?;
         let path = canonical(uri.strip_suffix('/').unwrap_or(uri));
         self.service.render(entry.resource, path, &ids)
+    }
+
+    /// The same where `entry` is known to lie there, mostly from what is kept.
+    pub(in crate::redfish) fn seen_again(
+        &self,
+        entry: &Entry,
+        uri: &str,
+    ) -> Option<Arc<Rendered>> {
+        let needed = entry.needs(&Method::GET, None);
+        let caller = self.caller.as_ref();
+        let may = caller.is_some_and(|it| it.may_everywhere(needed));
+        may.then(|| self.service.kept(entry.resource, uri))
+            .flatten()
+            .or_else(|| self.seen(uri))
     }
 
     /// What lies at `uri`, if the caller may see it.

@@ -28,7 +28,7 @@ impl Resource for ManagerDiagnosticData {
     }
 
     fn freshness(&self) -> Freshness {
-        Freshness::Now
+        Freshness::Second
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {

@@ -51,7 +51,8 @@ impl Resource for NetworkProtocol {
     }
 
     fn freshness(&self) -> Freshness {
-        Freshness::Now
+        // The name of the host is asked of its files.
+        Freshness::Second
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {

@@ -34,7 +34,7 @@ impl Resource for Sensor {
     }
 
     fn freshness(&self) -> Freshness {
-        Freshness::Live
+        Freshness::Reading
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
