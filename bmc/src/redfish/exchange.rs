@@ -76,18 +76,13 @@ impl Exchange<'_> {
     }
 
     /// Answers what is no GET of a resource.
-    async fn rarely<B>(
+    async fn rarely(
         &self,
         route: Route,
         path: &str,
         ids: &[&str],
-        body: B,
-    ) -> Result<Response<Body>, Error>
-    where
-        B: http_body::Body + Send,
-        B::Data: Send,
-        B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-    {
+        body: Incoming,
+    ) -> Result<Response<Body>, Error> {
         let method = &self.parts.method;
         match route {
             Route::Document(document) => self.document(document),
