@@ -11,7 +11,28 @@ use super::{
     receiver::{QUIET, Receiver},
     retry, submit, subscribe, until,
 };
-use crate::client::Blade;
+use crate::client::{Blade, Client};
+
+/// A blade that tells a receiver.
+struct Subscribed {
+    blade: Blade,
+    admin: Client,
+    receiver: Receiver,
+    /// Of the subscription.
+    uri: String,
+}
+
+/// Subscribes with `more` a receiver that answers with `status`, to a blade
+/// that tries again `attempts` times.
+async fn subscribed(status: u16, attempts: u32, more: Value) -> Subscribed {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    retry(&admin, attempts).await;
+    let receiver = Receiver::start().await;
+    receiver.answer(status);
+    let uri = subscribe(&admin, &receiver.uri("/"), more).await;
+    Subscribed { blade, admin, receiver, uri }
+}
 
 #[tokio::test]
 async fn events_come_in_order_on_one_connection() {
@@ -72,17 +93,9 @@ async fn a_subscriber_that_is_slow_does_not_hold_up_requests() {
 
 #[tokio::test]
 async fn retries_go_on_until_the_event_is_taken() {
-    let blade = Blade::simulated().await;
-    let admin = blade.admin();
-    retry(&admin, 0).await;
-    let receiver = Receiver::start().await;
-    receiver.answer(503);
-    let uri = subscribe(
-        &admin,
-        &receiver.uri("/"),
-        json!({"DeliveryRetryPolicy": "RetryForever"}),
-    )
-    .await;
+    let Subscribed { blade: _blade, admin, receiver, uri } =
+        subscribed(503, 0, json!({"DeliveryRetryPolicy": "RetryForever"}))
+            .await;
     submit(&admin, "t-1").await;
     receiver.event("t-1").await;
     until(&admin, &uri, |it| it["Status"]["Health"] == "Warning").await;
@@ -111,14 +124,9 @@ async fn a_redirection_is_a_failure_and_is_not_followed() {
 
 #[tokio::test]
 async fn a_subscription_ends_when_there_were_retries_enough() {
-    let blade = Blade::simulated().await;
-    let admin = blade.admin();
-    retry(&admin, 1).await;
-    let receiver = Receiver::start().await;
-    receiver.answer(500);
-    let uri = subscribe(
-        &admin,
-        &receiver.uri("/"),
+    let Subscribed { blade, admin, receiver, uri } = subscribed(
+        500,
+        1,
         json!({"DeliveryRetryPolicy": "TerminateAfterRetries"}),
     )
     .await;
@@ -134,14 +142,13 @@ async fn a_subscription_ends_when_there_were_retries_enough() {
 
 #[tokio::test]
 async fn a_subscription_is_suspended_and_resumed() {
-    let blade = Blade::simulated().await;
-    let admin = blade.admin();
-    retry(&admin, 0).await;
-    let receiver = Receiver::start().await;
-    receiver.answer(500);
-    let more = json!({"DeliveryRetryPolicy": "SuspendRetries",
-        "MessageIds": ["ResourceEvent.TestMessage"]});
-    let uri = subscribe(&admin, &receiver.uri("/"), more).await;
+    let Subscribed { blade, admin, receiver, uri } = subscribed(
+        500,
+        0,
+        json!({"DeliveryRetryPolicy": "SuspendRetries",
+            "MessageIds": ["ResourceEvent.TestMessage"]}),
+    )
+    .await;
     submit(&admin, "t-1").await;
     receiver.event("t-1").await;
     until(&admin, &uri, |it| it["Status"]["State"] == "Disabled").await;
@@ -250,16 +257,8 @@ async fn another_destination_stands_in() {
 
 #[tokio::test]
 async fn a_certificate_is_checked_where_that_is_asked_for() {
-    let blade = Blade::simulated().await;
-    let admin = blade.admin();
-    retry(&admin, 0).await;
-    let receiver = Receiver::start().await;
-    let uri = subscribe(
-        &admin,
-        &receiver.uri("/"),
-        json!({"VerifyCertificate": true}),
-    )
-    .await;
+    let Subscribed { blade: _blade, admin, receiver, uri } =
+        subscribed(200, 0, json!({"VerifyCertificate": true})).await;
     assert_eq!(admin.get(&uri).await.body["VerifyCertificate"], true);
     submit(&admin, "t-1").await;
     until(&admin, &uri, |it| it["Status"]["Health"] == "Warning").await;
@@ -271,16 +270,8 @@ async fn a_certificate_is_checked_where_that_is_asked_for() {
 
 #[tokio::test]
 async fn a_subscriber_can_be_known_by_its_certificate() {
-    let blade = Blade::simulated().await;
-    let admin = blade.admin();
-    retry(&admin, 0).await;
-    let receiver = Receiver::start().await;
-    let uri = subscribe(
-        &admin,
-        &receiver.uri("/"),
-        json!({"VerifyCertificate": true}),
-    )
-    .await;
+    let Subscribed { blade, admin, receiver, uri } =
+        subscribed(200, 0, json!({"VerifyCertificate": true})).await;
     let shown = admin.get(&uri).await.body;
     let certificates = shown["Certificates"]["@odata.id"].as_str().unwrap();
     for wrong in ["", "nonsense", &receiver.pem.repeat(2)] {
