@@ -27,8 +27,8 @@ use tracing::{info, warn};
 use crate::{
     accounts::{self, Accounts},
     boards::{
-        Board, Naming, Scan, file::BoardError, hand::Hand, host::Host,
-        simulated::Simulated,
+        Board, Naming, Scan, assembly::Assembly, file::BoardError, hand::Hand,
+        host::Host, part::SimulatedBuses,
     },
     clock::Clock,
     collectors::{self, Exporter},
@@ -57,7 +57,7 @@ pub enum StartError {
     #[error("the agent's state cannot be used")]
     State(#[from] StateError),
     /// The board file cannot be used.
-    #[error("the simulated board cannot be built")]
+    #[error("the board cannot be built")]
     Board(#[from] BoardError),
     /// The accounts cannot be used.
     #[error("the accounts cannot be used")]
@@ -79,6 +79,7 @@ pub struct Agent {
     exporter: Exporter,
     service: Arc<Service>,
     simulation: Option<Simulation>,
+    buses: SimulatedBuses,
     initial_password: Option<String>,
     bound: Bound,
     grace: Duration,
@@ -93,6 +94,7 @@ struct Prepared {
     state: StateDir,
     board: Box<dyn Board>,
     simulation: Option<Simulation>,
+    buses: SimulatedBuses,
     scan: Scan,
     accounts: Accounts,
     initial_password: Option<String>,
@@ -126,6 +128,7 @@ impl Agent {
             state,
             board,
             simulation,
+            buses,
             scan: Scan { inventory, drivers },
             accounts,
             initial_password,
@@ -136,9 +139,7 @@ impl Agent {
         let record =
             restore_power(&*board, &state, boot, &inventory, &settings)?;
         let model = Model::new(inventory, settings);
-        for (system, at) in record.resets() {
-            model.post_reset(system, at);
-        }
+        record.resets().for_each(|(system, at)| model.post_reset(system, at));
         let exporter = Exporter::new(model.clone());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -146,8 +147,8 @@ impl Agent {
         let guard = stop.clone().drop_guard();
 
         for driver in drivers {
-            let model = model.clone();
-            tasks.start(tasks::poll::poll(driver, model, stop.child_token()));
+            let (model, stop) = (model.clone(), stop.child_token());
+            tasks.start(tasks::poll::poll(driver, model, stop));
         }
         tasks.start(tasks::quality::watch(model.clone(), stop.child_token()));
         let leaving = CancellationToken::new();
@@ -206,6 +207,7 @@ impl Agent {
             exporter,
             service,
             simulation,
+            buses,
             initial_password,
             bound,
             grace: Duration::from_secs(config.grace_seconds),
@@ -281,6 +283,12 @@ impl Agent {
         self.simulation.as_ref()
     }
 
+    /// The far sides of the board's simulated buses.
+    #[must_use]
+    pub fn buses(&self) -> &SimulatedBuses {
+        &self.buses
+    }
+
     /// Waits until somebody wants the agent to start anew: it is then to be
     /// stopped, and started.
     pub async fn leaving(&self) {
@@ -319,15 +327,19 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         fallback_identity: state.identity()?,
     };
     let mut simulation = None;
+    let mut buses = SimulatedBuses::default();
+    let tree = Tree::new(&config.root);
+    // Before the scan: what a chip drives is known by looking at it.
+    let hand = Hand::open(state.path(), &tree, tree.text(BOOT_ID))?;
+    let host =
+        |naming| Host::new(tree.clone(), naming, config.allow_host_power, hand);
     let mut board: Box<dyn Board> = if let Some(file) = &config.board {
-        let board = Simulated::load(file, &naming)?;
-        simulation = Some(board.simulation().clone());
+        let board = Assembly::load(file, &naming, &tree, host)?;
+        simulation = board.simulation().cloned();
+        buses = board.buses().clone();
         Box::new(board)
     } else {
-        let tree = Tree::new(&config.root);
-        // Before the scan: what a chip drives is known by looking at it.
-        let hand = Hand::open(state.path(), &tree, tree.text(BOOT_ID))?;
-        Box::new(Host::new(tree, naming, config.allow_host_power, hand))
+        Box::new(host(naming))
     };
     let software = match config.board {
         // What is simulated has none.
@@ -340,6 +352,7 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         state,
         board,
         simulation,
+        buses,
         scan,
         accounts,
         initial_password,

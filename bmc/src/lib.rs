@@ -3,6 +3,7 @@
 pub mod accounts;
 pub mod agent;
 pub mod boards;
+pub mod bus;
 pub mod clock;
 pub mod collectors;
 pub mod commands;

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use onprem_bmc::{
-    boards::{Board, Naming, Scan, simulated::Simulated},
+    boards::{Board, Naming, Scan, assembly::Assembly},
     collectors::Exporter,
+    drivers::tree::Tree,
     model::{Amperes, Celsius, Model, Percent, Rpm, Sample, Settings, Vitals},
 };
 use tokio::time::advance;
@@ -15,7 +16,10 @@ use tokio::time::advance;
 #[tokio::test(start_paused = true)]
 async fn a_scrape_says_what_the_agent_knows() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
-    let mut board = Simulated::load(file.as_ref(), &Naming::default()).unwrap();
+    let (naming, tree) = (Naming::default(), Tree::new("/".as_ref()));
+    let board =
+        Assembly::load(file.as_ref(), &naming, &tree, |_| unreachable!());
+    let mut board = board.unwrap();
     let Scan { inventory, .. } = board.scan();
     let model = Model::new(inventory, Settings::default());
     let good_for = Duration::from_secs(4);

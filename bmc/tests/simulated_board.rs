@@ -7,9 +7,9 @@ mod support;
 use std::time::Duration;
 
 use onprem_bmc::{
-    boards::{Board, Naming, Scan, simulated::Simulated},
+    boards::{Board, Naming, Scan, assembly::Assembly},
     commands::ResetType,
-    drivers::Driver,
+    drivers::{Driver, tree::Tree},
     model::{Model, PowerState, Settings},
     sim::Simulation,
 };
@@ -19,16 +19,19 @@ struct Bench {
     model: Model,
     drivers: Vec<Box<dyn Driver>>,
     simulation: Simulation,
-    board: Simulated,
+    board: Assembly,
 }
 
 impl Bench {
     fn new() -> Self {
         let file =
             concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
+        let naming = Naming::default();
+        let tree = Tree::new("/".as_ref());
         let mut board =
-            Simulated::load(file.as_ref(), &Naming::default()).unwrap();
-        let simulation = board.simulation().clone();
+            Assembly::load(file.as_ref(), &naming, &tree, |_| unreachable!())
+                .unwrap();
+        let simulation = board.simulation().unwrap().clone();
         let Scan { inventory, drivers } = board.scan();
         let model = Model::new(inventory, Settings::default());
         Self { model, drivers, simulation, board }

@@ -224,12 +224,42 @@ section! {
         after_seconds: Seconds,
         for_seconds: Option<Seconds>,
     }
-    /// A board.
-    BoardFile {
-        system: Vec<SystemSection>,
-        chassis: Vec<ChassisSection>,
-        fault: Option<Vec<FaultSection>>,
+    /// A bus with parts on it. One of `i2c`, `serial` (device files) and
+    /// `gpio` (line names, where they are simulated) says of what sort.
+    BusSection {
+        id: Spanned<String>,
+        i2c: Option<PathBuf>,
+        serial: Option<PathBuf>,
+        gpio: Option<Vec<String>>,
+        baud: Option<u32>,
+        simulated: Option<bool>,
     }
+    /// A part on a bus.
+    PartSection {
+        id: Spanned<Id>,
+        kind: Spanned<String>,
+        bus: Option<String>,
+        address: Option<u8>,
+        chassis: Option<Spanned<Id>>,
+        options: Option<toml::Table>,
+    }
+}
+
+/// A board.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct BoardFile {
+    /// Whether the machine is the host itself.
+    pub(super) host: Option<Spanned<bool>>,
+    #[serde(default)]
+    pub(super) system: Vec<SystemSection>,
+    #[serde(default)]
+    pub(super) chassis: Vec<ChassisSection>,
+    pub(super) fault: Option<Vec<FaultSection>>,
+    #[serde(default)]
+    pub(super) bus: Vec<BusSection>,
+    #[serde(default)]
+    pub(super) part: Vec<PartSection>,
 }
 
 macro_rules! words {

@@ -29,7 +29,8 @@ use crate::{
 };
 
 const SYSTEM: &str = "host";
-const CHASSIS: &str = "host";
+/// The id of the chassis that a host is.
+pub(super) const CHASSIS: &str = "host";
 
 /// The id of the one manager an agent is.
 pub const MANAGER: &str = "bmc";

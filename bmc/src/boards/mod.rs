@@ -1,8 +1,10 @@
 //! Boards: which parts sit where.
 
+pub mod assembly;
 pub mod file;
 pub mod hand;
 pub mod host;
+pub mod part;
 mod parts;
 pub mod power;
 pub mod simulated;

@@ -1,6 +1,6 @@
 //! A simulated board, built from its file.
 
-use std::{collections::BTreeMap, path::Path, sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use onprem_link::id::device_uuid;
 use toml::Spanned;
@@ -40,14 +40,13 @@ pub struct Simulated {
 }
 
 impl Simulated {
-    /// The board that the file at `path` describes, named as `naming` says.
-    ///
-    /// # Errors
-    /// See [`BoardError`]; it names the line.
-    pub fn load(path: &Path, naming: &Naming) -> Result<Self, BoardError> {
-        let source = Source::read(path)?;
+    /// The machine that the file `source` describes, named as `naming` says.
+    pub(super) fn build(
+        source: &Source,
+        naming: &Naming,
+    ) -> Result<Self, BoardError> {
         let mut builder = Builder {
-            source: &source,
+            source,
             naming,
             nodes: BTreeMap::new(),
             fans: BTreeMap::new(),
@@ -398,6 +397,7 @@ impl Builder<'_> {
             range: (kind == SensorKind::Percent).then_some((0.0, 100.0)),
             thresholds: Thresholds::default(),
             interval: INTERVAL,
+            required: false,
         };
         self.sensors.push(Wired { bus, sensor: sensor.clone(), of, measure });
         Ok(sensor)

@@ -249,6 +249,7 @@ impl Channel {
             thresholds: Thresholds::default(),
             interval: INTERVAL,
             source: name.into(),
+            required: false,
         };
         Self { sensor, source, actuator: None }
     }

@@ -39,6 +39,7 @@ pub fn sensors(tree: &Tree) -> Vec<Sensor> {
         thresholds: Thresholds::default(),
         interval: INTERVAL,
         source: source.into(),
+        required: false,
     };
     let mut sensors = Vec::new();
     if tree.exists("/proc/stat") {

@@ -17,6 +17,7 @@ pub mod serial;
 pub mod software;
 pub mod storage;
 pub mod thermal;
+pub mod tmp117;
 pub mod tree;
 pub mod virtual_machine;
 

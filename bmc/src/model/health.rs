@@ -15,7 +15,7 @@ pub enum Health {
 
 impl Snapshot {
     /// The health of `sensor`: what its thresholds say of a value, a warning
-    /// where there is none.
+    /// where there is none, and worse where there has to be one.
     #[must_use]
     pub fn sensor_health(&self, sensor: &Sensor) -> Health {
         let Some(reading) = self.reading(&sensor.id) else {
@@ -23,6 +23,7 @@ impl Snapshot {
         };
         match (&reading.quality, reading.number()) {
             (Quality::Good, Some(value)) => sensor.thresholds.health(value),
+            (Quality::Failed(_), _) if sensor.required => Health::Critical,
             _ => Health::Warning,
         }
     }

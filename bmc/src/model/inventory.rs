@@ -377,6 +377,9 @@ pub struct Sensor {
     pub interval: Duration,
     /// Where the value comes from: `hwmon cpu_thermal temp1`.
     pub source: Arc<str>,
+    /// Whether somebody said that it is there, so that its absence is
+    /// critical.
+    pub required: bool,
 }
 
 /// A fan.

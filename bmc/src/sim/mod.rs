@@ -10,8 +10,12 @@
 mod bus;
 mod fan;
 mod fault;
+pub mod gpio;
+pub mod i2c;
 mod node;
 mod plant;
+pub mod serial;
+pub mod tmp117;
 
 use std::{
     collections::BTreeMap,

@@ -27,6 +27,7 @@ mod mdns;
 mod network_protocol;
 mod oem;
 mod outbound;
+mod parts;
 mod power;
 mod query;
 mod roles;

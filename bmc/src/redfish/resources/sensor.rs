@@ -1,20 +1,23 @@
 //! `Sensor`: one reading with its unit, and the excerpts of it elsewhere.
 
 use chrono::SecondsFormat;
-use onprem_redfish::schema::{
-    FiniteF64,
-    physical_context::PhysicalContext,
-    resource::{self, State},
-    sensor::{
-        self, ReadingType, SensorExcerpt, SensorExcerptArray,
-        SensorExcerptCurrent, SensorExcerptPower, SensorExcerptVoltage,
-        Threshold, ThresholdActivation, Thresholds,
+use onprem_redfish::{
+    message::resource_event,
+    schema::{
+        FiniteF64,
+        physical_context::PhysicalContext,
+        resource::{self, State},
+        sensor::{
+            self, ReadingType, SensorExcerpt, SensorExcerptArray,
+            SensorExcerptCurrent, SensorExcerptPower, SensorExcerptVoltage,
+            Threshold, ThresholdActivation, Thresholds,
+        },
     },
 };
 
 use super::{With as _, health, number};
 use crate::{
-    model::{self, Quality, SensorKind, Snapshot},
+    model::{self, Quality, Reading, SensorKind, Snapshot},
     redfish::{
         resource::{Answer, Freshness, Resource, View, answer},
         uri,
@@ -74,7 +77,29 @@ fn status(snapshot: &Snapshot, it: &model::Sensor) -> resource::Status {
         None => State::Starting,
     };
     let well = health(snapshot.sensor_health(it));
-    resource::Status::new().state(state).health(well)
+    let reading = snapshot.reading(&it.id);
+    let condition = reading.and_then(|reading| why_failed(reading, well));
+    resource::Status::new()
+        .state(state)
+        .health(well)
+        .with(condition, |status, why| status.conditions([why]))
+}
+
+/// Why a sensor says nothing, in the driver's words.
+fn why_failed(
+    reading: &Reading,
+    well: resource::Health,
+) -> Option<resource::Condition> {
+    let Quality::Failed(why) = &reading.quality else { return None };
+    let message = resource_event::resource_errors_detected("Reading", why);
+    let at = reading.at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let condition = resource::Condition::new(message.id())
+        .message(message.text())
+        .message_args(message.arguments().to_vec())
+        .resolution(message.resolution())
+        .severity(well)
+        .timestamp(at);
+    Some(condition)
 }
 
 fn thresholds(of: &model::Thresholds) -> Option<Thresholds> {

@@ -1,0 +1,280 @@
+//! A board that a file describes: a machine, simulated or the host itself,
+//! with parts beside it.
+
+use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+
+use super::{
+    Board, Controls, Naming, Power, Scan,
+    file::{BoardError, BusSection, PartSection, Source},
+    host::Host,
+    part::{BusKind, Buses, Fitting, KINDS, Part, SimulatedBuses},
+    simulated::Simulated,
+};
+use crate::{
+    commands::{CommandError, ResetType},
+    drivers::tree::Tree,
+    model::{Id, Inventory, Manager, PartSettings, PowerState},
+    sim::Simulation,
+};
+
+/// A machine with parts beside it.
+pub struct Assembly {
+    machine: Box<dyn Board>,
+    parts: Vec<Box<dyn Part>>,
+    simulation: Option<Simulation>,
+    simulated: SimulatedBuses,
+    started: bool,
+}
+
+impl std::fmt::Debug for Assembly {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Assembly")
+            .field("parts", &self.parts.len())
+            .finish_non_exhaustive()
+    }
+}
+
+impl Assembly {
+    /// The board that the file at `path` describes, named as `naming` says.
+    /// Where it says `host = true`, the machine is what `host` makes. The
+    /// device files of buses are those of `tree`; none is opened.
+    ///
+    /// # Errors
+    /// See [`BoardError`]; it names the line.
+    pub fn load(
+        path: &Path,
+        naming: &Naming,
+        tree: &Tree,
+        host: impl FnOnce(Naming) -> Host,
+    ) -> Result<Self, BoardError> {
+        let source = Source::read(path)?;
+        let said = source.board.host.as_ref();
+        let said = said.filter(|said| *said.as_ref());
+        if let Some(said) = said
+            && !source.board.system.is_empty()
+        {
+            let reason = "a board is the host, or has systems of its own";
+            return Err(source.wrong(said, reason.to_owned()));
+        }
+        let mut simulation = None;
+        let machine: Box<dyn Board> = if said.is_some() {
+            Box::new(host(naming.clone()))
+        } else {
+            let board = Simulated::build(&source, naming)?;
+            simulation = Some(board.simulation().clone());
+            Box::new(board)
+        };
+        let mut buses = Buses::default();
+        let mut names = Vec::new();
+        for section in &source.board.bus {
+            let name = section.id.as_ref();
+            if names.contains(&name) {
+                let reason = format!("a second bus `{name}`");
+                return Err(source.wrong(&section.id, reason));
+            }
+            names.push(name);
+            buses.add(name, bus(&source, section)?, tree);
+        }
+        let mut fitter = Fitter { source: &source, buses, ids: Vec::new() };
+        let sections = source.board.part.iter();
+        let parts = sections
+            .map(|section| fitter.fit(section))
+            .collect::<Result<Vec<_>, _>>()?;
+        let simulated = fitter.buses.simulated();
+        Ok(Self { machine, parts, simulation, simulated, started: false })
+    }
+
+    /// What is below the drivers of a simulated machine, to be told to
+    /// misbehave.
+    #[must_use]
+    pub fn simulation(&self) -> Option<&Simulation> {
+        self.simulation.as_ref()
+    }
+
+    /// The far sides of the simulated buses.
+    #[must_use]
+    pub fn buses(&self) -> &SimulatedBuses {
+        &self.simulated
+    }
+}
+
+struct Fitter<'a> {
+    source: &'a Source,
+    buses: Buses,
+    ids: Vec<Id>,
+}
+
+impl Fitter<'_> {
+    fn fit(
+        &mut self,
+        section: &PartSection,
+    ) -> Result<Box<dyn Part>, BoardError> {
+        let wrong = |reason| self.source.wrong(&section.id, reason);
+        let id = section.id.as_ref();
+        if self.ids.contains(id) {
+            return Err(wrong(format!("a second part `{id}`")));
+        }
+        self.ids.push(id.clone());
+        let word = section.kind.as_ref();
+        let kind = KINDS.iter().find(|kind| kind.word == word);
+        let Some(kind) = kind else {
+            let known: Vec<&str> = KINDS.iter().map(|k| k.word).collect();
+            let reason = format!(
+                "`{word}` is no kind of part; there are {}",
+                known.join(", ")
+            );
+            return Err(self.source.wrong(&section.kind, reason));
+        };
+        let chassis = self.chassis(section)?;
+        let mut fitting = Fitting {
+            id: id.clone(),
+            chassis,
+            bus: section.bus.as_deref().unwrap_or_default(),
+            address: section.address,
+            options: section.options.clone().unwrap_or_default(),
+            buses: &mut self.buses,
+        };
+        let part = (kind.fit)(&mut fitting);
+        part.map_err(|reason| {
+            self.source.wrong(&section.id, format!("part `{id}`: {reason}"))
+        })
+    }
+
+    /// The chassis that a part sits in: the one it names, or the first.
+    fn chassis(&self, section: &PartSection) -> Result<Id, BoardError> {
+        let mut own = self.source.board.chassis.iter();
+        let Some(named) = &section.chassis else {
+            let first = own.next().map(|chassis| chassis.id.clone());
+            return Ok(first.unwrap_or_else(|| super::host::CHASSIS.into()));
+        };
+        let known = own.any(|chassis| chassis.id == *named.as_ref())
+            || &**named.as_ref() == super::host::CHASSIS;
+        if !known {
+            let reason = format!("no chassis `{}`", named.as_ref());
+            return Err(self.source.wrong(named, reason));
+        }
+        Ok(named.as_ref().clone())
+    }
+}
+
+/// What a section says about a bus.
+fn bus(source: &Source, section: &BusSection) -> Result<BusKind, BoardError> {
+    let simulated = section.simulated.unwrap_or(false);
+    let wrong = |reason: &str| {
+        let reason = format!("bus `{}`: {reason}", section.id.as_ref());
+        source.wrong(&section.id, reason)
+    };
+    let one = || wrong("say one of `i2c`, `serial` and `gpio`");
+    let given = [
+        section.i2c.is_some(),
+        section.serial.is_some(),
+        section.gpio.is_some(),
+    ];
+    if given.into_iter().filter(|given| *given).count() != 1 {
+        return Err(one());
+    }
+    let path = |path: &std::path::PathBuf| (!simulated).then(|| path.clone());
+    if let Some(lines) = &section.gpio {
+        if !simulated && !lines.is_empty() {
+            return Err(wrong("`gpio` names lines where they are simulated"));
+        }
+        let simulated = simulated.then(|| lines.clone());
+        return Ok(BusKind::Gpio { simulated });
+    }
+    if let Some(device) = &section.serial {
+        let baud = section.baud.unwrap_or(115_200);
+        return Ok(BusKind::Serial { path: path(device), baud });
+    }
+    let device = section.i2c.as_ref().ok_or_else(one)?;
+    Ok(BusKind::I2c(path(device)))
+}
+
+impl Board for Assembly {
+    fn scan(&mut self) -> Scan {
+        let Scan { mut inventory, mut drivers } = self.machine.scan();
+        for part in &mut self.parts {
+            part.describe(&mut inventory);
+            if !self.started {
+                drivers.extend(part.drivers());
+            }
+        }
+        self.started = true;
+        join(&mut inventory);
+        Scan { inventory, drivers }
+    }
+
+    fn power(&self) -> Arc<dyn Power> {
+        let brought = self.parts.iter().filter_map(|part| part.power());
+        let own = brought
+            .flat_map(|(ids, power)| {
+                ids.into_iter().map(move |id| (id, Arc::clone(&power)))
+            })
+            .collect();
+        Arc::new(ByPart { own, machine: self.machine.power() })
+    }
+
+    fn controls(&self) -> Arc<dyn Controls> {
+        let brought = self.parts.iter().filter_map(|part| part.controls());
+        let own = brought
+            .flat_map(|(ids, controls)| {
+                ids.into_iter().map(move |id| (id, Arc::clone(&controls)))
+            })
+            .collect();
+        Arc::new(ByPart { own, machine: self.machine.controls() })
+    }
+}
+
+/// Puts right what follows from several parts together.
+fn join(inventory: &mut Inventory) {
+    for system in &mut inventory.systems {
+        let holds =
+            inventory.chassis.iter().filter(|c| c.systems.contains(&system.id));
+        system.chassis = holds.map(|chassis| chassis.id.clone()).collect();
+    }
+    // Where the machine is no system itself, the first it looks after stands
+    // for it.
+    if inventory.manager.id.is_empty() {
+        let first = inventory.systems.first();
+        inventory.manager = first.map(Manager::of).unwrap_or_default();
+    }
+}
+
+/// Sends what is asked to the part that brought what it is about.
+struct ByPart<T: ?Sized> {
+    own: BTreeMap<Id, Arc<T>>,
+    machine: Arc<T>,
+}
+
+impl<T: ?Sized> ByPart<T> {
+    fn of(&self, id: &Id) -> &Arc<T> {
+        self.own.get(id).unwrap_or(&self.machine)
+    }
+}
+
+impl Power for ByPart<dyn Power> {
+    fn reset(
+        &self,
+        system: &Id,
+        kind: ResetType,
+    ) -> Result<Option<PowerState>, CommandError> {
+        self.of(system).reset(system, kind)
+    }
+
+    fn configure(
+        &self,
+        system: &Id,
+        settings: &PartSettings,
+    ) -> Result<u64, CommandError> {
+        self.of(system).configure(system, settings)
+    }
+
+    fn restore(&self, system: &Id, on: bool) {
+        self.of(system).restore(system, on);
+    }
+}
+
+impl Controls for ByPart<dyn Controls> {
+    fn drive(&self, control: &Id, percent: Option<f64>) -> io::Result<()> {
+        self.of(control).drive(control, percent)
+    }
+}

@@ -1,0 +1,227 @@
+//! Parts beside the machine: HATs, control buses, sensors on a wire. A board
+//! file names them; [`KINDS`] says which there are.
+
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use serde::de::DeserializeOwned;
+
+use super::{Controls, Power};
+use crate::{
+    bus::{
+        Chip, I2cBus, KernelI2c,
+        gpio::{GpioLines, KernelGpio},
+        serial::{KernelSerial, SerialLink},
+    },
+    drivers::{Driver, tmp117, tree::Tree},
+    model::{Chassis, Id, Inventory},
+    sim::{
+        gpio::SimulatedGpio,
+        i2c::{I2cPart, SimulatedI2c},
+        serial::{SerialPart, SimulatedSerial},
+    },
+};
+
+/// The kinds of parts that a board file can name.
+pub const KINDS: &[Kind] = &[tmp117::KIND];
+
+/// A kind of part.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    /// What a board file calls it.
+    pub word: &'static str,
+    /// What it is, for people.
+    pub title: &'static str,
+    /// Makes one. It touches no bus: a part that is missing is one that is
+    /// seen to be missing.
+    pub fit: fn(&mut Fitting<'_>) -> Result<Box<dyn Part>, String>,
+}
+
+/// A part beside the machine.
+pub trait Part: Send {
+    /// Adds to `inventory` what the part brings. It does not wait for the
+    /// part.
+    fn describe(&mut self, inventory: &mut Inventory);
+
+    /// What has to be asked again and again. It is asked for once.
+    fn drivers(&mut self) -> Vec<Box<dyn Driver>>;
+
+    /// What switches the systems that the part brings, with their ids.
+    fn power(&self) -> Option<(Vec<Id>, Arc<dyn Power>)> {
+        None
+    }
+
+    /// What drives the controls that the part brings, with their ids.
+    fn controls(&self) -> Option<(Vec<Id>, Arc<dyn Controls>)> {
+        None
+    }
+}
+
+/// The chassis `id` of an inventory, for a part that sits in it.
+///
+/// A board file is checked for it before; what a machine shows may change.
+pub fn chassis_of<'a>(
+    inventory: &'a mut Inventory,
+    id: &Id,
+) -> Option<&'a mut Chassis> {
+    inventory.chassis.iter_mut().find(|chassis| chassis.id == *id)
+}
+
+/// A bus as a board file describes it.
+#[derive(Clone, Debug)]
+pub(super) enum BusKind {
+    I2c(Option<PathBuf>),
+    Serial { path: Option<PathBuf>, baud: u32 },
+    Gpio { simulated: Option<Vec<String>> },
+}
+
+/// The buses of a board.
+#[derive(Debug, Default)]
+pub(super) struct Buses {
+    i2c: BTreeMap<String, I2cBus>,
+    serial: BTreeMap<String, (Option<PathBuf>, u32)>,
+    gpio: BTreeMap<String, Arc<dyn GpioLines>>,
+    simulated: SimulatedBuses,
+}
+
+/// The far sides of those buses of a board that are simulated, to be told to
+/// misbehave.
+#[derive(Clone, Debug, Default)]
+pub struct SimulatedBuses {
+    i2c: BTreeMap<String, SimulatedI2c>,
+    gpio: BTreeMap<String, SimulatedGpio>,
+}
+
+impl SimulatedBuses {
+    /// The I²C bus `name`.
+    #[must_use]
+    pub fn i2c(&self, name: &str) -> Option<&SimulatedI2c> {
+        self.i2c.get(name)
+    }
+
+    /// The lines `name`.
+    #[must_use]
+    pub fn gpio(&self, name: &str) -> Option<&SimulatedGpio> {
+        self.gpio.get(name)
+    }
+}
+
+impl Buses {
+    /// Adds the bus `name`; device files are below the root of `tree`.
+    pub(super) fn add(&mut self, name: &str, kind: BusKind, tree: &Tree) {
+        let below = |path: &Path| tree.path(path.to_str().unwrap_or_default());
+        let name = name.to_owned();
+        match kind {
+            BusKind::I2c(Some(path)) => {
+                let bus = Box::new(KernelI2c::new(&below(&path)));
+                self.i2c.insert(name.clone(), I2cBus::new(&name, bus));
+            }
+            BusKind::I2c(None) => {
+                let sim = SimulatedI2c::default();
+                let bus = I2cBus::new(&name, Box::new(sim.clone()));
+                self.simulated.i2c.insert(name.clone(), sim);
+                self.i2c.insert(name, bus);
+            }
+            BusKind::Serial { path, baud } => {
+                let path = path.as_deref().map(below);
+                self.serial.insert(name, (path, baud));
+            }
+            BusKind::Gpio { simulated: None } => {
+                self.gpio.insert(name, Arc::new(KernelGpio));
+            }
+            BusKind::Gpio { simulated: Some(lines) } => {
+                let lines = lines.iter().map(String::as_str);
+                let sim = SimulatedGpio::new(lines);
+                self.simulated.gpio.insert(name.clone(), sim.clone());
+                self.gpio.insert(name, Arc::new(sim));
+            }
+        }
+    }
+
+    /// The far sides of those that are simulated.
+    pub(super) fn simulated(&self) -> SimulatedBuses {
+        self.simulated.clone()
+    }
+}
+
+/// What a part finds where it is to be fitted.
+#[derive(Debug)]
+pub struct Fitting<'a> {
+    /// What the board file calls the part: unique on the board.
+    pub id: Id,
+    /// The chassis that it sits in.
+    pub chassis: Id,
+    pub(super) bus: &'a str,
+    pub(super) address: Option<u8>,
+    pub(super) options: toml::Table,
+    pub(super) buses: &'a mut Buses,
+}
+
+impl Fitting<'_> {
+    /// What the board file says of the part beyond where it is.
+    ///
+    /// # Errors
+    /// It says what a part of this kind does not have.
+    pub fn options<T: DeserializeOwned>(&mut self) -> Result<T, String> {
+        let options = toml::Value::Table(std::mem::take(&mut self.options));
+        options.try_into().map_err(|error| error.message().to_owned())
+    }
+
+    /// The part's place on its I²C bus: at `usual` unless the board file says
+    /// another address. On a simulated bus, `simulator` is put there.
+    ///
+    /// # Errors
+    /// The bus is none of this sort, or the address is taken.
+    pub fn i2c<P: I2cPart + 'static>(
+        &mut self,
+        usual: u8,
+        simulator: impl FnOnce() -> P,
+    ) -> Result<Chip, String> {
+        let address = self.address.unwrap_or(usual);
+        let bus = self.buses.i2c.get(self.bus);
+        let bus =
+            bus.ok_or_else(|| format!("bus `{}` is no I²C bus", self.bus))?;
+        if let Some(sim) = self.buses.simulated.i2c.get(self.bus) {
+            sim.attach(address, simulator());
+        }
+        Ok(bus.chip(address))
+    }
+
+    /// The part's serial line, which is its alone. Where it is simulated,
+    /// `simulator` is at its far end.
+    ///
+    /// # Errors
+    /// The bus is none of this sort, or another part has it.
+    pub fn serial<P: SerialPart + 'static>(
+        &mut self,
+        simulator: impl FnOnce() -> P,
+    ) -> Result<Box<dyn SerialLink>, String> {
+        let taken = self.buses.serial.remove(self.bus);
+        let (path, baud) = taken.ok_or_else(|| {
+            format!("bus `{}` is no serial line that is free", self.bus)
+        })?;
+        Ok(match path {
+            Some(path) => Box::new(KernelSerial::new(&path, baud)),
+            None => Box::new(SimulatedSerial::new(Box::new(simulator()))),
+        })
+    }
+
+    /// The GPIO lines called `bus`, or those of this machine where the board
+    /// file has no such bus.
+    #[must_use]
+    pub fn gpio(&self, bus: &str) -> Arc<dyn GpioLines> {
+        let lines = self.buses.gpio.get(bus).cloned();
+        lines.unwrap_or_else(|| Arc::new(KernelGpio))
+    }
+
+    /// Whether the part's bus is simulated.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.buses.simulated.i2c.contains_key(self.bus)
+            || self.buses.simulated.gpio.contains_key(self.bus)
+            || matches!(self.buses.serial.get(self.bus), Some((None, _)))
+    }
+}

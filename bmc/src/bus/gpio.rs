@@ -1,0 +1,231 @@
+//! GPIO lines, found by the name of the line or the label of their chip:
+//! numbers of chips move from kernel to kernel.
+
+use std::{fmt, io, path::Path, time::Duration};
+
+use gpiocdev::{
+    Request,
+    chip::{Chip, chips},
+    line::{EdgeDetection, EdgeKind, Offset, Value},
+    request::Config,
+};
+use serde::{Deserialize, Serialize};
+
+/// Which line: by its name, or by its number on a chip with that label.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged, deny_unknown_fields)]
+pub enum LineName {
+    /// `GPIO4`.
+    Named(String),
+    /// `{ chip = "pinctrl-rp1", line = 4 }`.
+    Numbered {
+        /// The label of the chip.
+        chip: String,
+        /// The number of the line on it.
+        line: u32,
+    },
+}
+
+impl fmt::Display for LineName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Named(name) => f.write_str(name),
+            Self::Numbered { chip, line } => write!(f, "{chip}:{line}"),
+        }
+    }
+}
+
+/// The level of a line came to be this, at this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Edge {
+    /// Whether the line is active now.
+    pub active: bool,
+    /// When, by the kernel's monotonic clock.
+    pub at: Duration,
+}
+
+/// A line that is driven. Dropping it leaves the line to the kernel.
+pub trait Output: fmt::Debug + Send {
+    /// Drives the line.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    fn set(&mut self, active: bool) -> io::Result<()>;
+}
+
+/// A line that is watched.
+pub trait Input: fmt::Debug + Send {
+    /// Whether the line is active now.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    fn level(&mut self) -> io::Result<bool>;
+
+    /// The next edge, waiting for it at most `patience`.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    fn edge(&mut self, patience: Duration) -> io::Result<Option<Edge>>;
+}
+
+/// Where lines are taken from.
+pub trait GpioLines: fmt::Debug + Send + Sync {
+    /// Takes `line` to drive it, first as `active`.
+    ///
+    /// # Errors
+    /// There is no such line, or somebody else has it.
+    fn output(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+        active: bool,
+    ) -> io::Result<Box<dyn Output>>;
+
+    /// Takes `line` to watch it.
+    ///
+    /// # Errors
+    /// There is no such line, or somebody else has it.
+    fn input(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+    ) -> io::Result<Box<dyn Input>>;
+}
+
+/// Which voltage means active.
+#[derive(
+    Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum Polarity {
+    /// The high one.
+    #[default]
+    ActiveHigh,
+    /// The low one.
+    ActiveLow,
+}
+
+/// The lines of the kernel's chips, `/dev/gpiochip*`.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct KernelGpio;
+
+/// Who has our lines, as `gpioinfo` shows it.
+const CONSUMER: &str = "onprem-bmc";
+
+impl KernelGpio {
+    fn find(line: &LineName) -> io::Result<(Chip, Offset)> {
+        let known = chips().map_err(io::Error::other)?;
+        let opened = known.iter().filter_map(|path| open(path));
+        let mut busy = false;
+        for (chip, label) in opened {
+            let offset = match line {
+                LineName::Named(name) => {
+                    chip.find_line_info(name).map(|info| info.offset)
+                }
+                LineName::Numbered { chip, line } => {
+                    (*chip == label).then_some(*line)
+                }
+            };
+            let Some(offset) = offset else { continue };
+            match chip.line_info(offset) {
+                Ok(info) if info.used => busy = true,
+                Ok(_) => return Ok((chip, offset)),
+                Err(_) => {}
+            }
+        }
+        let (kind, why) = if busy {
+            (io::ErrorKind::ResourceBusy, "is taken by somebody else")
+        } else {
+            (io::ErrorKind::NotFound, "is on no chip of this machine")
+        };
+        Err(io::Error::new(kind, format!("line {line} {why}")))
+    }
+
+    fn request(line: &LineName, mut config: Config) -> io::Result<Request> {
+        let (chip, offset) = Self::find(line)?;
+        config.with_line(offset);
+        Request::from_config(config)
+            .on_chip(chip.path())
+            .with_consumer(CONSUMER)
+            .request()
+            .map_err(|error| told(line, &error))
+    }
+}
+
+fn open(path: &Path) -> Option<(Chip, String)> {
+    let chip = Chip::from_path(path).ok()?;
+    let label = chip.info().ok()?.label;
+    Some((chip, label))
+}
+
+fn told(line: &LineName, error: &gpiocdev::Error) -> io::Error {
+    io::Error::other(format!("line {line}: {error}"))
+}
+
+fn configured(polarity: Polarity) -> Config {
+    let mut config = Config::default();
+    match polarity {
+        Polarity::ActiveHigh => config.as_active_high(),
+        Polarity::ActiveLow => config.as_active_low(),
+    };
+    config
+}
+
+impl GpioLines for KernelGpio {
+    fn output(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+        active: bool,
+    ) -> io::Result<Box<dyn Output>> {
+        let mut config = configured(polarity);
+        config.as_output(active.into());
+        let request = Self::request(line, config)?;
+        Ok(Box::new(KernelLine { line: line.clone(), request }))
+    }
+
+    fn input(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+    ) -> io::Result<Box<dyn Input>> {
+        let mut config = configured(polarity);
+        config.as_input().with_edge_detection(EdgeDetection::BothEdges);
+        let request = Self::request(line, config)?;
+        Ok(Box::new(KernelLine { line: line.clone(), request }))
+    }
+}
+
+/// A line of the kernel that is ours.
+#[derive(Debug)]
+struct KernelLine {
+    line: LineName,
+    request: Request,
+}
+
+impl Output for KernelLine {
+    fn set(&mut self, active: bool) -> io::Result<()> {
+        let set = self.request.set_lone_value(active.into());
+        set.map_err(|error| told(&self.line, &error))
+    }
+}
+
+impl Input for KernelLine {
+    fn level(&mut self) -> io::Result<bool> {
+        let value = self.request.lone_value();
+        let value = value.map_err(|error| told(&self.line, &error))?;
+        Ok(value == Value::Active)
+    }
+
+    fn edge(&mut self, patience: Duration) -> io::Result<Option<Edge>> {
+        let told = |error| told(&self.line, &error);
+        if !self.request.wait_edge_event(patience).map_err(told)? {
+            return Ok(None);
+        }
+        let event = self.request.read_edge_event().map_err(told)?;
+        Ok(Some(Edge {
+            active: event.kind == EdgeKind::Rising,
+            at: Duration::from_nanos(event.timestamp_ns),
+        }))
+    }
+}

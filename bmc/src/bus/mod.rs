@@ -1,0 +1,16 @@
+//! Buses: what drivers speak through. Behind each stands the kernel, a
+//! simulation, or a recording; a driver cannot tell which.
+//!
+//! A bus has one owner at a time: whoever holds it speaks, the others wait.
+//! Nothing here is called from a request; drivers run on blocking threads.
+
+pub mod gpio;
+pub mod i2c;
+pub mod serial;
+
+mod kernel_i2c;
+
+pub use self::{
+    i2c::{Call, Chip, I2cBus, I2cError, SmBus},
+    kernel_i2c::KernelI2c,
+};

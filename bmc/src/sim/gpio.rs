@@ -1,0 +1,191 @@
+//! Simulated GPIO lines.
+
+use std::{
+    collections::BTreeMap,
+    io,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use tokio::time::Instant;
+
+use crate::bus::gpio::{Edge, GpioLines, Input, LineName, Output, Polarity};
+
+/// Lines whose far side a test or a simulated part has. Cheap to clone; all
+/// clones are one.
+#[derive(Clone, Debug)]
+pub struct SimulatedGpio {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    lines: Mutex<BTreeMap<String, Line>>,
+    changed: Condvar,
+    began: Instant,
+}
+
+#[derive(Debug, Default)]
+struct Line {
+    high: bool,
+    taken: bool,
+    edges: Vec<(bool, Duration)>,
+}
+
+/// How many edges a line keeps for who is slow, as the kernel's event buffer.
+const EDGES: usize = 16;
+
+impl SimulatedGpio {
+    /// Lines with these names, all low.
+    #[must_use]
+    pub fn new<'a>(names: impl IntoIterator<Item = &'a str>) -> Self {
+        let lines = names
+            .into_iter()
+            .map(|name| (name.to_owned(), Line::default()))
+            .collect();
+        let shared = Shared {
+            lines: Mutex::new(lines),
+            changed: Condvar::new(),
+            began: Instant::now(),
+        };
+        Self { shared: Arc::new(shared) }
+    }
+
+    /// Puts a voltage on the line `name`, as what is wired to it does.
+    pub fn pull(&self, name: &str, high: bool) {
+        let at = self.shared.began.elapsed();
+        let mut lines = self.lock();
+        let Some(line) = lines.get_mut(name) else { return };
+        if line.high != high {
+            line.high = high;
+            if line.edges.len() < EDGES {
+                line.edges.push((high, at));
+            }
+        }
+        self.shared.changed.notify_all();
+    }
+
+    /// Whether the line `name` is high.
+    #[must_use]
+    pub fn is_high(&self, name: &str) -> bool {
+        self.lock().get(name).is_some_and(|line| line.high)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Line>> {
+        self.shared.lines.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn take(&self, line: &LineName, polarity: Polarity) -> io::Result<Held> {
+        let name = line.to_string();
+        let mut lines = self.lock();
+        let Some(found) = lines.get_mut(&name) else {
+            let reason = format!("line {name} is on no chip of this machine");
+            return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+        };
+        if found.taken {
+            let reason = format!("line {name} is taken by somebody else");
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, reason));
+        }
+        found.taken = true;
+        found.edges.clear();
+        drop(lines);
+        let inverted = polarity == Polarity::ActiveLow;
+        Ok(Held { lines: self.clone(), name, inverted })
+    }
+}
+
+impl GpioLines for SimulatedGpio {
+    fn output(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+        active: bool,
+    ) -> io::Result<Box<dyn Output>> {
+        let mut held = self.take(line, polarity)?;
+        held.set(active)?;
+        Ok(Box::new(held))
+    }
+
+    fn input(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+    ) -> io::Result<Box<dyn Input>> {
+        Ok(Box::new(self.take(line, polarity)?))
+    }
+}
+
+/// A line that somebody has.
+#[derive(Debug)]
+struct Held {
+    lines: SimulatedGpio,
+    name: String,
+    inverted: bool,
+}
+
+impl Output for Held {
+    fn set(&mut self, active: bool) -> io::Result<()> {
+        self.lines.pull(&self.name, active != self.inverted);
+        Ok(())
+    }
+}
+
+impl Input for Held {
+    fn level(&mut self) -> io::Result<bool> {
+        Ok(self.lines.is_high(&self.name) != self.inverted)
+    }
+
+    fn edge(&mut self, patience: Duration) -> io::Result<Option<Edge>> {
+        let still = |lines: &mut BTreeMap<String, Line>| {
+            lines.get(&self.name).is_none_or(|line| line.edges.is_empty())
+        };
+        let waited = self.lines.shared.changed.wait_timeout_while(
+            self.lines.lock(),
+            patience,
+            still,
+        );
+        let (mut lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        let Some(line) = lines.get_mut(&self.name) else { return Ok(None) };
+        if line.edges.is_empty() {
+            return Ok(None);
+        }
+        let (high, at) = line.edges.remove(0);
+        Ok(Some(Edge { active: high != self.inverted, at }))
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(line) = self.lines.lock().get_mut(&self.name) {
+            line.taken = false;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_one_owner_and_keeps_edges_until_they_are_asked_for() {
+        let lines = SimulatedGpio::new(["GPIO4"]);
+        let name = LineName::Named("GPIO4".into());
+        let low = Polarity::ActiveLow;
+        let mut input = lines.input(&name, low).unwrap();
+        assert!(input.level().unwrap());
+        let error = lines.output(&name, low, false).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::ResourceBusy);
+        lines.pull("GPIO4", true);
+        lines.pull("GPIO4", false);
+        let soon = Duration::from_millis(10);
+        assert!(!input.edge(soon).unwrap().unwrap().active);
+        assert!(input.edge(soon).unwrap().unwrap().active);
+        assert_eq!(input.edge(soon).unwrap(), None);
+        drop(input);
+        lines.output(&name, low, true).unwrap();
+        assert!(!lines.is_high("GPIO4"));
+        let absent = LineName::Named("GPIO40".into());
+        let error = lines.input(&absent, low).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+    }
+}

@@ -1,0 +1,192 @@
+//! A simulated part at the far end of a serial line: spoken to directly, or
+//! through a pseudo-terminal as any program would.
+
+use std::{
+    fmt,
+    io::{self, Read as _, Write as _},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use serialport::{SerialPort as _, TTYPort};
+
+use crate::bus::serial::SerialLink;
+
+/// A part that gets and sends bytes.
+pub trait SerialPart: fmt::Debug + Send {
+    /// Takes what was sent to it.
+    fn receive(&mut self, bytes: &[u8]);
+
+    /// What it sends now, if anything. It is asked again and again.
+    fn send(&mut self) -> Vec<u8>;
+}
+
+/// A part of which the caller keeps a handle, to look into it.
+impl<P: SerialPart> SerialPart for Arc<Mutex<P>> {
+    fn receive(&mut self, bytes: &[u8]) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).receive(bytes);
+    }
+
+    fn send(&mut self) -> Vec<u8> {
+        self.lock().unwrap_or_else(PoisonError::into_inner).send()
+    }
+}
+
+/// How often a part is asked whether it has something to say.
+const LOOK: Duration = Duration::from_millis(2);
+
+/// A line to a simulated part, without a kernel in between.
+#[derive(Debug)]
+pub struct SimulatedSerial {
+    part: Box<dyn SerialPart>,
+    waiting: Vec<u8>,
+}
+
+impl SimulatedSerial {
+    /// A line to `part`.
+    #[must_use]
+    pub fn new(part: Box<dyn SerialPart>) -> Self {
+        Self { part, waiting: Vec::new() }
+    }
+}
+
+impl SerialLink for SimulatedSerial {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        self.part.receive(bytes);
+        Ok(())
+    }
+
+    fn read(
+        &mut self,
+        buffer: &mut [u8],
+        patience: Duration,
+    ) -> io::Result<usize> {
+        let mut waited = Duration::ZERO;
+        loop {
+            self.waiting.extend(self.part.send());
+            if !self.waiting.is_empty() || waited >= patience {
+                break;
+            }
+            pause(LOOK);
+            waited += LOOK;
+        }
+        let count = self.waiting.len().min(buffer.len());
+        for (to, from) in buffer.iter_mut().zip(self.waiting.drain(..count)) {
+            *to = from;
+        }
+        Ok(count)
+    }
+
+    fn clear(&mut self) -> io::Result<()> {
+        self.waiting.clear();
+        self.part.send();
+        Ok(())
+    }
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the thread of a bus, where nothing else runs"
+)]
+fn pause(length: Duration) {
+    thread::sleep(length);
+}
+
+/// A simulated part behind a pseudo-terminal, until it is dropped.
+#[derive(Debug)]
+pub struct Pty {
+    path: String,
+    ended: Arc<AtomicBool>,
+    thread: Option<thread::JoinHandle<()>>,
+}
+
+impl Pty {
+    /// Serves `part` on a new pseudo-terminal.
+    ///
+    /// # Errors
+    /// The kernel has none left.
+    pub fn serve(mut part: Box<dyn SerialPart>) -> io::Result<Self> {
+        let (mut far, near) = TTYPort::pair()?;
+        let path = near.name().unwrap_or_default();
+        far.set_timeout(LOOK)?;
+        let ended = Arc::new(AtomicBool::new(false));
+        let over = Arc::clone(&ended);
+        let work = move || {
+            // As long as it is open here, the far end lives between clients.
+            let _near = near;
+            let mut buffer = [0; 256];
+            while !over.load(Ordering::Relaxed) {
+                match far.read(&mut buffer) {
+                    Ok(count) => {
+                        part.receive(buffer.get(..count).unwrap_or_default());
+                    }
+                    Err(error) if error.kind() == io::ErrorKind::TimedOut => {}
+                    Err(_) => return,
+                }
+                let bytes = part.send();
+                if !bytes.is_empty() && far.write_all(&bytes).is_err() {
+                    return;
+                }
+            }
+        };
+        let thread = thread::Builder::new().name("pty".into()).spawn(work)?;
+        Ok(Self { path, ended, thread: Some(thread) })
+    }
+
+    /// The device file that a driver opens.
+    #[must_use]
+    pub fn path(&self) -> &str {
+        &self.path
+    }
+}
+
+impl Drop for Pty {
+    fn drop(&mut self) {
+        self.ended.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take() {
+            // It ends within a look; what broke in it has been seen.
+            let _ = thread.join();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::bus::serial::KernelSerial;
+
+    #[derive(Debug, Default)]
+    struct Echo(Vec<u8>);
+
+    impl SerialPart for Echo {
+        fn receive(&mut self, bytes: &[u8]) {
+            self.0.extend(bytes);
+        }
+
+        fn send(&mut self) -> Vec<u8> {
+            std::mem::take(&mut self.0)
+        }
+    }
+
+    fn speak(line: &mut dyn SerialLink) {
+        let mut buffer = [0; 8];
+        line.write(b"=").unwrap();
+        let count = line.read(&mut buffer, Duration::from_secs(2)).unwrap();
+        assert_eq!(buffer.get(..count), Some(&b"="[..]));
+        let silence = Duration::from_millis(10);
+        assert_eq!(line.read(&mut buffer, silence).unwrap(), 0);
+    }
+
+    #[test]
+    fn a_part_answers_the_same_with_and_without_a_kernel() {
+        speak(&mut SimulatedSerial::new(Box::new(Echo::default())));
+        let pty = Pty::serve(Box::new(Echo::default())).unwrap();
+        speak(&mut KernelSerial::new(pty.path().as_ref(), 115_200));
+        // The next client finds it as the first one did.
+        speak(&mut KernelSerial::new(pty.path().as_ref(), 115_200));
+    }
+}

@@ -1,0 +1,130 @@
+//! Parts beside the machine, as board files name them.
+
+use std::time::Duration;
+
+use onprem_bmc::{agent::Agent, config::Config};
+use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
+
+use crate::client::{Blade, Client};
+
+const SENSOR: &str = "/redfish/v1/Chassis/blade/Sensors/exhaust";
+const CHASSIS: &str = "/redfish/v1/Chassis/blade";
+
+/// A sensor on a wire, on a simulated bus.
+const PART: &str = r#"
+[[bus]]
+id = "i2c-1"
+i2c = "/dev/i2c-1"
+simulated = true
+
+[[part]]
+id = "exhaust"
+kind = "tmp117"
+bus = "i2c-1"
+address = 0x49
+options = { name = "Exhaust Temperature", upper_critical = 60 }
+"#;
+
+async fn until(client: &Client, uri: &str, state: &str) {
+    let looking = async {
+        while client.get(uri).await.body["Status"]["State"] != state {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), looking).await.expect(state);
+}
+
+#[tokio::test]
+async fn a_part_on_a_bus_is_a_sensor_that_fails_and_comes_back() {
+    let blade = Blade::with_board(|board| board + PART).await;
+    let admin = blade.admin();
+    let sensor = admin.get(SENSOR).await.body;
+    assert_eq!(sensor["Name"], "Exhaust Temperature");
+    assert_eq!(sensor["Reading"].as_f64(), Some(25.0));
+    let bus = blade.agent.buses().i2c("i2c-1").unwrap().clone();
+    bus.unplug(0x49);
+    until(&admin, SENSOR, "UnavailableOffline").await;
+    let sensor = admin.get(SENSOR).await.body;
+    assert_eq!(sensor["Status"]["Health"], "Critical");
+    let condition = &sensor["Status"]["Conditions"][0];
+    let reason = condition["MessageArgs"].to_string()
+        + &condition["Message"].to_string();
+    assert!(reason.contains("0x49 on i2c-1"), "{sensor:#}");
+    let chassis = admin.get(CHASSIS).await.body;
+    assert_eq!(chassis["Status"]["Health"], "Critical");
+    bus.plug(0x49);
+    until(&admin, SENSOR, "Enabled").await;
+}
+
+#[tokio::test]
+async fn a_part_that_is_not_there_is_critical_and_never_simulated() {
+    let part = PART.replace("simulated = true\n", "");
+    let part = part.replace("/dev/i2c-1", "/dev/i2c-99");
+    let file = blade_with(&part);
+    let agent = start(&file).await.unwrap();
+    assert!(agent.buses().i2c("i2c-1").is_none());
+    let mut changes = agent.model().changes();
+    let failing = async {
+        loop {
+            let snapshot = agent.model().snapshot();
+            let reading = snapshot.reading("exhaust");
+            if let Some(reading) = reading {
+                return reading.clone();
+            }
+            let _ = changes.recv().await;
+        }
+    };
+    let reading = timeout(Duration::from_secs(20), failing).await.unwrap();
+    assert_eq!(reading.value, None);
+    let reason = format!("{:?}", reading.quality);
+    assert!(reason.contains("0x49 on i2c-1"), "{reason}");
+}
+
+#[tokio::test]
+async fn a_board_file_that_cannot_be_is_told_by_its_line() {
+    for (from, to, line, said) in [
+        ("\"tmp117\"", "\"tmp118\"", 9, "`tmp118` is no kind of part"),
+        ("bus = \"i2c-1\"", "bus = \"i2c-2\"", 8, "bus `i2c-2` is no"),
+        ("upper_critical", "upper_crit", 8, "unknown field `upper_crit`"),
+        ("i2c = \"/dev/i2c-1\"\n", "", 3, "say one of `i2c`, `serial`"),
+        (
+            "id = \"exhaust\"",
+            "id = \"exhaust\"\nchassis = \"x\"",
+            9,
+            "no chassis",
+        ),
+    ] {
+        let text = PART.replacen(from, to, 1);
+        let file = blade_with(&text);
+        let whole = std::fs::read_to_string(file.path().join("board.toml"));
+        let before = whole.unwrap().lines().count() - text.lines().count();
+        let error = start(&file).await.unwrap_err();
+        let error = format!("{:#}", anyhow::Error::from(error));
+        let place = format!("line {}", before + line);
+        assert!(error.contains(&place), "{place}: {error}");
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
+
+fn blade_with(part: &str) -> TempDir {
+    let folder = TempDir::new().unwrap();
+    let blade = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
+    let text = std::fs::read_to_string(blade).unwrap() + part;
+    std::fs::write(folder.path().join("board.toml"), text).unwrap();
+    folder
+}
+
+async fn start(
+    folder: &TempDir,
+) -> Result<Agent, onprem_bmc::agent::StartError> {
+    let any = "127.0.0.1:0".parse().unwrap();
+    Agent::start(Config {
+        state_dir: folder.path().join("state"),
+        board: Some(folder.path().join("board.toml")),
+        listen: any,
+        metrics_listen: any,
+        ..Config::default()
+    })
+    .await
+}
