@@ -30,6 +30,7 @@ use crate::{
         Board, Naming, Scan, assembly::Assembly, file::BoardError, hand::Hand,
         host::Host, part::SimulatedBuses,
     },
+    bus::record::Recorder,
     clock::Clock,
     collectors::{self, Exporter},
     commands::{Commands, QUEUE},
@@ -59,6 +60,9 @@ pub enum StartError {
     /// The board file cannot be used.
     #[error("the board cannot be built")]
     Board(#[from] BoardError),
+    /// The recording cannot be made.
+    #[error("the buses cannot be recorded")]
+    Record(#[source] io::Error),
     /// The accounts cannot be used.
     #[error("the accounts cannot be used")]
     Accounts(#[from] accounts::OpenError),
@@ -334,7 +338,9 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let host =
         |naming| Host::new(tree.clone(), naming, config.allow_host_power, hand);
     let mut board: Box<dyn Board> = if let Some(file) = &config.board {
-        let board = Assembly::load(file, &naming, &tree, host)?;
+        let record = config.record.as_deref().map(Recorder::create);
+        let recorder = record.transpose().map_err(StartError::Record)?;
+        let board = Assembly::load(file, &naming, &tree, recorder, host)?;
         simulation = board.simulation().cloned();
         buses = board.buses().clone();
         Box::new(board)

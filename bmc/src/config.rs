@@ -33,10 +33,14 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Where `/metrics` is served without TLS; on the loopback only.
     pub metrics_listen: SocketAddr,
-    /// A board file: the agent then looks after that simulated board instead
-    /// of this host.
+    /// A board file: the agent then looks after what it describes, which is
+    /// this host only where it says so.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub board: Option<PathBuf>,
+    /// A new file that notes what is said on the buses of the board file, to
+    /// be played back with `replay`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub record: Option<PathBuf>,
     /// Where `/proc`, `/sys` and `/etc` of the host are.
     pub root: PathBuf,
     /// Whether this host may be restarted and switched off by Redfish.
@@ -117,6 +121,7 @@ impl Default for Config {
             listen: loopback(8443),
             metrics_listen: loopback(9100),
             board: None,
+            record: None,
             root: "/".into(),
             allow_host_power: false,
             allow_set_clock: false,

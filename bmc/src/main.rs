@@ -35,9 +35,12 @@ struct Flags {
     /// Where /metrics is served without TLS
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<String>,
-    /// A board file: look after that simulated board instead of this host
+    /// A board file: look after what it describes
     #[arg(long, value_name = "FILE")]
     board: Option<PathBuf>,
+    /// Note in a new file what is said on the buses of the board
+    #[arg(long, value_name = "FILE")]
+    record: Option<PathBuf>,
     /// What people call this machine
     #[arg(long)]
     name: Option<String>,
@@ -77,6 +80,7 @@ impl Flags {
             ("listen", self.listen.clone()),
             ("metrics_listen", self.metrics_listen.clone()),
             ("board", path(&self.board)),
+            ("record", path(&self.record)),
             ("name", self.name.clone()),
             ("serial_number", self.serial_number.clone()),
             ("fleet_url", self.fleet_url.clone()),

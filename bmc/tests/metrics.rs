@@ -18,7 +18,7 @@ async fn a_scrape_says_what_the_agent_knows() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
     let (naming, tree) = (Naming::default(), Tree::new("/".as_ref()));
     let board =
-        Assembly::load(file.as_ref(), &naming, &tree, |_| unreachable!());
+        Assembly::load(file.as_ref(), &naming, &tree, None, |_| unreachable!());
     let mut board = board.unwrap();
     let Scan { inventory, .. } = board.scan();
     let model = Model::new(inventory, Settings::default());

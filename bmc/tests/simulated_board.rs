@@ -28,9 +28,14 @@ impl Bench {
             concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
         let naming = Naming::default();
         let tree = Tree::new("/".as_ref());
-        let mut board =
-            Assembly::load(file.as_ref(), &naming, &tree, |_| unreachable!())
-                .unwrap();
+        let mut board = Assembly::load(
+            file.as_ref(),
+            &naming,
+            &tree,
+            None,
+            |_| unreachable!(),
+        )
+        .unwrap();
         let simulation = board.simulation().unwrap().clone();
         let Scan { inventory, drivers } = board.scan();
         let model = Model::new(inventory, Settings::default());

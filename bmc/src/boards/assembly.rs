@@ -1,16 +1,22 @@
 //! A board that a file describes: a machine, simulated or the host itself,
 //! with parts beside it.
 
-use std::{collections::BTreeMap, io, path::Path, sync::Arc};
+use std::{
+    collections::BTreeMap,
+    io,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use super::{
     Board, Controls, Naming, Power, Scan,
     file::{BoardError, BusSection, PartSection, Source},
     host::Host,
-    part::{BusKind, Buses, Fitting, KINDS, Part, SimulatedBuses},
+    part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses},
     simulated::Simulated,
 };
 use crate::{
+    bus::record::{Recorder, Recording},
     commands::{CommandError, ResetType},
     drivers::tree::Tree,
     model::{Id, Inventory, Manager, PartSettings, PowerState},
@@ -37,7 +43,8 @@ impl std::fmt::Debug for Assembly {
 impl Assembly {
     /// The board that the file at `path` describes, named as `naming` says.
     /// Where it says `host = true`, the machine is what `host` makes. The
-    /// device files of buses are those of `tree`; none is opened.
+    /// device files of buses are those of `tree`; none is opened. What is said
+    /// on them is noted by `recorder`.
     ///
     /// # Errors
     /// See [`BoardError`]; it names the line.
@@ -45,6 +52,7 @@ impl Assembly {
         path: &Path,
         naming: &Naming,
         tree: &Tree,
+        recorder: Option<Recorder>,
         host: impl FnOnce(Naming) -> Host,
     ) -> Result<Self, BoardError> {
         let source = Source::read(path)?;
@@ -64,7 +72,7 @@ impl Assembly {
             simulation = Some(board.simulation().clone());
             Box::new(board)
         };
-        let mut buses = Buses::default();
+        let mut buses = Buses::recorded_by(recorder);
         let mut names = Vec::new();
         for section in &source.board.bus {
             let name = section.id.as_ref();
@@ -173,7 +181,17 @@ fn bus(source: &Source, section: &BusSection) -> Result<BusKind, BoardError> {
     if given.into_iter().filter(|given| *given).count() != 1 {
         return Err(one());
     }
-    let path = |path: &std::path::PathBuf| (!simulated).then(|| path.clone());
+    let far = |device: &PathBuf| match (&section.replay, simulated) {
+        (Some(_), true) => Err(wrong("say `simulated` or `replay`")),
+        (Some(file), false) => match Recording::read(&source.beside(file)) {
+            Ok(recording) => Ok(Far::Recorded(recording)),
+            Err(error) => {
+                Err(wrong(&format!("recording {}: {error}", file.display())))
+            }
+        },
+        (None, true) => Ok(Far::Simulated),
+        (None, false) => Ok(Far::Kernel(device.clone())),
+    };
     if let Some(lines) = &section.gpio {
         if !simulated && !lines.is_empty() {
             return Err(wrong("`gpio` names lines where they are simulated"));
@@ -183,10 +201,10 @@ fn bus(source: &Source, section: &BusSection) -> Result<BusKind, BoardError> {
     }
     if let Some(device) = &section.serial {
         let baud = section.baud.unwrap_or(115_200);
-        return Ok(BusKind::Serial { path: path(device), baud });
+        return Ok(BusKind::Serial { far: far(device)?, baud });
     }
     let device = section.i2c.as_ref().ok_or_else(one)?;
-    Ok(BusKind::I2c(path(device)))
+    Ok(BusKind::I2c(far(device)?))
 }
 
 impl Board for Assembly {

@@ -225,7 +225,8 @@ section! {
         for_seconds: Option<Seconds>,
     }
     /// A bus with parts on it. One of `i2c`, `serial` (device files) and
-    /// `gpio` (line names, where they are simulated) says of what sort.
+    /// `gpio` (line names, where they are simulated) says of what sort;
+    /// `replay` is a recording, which then is all there is.
     BusSection {
         id: Spanned<String>,
         i2c: Option<PathBuf>,
@@ -233,6 +234,7 @@ section! {
         gpio: Option<Vec<String>>,
         baud: Option<u32>,
         simulated: Option<bool>,
+        replay: Option<PathBuf>,
     }
     /// A part on a bus.
     PartSection {
@@ -348,6 +350,11 @@ impl Source {
                 Err(BoardError::Parse { path, source })
             }
         }
+    }
+
+    /// Where the file `path` is, which is named beside the board file.
+    pub(super) fn beside(&self, path: &Path) -> PathBuf {
+        self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
     /// The error that something at `place` cannot be, for `reason`.

@@ -12,8 +12,9 @@ use serde::de::DeserializeOwned;
 use super::{Controls, Power};
 use crate::{
     bus::{
-        Chip, I2cBus, KernelI2c,
+        Chip, I2cBus, KernelI2c, SmBus,
         gpio::{GpioLines, KernelGpio},
+        record::{Recorder, Recording},
         serial::{KernelSerial, SerialLink},
     },
     drivers::{Driver, tmp117, tree::Tree},
@@ -73,16 +74,28 @@ pub fn chassis_of<'a>(
 /// A bus as a board file describes it.
 #[derive(Clone, Debug)]
 pub(super) enum BusKind {
-    I2c(Option<PathBuf>),
-    Serial { path: Option<PathBuf>, baud: u32 },
+    I2c(Far),
+    Serial { far: Far, baud: u32 },
     Gpio { simulated: Option<Vec<String>> },
+}
+
+/// What is at the far side of a bus.
+#[derive(Clone, Debug)]
+pub(super) enum Far {
+    /// The parts that the kernel's device file leads to.
+    Kernel(PathBuf),
+    /// Simulated parts.
+    Simulated,
+    /// What was recorded.
+    Recorded(Recording),
 }
 
 /// The buses of a board.
 #[derive(Debug, Default)]
 pub(super) struct Buses {
     i2c: BTreeMap<String, I2cBus>,
-    serial: BTreeMap<String, (Option<PathBuf>, u32)>,
+    serial: BTreeMap<String, (Far, u32)>,
+    recorder: Option<Recorder>,
     gpio: BTreeMap<String, Arc<dyn GpioLines>>,
     simulated: SimulatedBuses,
 }
@@ -110,24 +123,40 @@ impl SimulatedBuses {
 }
 
 impl Buses {
+    /// No buses yet; what will be said on them is noted by `recorder`.
+    pub(super) fn recorded_by(recorder: Option<Recorder>) -> Self {
+        Self { recorder, ..Self::default() }
+    }
+
     /// Adds the bus `name`; device files are below the root of `tree`.
     pub(super) fn add(&mut self, name: &str, kind: BusKind, tree: &Tree) {
         let below = |path: &Path| tree.path(path.to_str().unwrap_or_default());
         let name = name.to_owned();
         match kind {
-            BusKind::I2c(Some(path)) => {
-                let bus = Box::new(KernelI2c::new(&below(&path)));
-                self.i2c.insert(name.clone(), I2cBus::new(&name, bus));
+            BusKind::I2c(far) => {
+                let link: Box<dyn SmBus> = match far {
+                    Far::Kernel(path) => {
+                        Box::new(KernelI2c::new(&below(&path)))
+                    }
+                    Far::Recorded(recording) => recording.i2c(&name),
+                    Far::Simulated => {
+                        let sim = SimulatedI2c::default();
+                        self.simulated.i2c.insert(name.clone(), sim.clone());
+                        Box::new(sim)
+                    }
+                };
+                let link = match &self.recorder {
+                    Some(recorder) => recorder.i2c(&name, link),
+                    None => link,
+                };
+                self.i2c.insert(name.clone(), I2cBus::new(&name, link));
             }
-            BusKind::I2c(None) => {
-                let sim = SimulatedI2c::default();
-                let bus = I2cBus::new(&name, Box::new(sim.clone()));
-                self.simulated.i2c.insert(name.clone(), sim);
-                self.i2c.insert(name, bus);
-            }
-            BusKind::Serial { path, baud } => {
-                let path = path.as_deref().map(below);
-                self.serial.insert(name, (path, baud));
+            BusKind::Serial { far, baud } => {
+                let far = match far {
+                    Far::Kernel(path) => Far::Kernel(below(&path)),
+                    other => other,
+                };
+                self.serial.insert(name, (far, baud));
             }
             BusKind::Gpio { simulated: None } => {
                 self.gpio.insert(name, Arc::new(KernelGpio));
@@ -200,12 +229,19 @@ impl Fitting<'_> {
         simulator: impl FnOnce() -> P,
     ) -> Result<Box<dyn SerialLink>, String> {
         let taken = self.buses.serial.remove(self.bus);
-        let (path, baud) = taken.ok_or_else(|| {
+        let (far, baud) = taken.ok_or_else(|| {
             format!("bus `{}` is no serial line that is free", self.bus)
         })?;
-        Ok(match path {
-            Some(path) => Box::new(KernelSerial::new(&path, baud)),
-            None => Box::new(SimulatedSerial::new(Box::new(simulator()))),
+        let link: Box<dyn SerialLink> = match far {
+            Far::Kernel(path) => Box::new(KernelSerial::new(&path, baud)),
+            Far::Recorded(recording) => recording.serial(self.bus),
+            Far::Simulated => {
+                Box::new(SimulatedSerial::new(Box::new(simulator())))
+            }
+        };
+        Ok(match &self.buses.recorder {
+            Some(recorder) => recorder.serial(self.bus, link),
+            None => link,
         })
     }
 
@@ -222,6 +258,9 @@ impl Fitting<'_> {
     pub fn is_simulated(&self) -> bool {
         self.buses.simulated.i2c.contains_key(self.bus)
             || self.buses.simulated.gpio.contains_key(self.bus)
-            || matches!(self.buses.serial.get(self.bus), Some((None, _)))
+            || matches!(
+                self.buses.serial.get(self.bus),
+                Some((Far::Simulated, _))
+            )
     }
 }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 /// One exchange with a part. The names are those of the `SMBus` 3.1
 /// specification, section 6.5; `Read`, `Write` and `WriteRead` are plain I²C
 /// (UM10204, section 3.1.10).
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Call {
     /// The address alone, with the write bit: is anybody there?

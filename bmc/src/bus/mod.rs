@@ -6,6 +6,7 @@
 
 pub mod gpio;
 pub mod i2c;
+pub mod record;
 pub mod serial;
 
 mod kernel_i2c;
@@ -14,3 +15,12 @@ pub use self::{
     i2c::{Call, Chip, I2cBus, I2cError, SmBus},
     kernel_i2c::KernelI2c,
 };
+
+/// Waits on the thread of a bus, where nothing else runs.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "buses are spoken to on threads of their own"
+)]
+pub(crate) fn pause(length: std::time::Duration) {
+    std::thread::sleep(length);
+}

@@ -14,7 +14,7 @@ use std::{
 
 use serialport::{SerialPort as _, TTYPort};
 
-use crate::bus::serial::SerialLink;
+use crate::bus::{pause, serial::SerialLink};
 
 /// A part that gets and sends bytes.
 pub trait SerialPart: fmt::Debug + Send {
@@ -86,14 +86,6 @@ impl SerialLink for SimulatedSerial {
         self.part.send();
         Ok(())
     }
-}
-
-#[expect(
-    clippy::disallowed_methods,
-    reason = "the thread of a bus, where nothing else runs"
-)]
-fn pause(length: Duration) {
-    thread::sleep(length);
 }
 
 /// A simulated part behind a pseudo-terminal, until it is dropped.

@@ -107,6 +107,59 @@ async fn a_board_file_that_cannot_be_is_told_by_its_line() {
     }
 }
 
+#[tokio::test]
+async fn a_recorded_board_is_played_back() {
+    let folder = blade_with(PART);
+    let recording = folder.path().join("i2c.jsonl");
+    let mut config = config(&folder);
+    config.record = Some(recording.clone());
+    let agent = Agent::start(config.clone()).await.unwrap();
+    let bus = agent.buses().i2c("i2c-1").unwrap().clone();
+    let mut changes = agent.model().changes();
+    let reading = |agent: &Agent| {
+        let snapshot = agent.model().snapshot();
+        snapshot.reading("exhaust").cloned()
+    };
+    while reading(&agent).is_none() {
+        changes.recv().await.unwrap();
+    }
+    bus.unplug(0x49);
+    while reading(&agent).unwrap().value.is_some() {
+        changes.recv().await.unwrap();
+    }
+    assert!(agent.stop().await);
+    // A recording is never written over.
+    let error = Agent::start(config.clone()).await.unwrap_err();
+    let error = format!("{:#}", anyhow::Error::from(error));
+    assert!(error.contains("cannot be recorded"), "{error}");
+
+    let part = PART.replace("simulated = true", "replay = \"i2c.jsonl\"");
+    let again = blade_with(&part);
+    std::fs::copy(&recording, again.path().join("i2c.jsonl")).unwrap();
+    let agent = start(&again).await.unwrap();
+    let mut changes = agent.model().changes();
+    let mut seen = [false; 2];
+    let both = async {
+        while seen != [true; 2] {
+            match reading(&agent).map(|it| it.number()) {
+                Some(Some(value)) => {
+                    assert!((value - 25.0).abs() < 1e-9);
+                    seen[0] = true;
+                }
+                Some(None) => seen[1] = true,
+                None => {}
+            }
+            let _ = changes.recv().await;
+        }
+    };
+    timeout(Duration::from_secs(20), both).await.unwrap();
+    std::fs::write(again.path().join("i2c.jsonl"), "{}\n").unwrap();
+    assert!(agent.stop().await);
+    let error = start(&again).await.unwrap_err();
+    let error = format!("{:#}", anyhow::Error::from(error));
+    assert!(error.contains("recording i2c.jsonl: line 1"), "{error}");
+}
+
 fn blade_with(part: &str) -> TempDir {
     let folder = TempDir::new().unwrap();
     let blade = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
@@ -118,13 +171,16 @@ fn blade_with(part: &str) -> TempDir {
 async fn start(
     folder: &TempDir,
 ) -> Result<Agent, onprem_bmc::agent::StartError> {
+    Agent::start(config(folder)).await
+}
+
+fn config(folder: &TempDir) -> Config {
     let any = "127.0.0.1:0".parse().unwrap();
-    Agent::start(Config {
+    Config {
         state_dir: folder.path().join("state"),
         board: Some(folder.path().join("board.toml")),
         listen: any,
         metrics_listen: any,
         ..Config::default()
-    })
-    .await
+    }
 }
