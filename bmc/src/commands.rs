@@ -1,7 +1,8 @@
 //! Commands: what can be asked of the parts, and how they answer.
 
-use std::time::Duration;
+use std::{io, time::Duration};
 
+use onprem_link::file::is_full;
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
@@ -142,6 +143,17 @@ pub enum CommandError {
         /// What went wrong.
         reason: String,
     },
+}
+
+impl CommandError {
+    /// What was asked of `part` cannot be done or kept because of `error`.
+    pub(crate) fn unkept(part: &Part, error: &io::Error) -> Self {
+        let part = part.clone();
+        if is_full(error) {
+            return Self::Full { part };
+        }
+        Self::Failed { part, reason: error.to_string() }
+    }
 }
 
 /// A change of a setting.

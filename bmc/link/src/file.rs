@@ -40,6 +40,13 @@ pub async fn store(path: &Path, content: Vec<u8>) -> io::Result<()> {
         .unwrap_or_else(|error| Err(error.into()))
 }
 
+/// Whether `error` says that there is no room for what is to be kept.
+#[must_use]
+pub fn is_full(error: &io::Error) -> bool {
+    use io::ErrorKind::{QuotaExceeded, StorageFull};
+    matches!(error.kind(), StorageFull | QuotaExceeded)
+}
+
 /// The content of the file at `path`, or `None` where there is no such file.
 ///
 /// # Errors

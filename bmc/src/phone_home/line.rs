@@ -10,7 +10,7 @@ use std::{
 
 use onprem_link::{
     enrol::JoinToken,
-    file::{read_if_present, replace},
+    file::{read_if_present, store},
     log::Chain,
     task::Tasks as _,
 };
@@ -187,12 +187,18 @@ impl Line {
             return Err(LineError::Taken);
         }
         let path = self.options.folder.join(TOKEN);
-        replace(&path, token.reveal().as_bytes())?;
-        self.want(Some(Wanted {
+        store(&path, token.reveal().into()).await?;
+        let wanted = self.want(Some(Wanted {
             fleet_url: fleet_url.to_owned(),
             enabled,
             own_token: true,
-        }))
+        }));
+        let wanted = wanted.await;
+        if wanted.is_err() {
+            // It is a secret, and of no use now.
+            let _ = fs::remove_file(&path);
+        }
+        wanted
     }
 
     /// Calls the fleet from now on, or does not.
@@ -205,7 +211,7 @@ impl Line {
         if wanted.enabled == enabled {
             return Ok(());
         }
-        self.want(Some(Wanted { enabled, ..wanted }))
+        self.want(Some(Wanted { enabled, ..wanted })).await
     }
 
     /// Leaves the fleet: what made the machine a member is forgotten as soon
@@ -216,10 +222,10 @@ impl Line {
     pub async fn leave(&self) -> Result<(), LineError> {
         let _changing = self.changing.lock().await;
         self.wanted().ok_or(LineError::Absent)?;
-        self.want(None)
+        self.want(None).await
     }
 
-    fn want(&self, wanted: Option<Wanted>) -> Result<(), LineError> {
+    async fn want(&self, wanted: Option<Wanted>) -> Result<(), LineError> {
         let configured = self.configured.clone();
         let kept = match wanted.clone() {
             Some(Wanted { fleet_url, enabled, own_token }) => Kept {
@@ -231,7 +237,7 @@ impl Line {
             None => Kept { configured, ..Kept::default() },
         };
         let text = serde_json::to_vec(&kept).map_err(io::Error::other)?;
-        replace(&self.options.folder.join(FILE), &text)?;
+        store(&self.options.folder.join(FILE), text).await?;
         self.wanted.send_replace(wanted);
         Ok(())
     }

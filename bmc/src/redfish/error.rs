@@ -6,7 +6,7 @@ use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use onprem_link::log::Chain;
+use onprem_link::{file, log::Chain};
 use onprem_redfish::message::{self, Message, base};
 use serde_json::Value;
 
@@ -61,15 +61,13 @@ impl Error {
 
     /// What has to be on disk is not, because of `error`.
     pub(crate) fn unstored(error: &io::Error) -> Self {
-        match error.kind() {
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                Self::new(
-                    StatusCode::INSUFFICIENT_STORAGE,
-                    base::insufficient_storage(),
-                )
-            }
-            _ => Self::internal(),
+        if !file::is_full(error) {
+            return Self::internal();
         }
+        Self::new(
+            StatusCode::INSUFFICIENT_STORAGE,
+            base::insufficient_storage(),
+        )
     }
 
     /// Who asks may not.
@@ -246,10 +244,10 @@ impl From<TrustError> for Error {
                 StatusCode::NOT_FOUND,
                 base::resource_not_found("Certificate", id.to_string()),
             ),
-            TrustError::Store { .. } => {
+            TrustError::Store { source, .. } => {
                 let error = Chain(&error);
                 tracing::error!(%error, "client certificates not changed");
-                Self::internal()
+                Self::unstored(source)
             }
         }
     }

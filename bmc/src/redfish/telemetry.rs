@@ -108,6 +108,7 @@ pub(super) fn refused(refused: Refused, kind: &str, id: &str) -> Error {
             StatusCode::SERVICE_UNAVAILABLE,
             base::create_limit_reached_for_resource(),
         ),
+        Refused::Unstored(error) => Error::unstored(&error),
         Refused::Failed => Error::internal(),
     }
 }

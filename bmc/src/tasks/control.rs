@@ -187,25 +187,24 @@ impl Drives {
         control: &Id,
         percent: Option<f64>,
     ) -> Result<(), CommandError> {
-        if self.stuck().contains(control) {
+        if !self.stuck().insert(control.clone()) {
             return Err(CommandError::Busy { part: part.clone() });
         }
-        self.stuck().insert(control.clone());
         let failed = |reason| {
             let part = part.clone();
             CommandError::Failed { part, reason }
         };
         // Set by who is first: the step that ends, or we who give it up.
         let settled = Arc::new(AtomicBool::new(false));
-        let (it, id) = (self.clone(), control.clone());
+        let step = Step { of: self.clone(), id: control.clone() };
         let ended = Arc::clone(&settled);
         let mut driving = blocking(move || {
-            let mut driven = it.controls.drive(&id, percent);
+            let drive = |percent| step.of.controls.drive(&step.id, percent);
+            let mut driven = drive(percent);
             if ended.swap(true, Ordering::AcqRel) && percent.is_some() {
                 // Nobody knows of it any more.
-                driven = it.controls.drive(&id, None);
+                driven = drive(None);
             }
-            it.stuck().remove(&id);
             driven
         });
         let driven = match timeout(self.patience, &mut driving).await {
@@ -217,11 +216,23 @@ impl Drives {
             }
         };
         let driven = driven.unwrap_or_else(|error| Err(error.into()));
-        driven.map_err(|error| failed(error.to_string()))
+        driven.map_err(|error| CommandError::unkept(part, &error))
     }
 
     fn stuck(&self) -> MutexGuard<'_, BTreeSet<Id>> {
         self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A step under way; however it ends, the control can be driven again.
+struct Step {
+    of: Drives,
+    id: Id,
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.of.stuck().remove(&self.id);
     }
 }
 
@@ -267,6 +278,25 @@ mod tests {
         while drives.stuck().contains(&fan) {
             tokio::task::yield_now().await;
         }
+        drives.drive(&part, &fan, None).await.unwrap();
+    }
+
+    /// A part whose driver is wrong.
+    struct Broken;
+
+    impl Controls for Broken {
+        fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
+            assert!(percent.is_none(), "a mistake in a driver");
+            Ok(())
+        }
+    }
+
+    #[tokio::test]
+    async fn a_driver_that_panics_can_be_asked_again() {
+        let drives = Drives::new(Arc::new(Broken), PATIENCE);
+        let (part, fan) = (Part::Chassis("c".into()), Id::from("Fan"));
+        let first = drives.drive(&part, &fan, Some(40.0)).await;
+        assert!(matches!(first, Err(CommandError::Failed { .. })), "{first:?}");
         drives.drive(&part, &fan, None).await.unwrap();
     }
 }

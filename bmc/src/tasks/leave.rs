@@ -32,10 +32,7 @@ pub(crate) async fn own(
         let path = folder.clone();
         let noted = blocking(move || what.note(&path)).await;
         let noted = noted.unwrap_or_else(|error| Err(error.into()));
-        let result = noted.map_err(|error| CommandError::Failed {
-            part,
-            reason: error.to_string(),
-        });
+        let result = noted.map_err(|error| CommandError::unkept(&part, &error));
         let leaves = result.is_ok();
         // The one who asked may have given up.
         let _ = answer.send(result);

@@ -1,8 +1,6 @@
 //! Owns what people set: a setting is acknowledged when it is on disk.
 
-use std::{
-    collections::BTreeMap, io, path::PathBuf, sync::Arc, time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
 use onprem_link::{file, task::blocking};
 use tokio::{
@@ -141,11 +139,10 @@ impl Owner {
                 self.model.update_settings(part, settings);
                 return Ok(());
             }
-            Err(error) if error.kind() == io::ErrorKind::StorageFull => {
+            Err(error) => {
                 warn!(%error, file = %self.file.display(), "settings not kept");
-                CommandError::Full { part: part.clone() }
+                CommandError::unkept(part, &error)
             }
-            Err(error) => failed(error.to_string()),
         };
         if told(&before) != told(&after) {
             // What cannot be kept is not to be in force either.

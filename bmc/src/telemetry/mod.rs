@@ -23,6 +23,7 @@ mod window;
 
 use std::{
     collections::{BTreeMap, HashMap},
+    io,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, Weak},
     time::Duration,
@@ -136,6 +137,8 @@ pub(crate) enum Refused {
     /// There are too many.
     Full,
     /// It cannot be stored.
+    Unstored(io::Error),
+    /// It is not heard of.
     Failed,
 }
 
@@ -310,7 +313,7 @@ impl Telemetry {
         if let Err(error) = file::store(&self.path, bytes).await {
             let path = self.path.display();
             tracing::error!(%error, %path, "telemetry not stored");
-            return Err(Refused::Failed);
+            return Err(Refused::Unstored(error));
         }
         self.shared.kept.store(Arc::new(kept));
         Ok(done)

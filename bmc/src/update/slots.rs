@@ -68,7 +68,7 @@ impl InstallError {
         else {
             return false;
         };
-        error.kind() == io::ErrorKind::StorageFull
+        file::is_full(error)
     }
 }
 

@@ -10,6 +10,7 @@ use std::{
 };
 
 use http::Method;
+use onprem_link::enrol::{Fingerprint, JoinToken};
 use serde_json::json;
 use tempfile::TempDir;
 
@@ -21,6 +22,13 @@ use crate::{
 /// Set where the test runs in a mount namespace of its own.
 const ALONE: &str = "ONPREM_TEST_MOUNTS";
 const SYSTEM: &str = "/redfish/v1/Systems/node";
+const CONNECTIONS: &str = "/redfish/v1/AccountService/OutboundConnections";
+const DEFINITIONS: &str =
+    "/redfish/v1/TelemetryService/MetricReportDefinitions";
+const GENERATE_CSR: &str = "/redfish/v1/CertificateService/Actions/\
+                            CertificateService.GenerateCSR";
+const CERTIFICATES: &str =
+    "/redfish/v1/Managers/bmc/NetworkProtocol/HTTPS/Certificates";
 
 /// Runs the test `name` of this program in a mount namespace of its own, in
 /// which it may mount; whether this is that run.
@@ -107,7 +115,34 @@ async fn what_cannot_be_kept_is_refused_and_the_agent_serves_on() {
     fill(disk.path());
     let account = json!({"UserName": "nora", "Password": "Kiesel-Turm-47",
         "RoleId": "Operator"});
-    for refused in [tag("rack 8").await, admin.post(ACCOUNTS, &account).await] {
+    let token = JoinToken::new(Fingerprint::of(b"a certificate")).reveal();
+    let bearer = json!({"Authorization": format!("Bearer {token}")});
+    let fleet = json!({
+        "EndpointURI": "https://127.0.0.1:9",
+        "Authentication": "MTLS",
+        "Roles": ["ReadOnly", "Operator", "Administrator"],
+        "WebSocketPingIntervalMinutes": 0,
+        "PreUpgradeHTTPHeaders": bearer,
+    });
+    let report = json!({
+        "Id": "r",
+        "MetricReportDefinitionType": "OnRequest",
+        "MetricProperties": [
+            "/redfish/v1/Chassis/blade/Sensors/CPU_Temperature#/Reading",
+        ],
+    });
+    let request = json!({
+        "CommonName": "blade", "Country": "DE", "State": "a", "City": "b",
+        "Organization": "c", "OrganizationalUnit": "d",
+        "CertificateCollection": {"@odata.id": CERTIFICATES},
+    });
+    for refused in [
+        tag("rack 8").await,
+        admin.post(ACCOUNTS, &account).await,
+        admin.post(CONNECTIONS, &fleet).await,
+        admin.post(DEFINITIONS, &report).await,
+        admin.post(GENERATE_CSR, &request).await,
+    ] {
         assert_eq!(refused.status, 507, "{}", refused.body);
         assert_eq!(refused.messages(), ["InsufficientStorage"]);
     }
@@ -115,6 +150,8 @@ async fn what_cannot_be_kept_is_refused_and_the_agent_serves_on() {
     assert_eq!(admin.get(SYSTEM).await.body["AssetTag"], "rack 7");
     assert_eq!(admin.get(&format!("{ACCOUNTS}/nora")).await.status, 404);
     assert_eq!(fs::read(&settings).unwrap(), before);
+    assert_eq!(admin.get(CONNECTIONS).await.body["Members"], json!([]));
+    assert!(!disk.path().join("fleet/join-token").exists());
     // So it starts, too.
     assert!(blade.agent.stop().await);
     let blade = Blade::updatable_in(Arc::clone(&disk), key).await;

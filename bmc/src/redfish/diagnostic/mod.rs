@@ -165,11 +165,5 @@ fn disabled(log: &str) -> Error {
 
 fn not_kept(error: &io::Error) -> Error {
     error!(error = %Chain(error), "diagnostic data not kept");
-    match error.kind() {
-        io::ErrorKind::StorageFull => Error::new(
-            StatusCode::INSUFFICIENT_STORAGE,
-            base::insufficient_storage(),
-        ),
-        _ => Error::internal(),
-    }
+    Error::unstored(error)
 }

@@ -20,7 +20,7 @@ use crate::{
         resource::{Acted, Action, Write},
         uri,
     },
-    server::{Algorithm, Part, Unfit, Wanted},
+    server::{Algorithm, Part, TlsError, Unfit, Wanted},
 };
 
 pub(super) const GENERATE: &str = "CertificateService.GenerateCSR";
@@ -218,7 +218,10 @@ async fn request(
     let made = made.map_err(|_| Error::internal())?;
     made.map_err(|error| {
         tracing::error!(error = %Chain(&error), "certificate not asked for");
-        Error::internal()
+        match &error {
+            TlsError::Io { source, .. } => Error::unstored(source),
+            _ => Error::internal(),
+        }
     })
 }
 

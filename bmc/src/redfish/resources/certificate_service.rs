@@ -104,9 +104,9 @@ async fn replace(write: &Write<'_>) -> Result<Acted, Error> {
         let replaced = blocking(move || identity.replace(&pem)).await;
         match replaced.map_err(|_| Error::internal())? {
             Ok(()) => {}
-            Err(error @ TlsError::Io { .. }) => {
-                tracing::error!(error = %Chain(&error), "certificate not kept");
-                return Err(Error::internal());
+            Err(ref error @ TlsError::Io { ref source, .. }) => {
+                tracing::error!(error = %Chain(error), "certificate not kept");
+                return Err(Error::unstored(source));
             }
             Err(error) => {
                 tracing::warn!(error = %Chain(&error), "certificate refused");

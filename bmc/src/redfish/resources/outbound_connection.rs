@@ -253,7 +253,7 @@ pub(super) fn refused(error: LineError) -> Error {
         }
         LineError::Keep(error) => {
             tracing::error!(%error, "connection to the fleet not kept");
-            Error::internal()
+            Error::unstored(&error)
         }
     }
 }

@@ -199,7 +199,7 @@ impl Updater {
         let bytes = serde_json::to_vec(&settings).unwrap_or_default();
         if let Err(error) = file::store(&self.path, bytes).await {
             error!(%error, path = %self.path.display(), "settings not stored");
-            return Err(Error::internal());
+            return Err(Error::unstored(&error));
         }
         self.settings.store(Arc::new(settings));
         Ok(())

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use http::{StatusCode, Uri};
-use onprem_link::log::Chain;
+use onprem_link::{file::is_full, log::Chain};
 use onprem_redfish::message::{Message, base, update};
 use tempfile::NamedTempFile;
 use tokio::{task::spawn_blocking, time::timeout};
@@ -222,7 +222,7 @@ fn bad(message: Message) -> Error {
 
 fn failed(message: Message, error: &std::io::Error) -> Error {
     warn!(%error, "update not installed");
-    let full = error.kind() == std::io::ErrorKind::StorageFull;
+    let full = is_full(error);
     let status = StatusCode::INTERNAL_SERVER_ERROR;
     let mut answer = Error::new(status, message);
     if full {
