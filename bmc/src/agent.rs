@@ -28,7 +28,7 @@ use crate::{
     accounts::{self, Accounts},
     boards::{
         Board, Naming, Scan, assembly::Assembly, file::BoardError, hand::Hand,
-        host::Host, part::SimulatedBuses,
+        host::Host, next_boot::NextBoot, part::SimulatedBuses,
     },
     bus::record::Recorder,
     clock::Clock,
@@ -335,8 +335,12 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let tree = Tree::new(&config.root);
     // Before the scan: what a chip drives is known by looking at it.
     let hand = Hand::open(state.path(), &tree, tree.text(BOOT_ID))?;
-    let host =
-        |naming| Host::new(tree.clone(), naming, config.allow_host_power, hand);
+    let host = |naming| {
+        let boot = tree.text(BOOT_ID);
+        let next = NextBoot::new(state.path(), tree.clone(), boot);
+        Host::new(tree.clone(), naming, config.allow_host_power, hand)
+            .starting(next)
+    };
     let mut board: Box<dyn Board> = if let Some(file) = &config.board {
         let record = config.record.as_deref().map(Recorder::create);
         let recorder = record.transpose().map_err(StartError::Record)?;

@@ -11,20 +11,22 @@ use onprem_link::id::device_uuid;
 use super::{
     Board, Controls, Naming, Power, Scan,
     hand::Hand,
+    next_boot::NextBoot,
     power::{HostPower, RESET_TYPES},
 };
 use crate::{
     drivers::{
         Driver,
         channel::{Actuator, Channels, Group},
-        device_tree, dmi, hwmon, identity, ina3221, load, memory, network, os,
-        power_supply, processor, serial, storage, thermal,
+        device_tree, dmi, efi, hwmon, identity, ina3221, load, memory, network,
+        os, power_supply, processor, serial, storage, thermal,
         tree::Tree,
         virtual_machine,
     },
     model::{
-        Battery, BoardIdentity, Chassis, ChassisKind, Control, Fan, Id,
-        Inventory, Manager, PowerSupply, Sensor, System, SystemKind,
+        Battery, BoardIdentity, BootMode, BootSource, Chassis, ChassisKind,
+        Control, Fan, Id, Inventory, Manager, PowerSupply, Sensor, System,
+        SystemKind,
     },
 };
 
@@ -42,6 +44,9 @@ pub struct Host {
     naming: Naming,
     allow_power: bool,
     started: bool,
+    /// Where the machine can be told to start from, and how.
+    boot_sources: Vec<BootSource>,
+    next_boot: Option<Arc<NextBoot>>,
     /// What was there once stays, so that a part that vanishes is seen to
     /// have failed.
     sensors: Vec<Sensor>,
@@ -87,12 +92,25 @@ impl Host {
             naming,
             allow_power,
             started: false,
+            boot_sources: Vec::new(),
+            next_boot: None,
             fans: Vec::new(),
             power_supplies: Vec::new(),
             batteries: Vec::new(),
             controls: Vec::new(),
             actuators: Arc::new(actuators),
         }
+    }
+
+    /// The same host, whose firmware is told by `next` where to start from,
+    /// where its power may be switched at all.
+    #[must_use]
+    pub fn starting(self, next: NextBoot) -> Self {
+        if !self.allow_power {
+            return self;
+        }
+        let boot_sources = efi::sources(&self.tree);
+        Self { boot_sources, next_boot: Some(Arc::new(next)), ..self }
     }
 
     fn groups(&self) -> Vec<Group> {
@@ -202,6 +220,9 @@ impl Host {
             interfaces: interfaces.clone(),
             os: Some(os::read(tree)),
             reset_types: RESET_TYPES.to_vec(),
+            boot_sources: self.boot_sources.clone(),
+            boot_mode: (!self.boot_sources.is_empty())
+                .then_some(BootMode::Uefi),
             last_reset: os::started(tree),
             chassis: vec![CHASSIS.into()],
             ..System::default()
@@ -236,7 +257,8 @@ impl Board for Host {
     }
 
     fn power(&self) -> Arc<dyn Power> {
-        Arc::new(HostPower::new(self.tree.clone(), self.allow_power))
+        let next = self.next_boot.clone();
+        Arc::new(HostPower::new(self.tree.clone(), self.allow_power, next))
     }
 
     fn controls(&self) -> Arc<dyn Controls> {

@@ -4,6 +4,7 @@ pub mod assembly;
 pub mod file;
 pub mod hand;
 pub mod host;
+pub mod next_boot;
 pub mod part;
 mod parts;
 pub mod power;

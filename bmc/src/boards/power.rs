@@ -1,12 +1,12 @@
 //! The power of the very machine the agent runs on.
 
-use std::{fs, io, process::Command};
+use std::{fs, io, process::Command, sync::Arc};
 
-use super::Power;
+use super::{Power, next_boot::NextBoot};
 use crate::{
     commands::{CommandError, ResetType},
     drivers::tree::Tree,
-    model::{Id, Part, PowerState},
+    model::{Id, Part, PartSettings, PowerState},
 };
 
 /// The configuration key that allows all this.
@@ -29,13 +29,19 @@ pub(super) const RESET_TYPES: [ResetType; 4] = [
 pub struct HostPower {
     tree: Tree,
     allowed: bool,
+    next_boot: Option<Arc<NextBoot>>,
 }
 
 impl HostPower {
-    /// Power of the host that `tree` shows, if `allowed`.
+    /// Power of the host that `tree` shows, if `allowed`; `next_boot` tells
+    /// its firmware where to start from.
     #[must_use]
-    pub fn new(tree: Tree, allowed: bool) -> Self {
-        Self { tree, allowed }
+    pub fn new(
+        tree: Tree,
+        allowed: bool,
+        next_boot: Option<Arc<NextBoot>>,
+    ) -> Self {
+        Self { tree, allowed, next_boot }
     }
 
     fn shutdown(&self, how: &str) -> io::Result<()> {
@@ -79,6 +85,18 @@ impl Power for HostPower {
         };
         done.map(|()| None).map_err(failed)
     }
+
+    fn configure(
+        &self,
+        system: &Id,
+        settings: &PartSettings,
+    ) -> Result<u64, CommandError> {
+        let Some(next) = &self.next_boot else { return Ok(0) };
+        next.tell(settings.boot).map_err(|error| CommandError::Failed {
+            part: Part::System(system.clone()),
+            reason: error.to_string(),
+        })
+    }
 }
 
 #[cfg(test)]
@@ -95,7 +113,7 @@ mod tests {
         fs::write(&script, text).unwrap();
         fs::set_permissions(&script, fs::Permissions::from_mode(0o755))
             .unwrap();
-        HostPower::new(Tree::new(folder), allowed)
+        HostPower::new(Tree::new(folder), allowed, None)
     }
 
     #[test]

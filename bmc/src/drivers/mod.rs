@@ -3,6 +3,7 @@
 pub mod channel;
 pub mod device_tree;
 pub mod dmi;
+pub mod efi;
 pub mod hwmon;
 pub mod identity;
 pub mod ina3221;

@@ -92,7 +92,8 @@ impl Driver for Os {
             boots: vec![(
                 self.system.clone(),
                 Started {
-                    count: 0,
+                    // This one.
+                    count: 1,
                     stage: BootStage::OsRunning,
                     from: None,
                     took: None,

@@ -289,8 +289,9 @@ impl Model {
             let all = Arc::make_mut(&mut next.boots);
             // What was so when the agent came is older than anyone knows.
             let since = before.map(|_| Utc::now());
-            let count = before.map_or(0, |boot| boot.started.count);
-            if started.count > count {
+            let again =
+                before.is_some_and(|it| started.count > it.started.count);
+            if again {
                 let resets = Arc::make_mut(&mut next.resets);
                 resets.insert(system.clone(), Utc::now());
             }

@@ -55,6 +55,8 @@ impl Owner {
     ) {
         let mut changes = self.model.changes();
         self.configure_all().await;
+        // Boards may have said how often they started before this listened.
+        self.take_back().await;
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,

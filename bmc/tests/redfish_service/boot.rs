@@ -1,8 +1,14 @@
 //! How a system starts: from where, and whether at all.
 
-use std::time::Duration;
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use serde_json::{Value, json};
+use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use crate::client::{Blade, Client};
@@ -205,4 +211,83 @@ async fn the_power_of_a_chassis_is_that_of_what_is_in_it() {
     let host = Blade::host().await;
     let chassis = host.admin().get("/redfish/v1/Chassis/host").await.body;
     assert_eq!(chassis["Actions"].get("#Chassis.Reset"), None);
+}
+
+/// A machine with a UEFI that can start from a disk and from the network, in
+/// its start `boot`.
+fn uefi(root: &Path, boot: &str) {
+    let random = root.join("proc/sys/kernel/random");
+    fs::create_dir_all(&random).unwrap();
+    fs::write(random.join("boot_id"), boot).unwrap();
+    let folder = root.join("sys/firmware/efi/efivars");
+    if folder.exists() {
+        return;
+    }
+    fs::create_dir_all(folder).unwrap();
+    let option = |path: &[u8]| {
+        let length = u8::try_from(path.len()).unwrap();
+        [&[1, 0, 0, 0, length, 0, b'x', 0, 0, 0], path].concat()
+    };
+    variable(root, "Boot0001", &option(&[3, 0x17, 5, 0, 0]));
+    variable(root, "Boot0002", &option(&[3, 0x0b, 5, 0, 0]));
+    variable(root, "BootOrder", &[1, 0, 2, 0]);
+}
+
+fn variable(root: &Path, name: &str, content: &[u8]) {
+    fs::write(efi(root, name), [&[7, 0, 0, 0], content].concat()).unwrap();
+}
+
+fn efi(root: &Path, name: &str) -> PathBuf {
+    let owner = "8be4df61-93ca-11d2-aa0d-00e098032b8c";
+    root.join(format!("sys/firmware/efi/efivars/{name}-{owner}"))
+}
+
+#[tokio::test]
+async fn a_host_tells_its_firmware_where_to_start_next_and_only_once() {
+    const HOST: &str = "/redfish/v1/Systems/host";
+    let [root, state] = [(); 2].map(|()| TempDir::new().unwrap());
+    let state = Arc::new(state);
+    uefi(root.path(), "first");
+    let blade = Blade::in_power(Arc::clone(&state), root.path()).await;
+    let admin = blade.admin();
+    let system = admin.get(HOST).await.body;
+    let boot_of = &system["Boot"];
+    let target = "BootSourceOverrideTarget@Redfish.AllowableValues";
+    assert_eq!(boot_of[target], json!(["None", "Hdd", "Pxe"]));
+    assert_eq!(boot_of["BootSourceOverrideMode"], "UEFI");
+    let next = efi(root.path(), "BootNext");
+    let refused = admin.patch(HOST, &boot("Once", "Usb")).await;
+    assert_eq!(refused.status, 400);
+    assert!(!next.exists());
+    let set = admin.patch(HOST, &boot("Once", "Pxe")).await;
+    assert_eq!(set.status, 200, "{}", set.body);
+    assert_eq!(fs::read(&next).unwrap(), [7, 0, 0, 0, 2, 0]);
+
+    // The agent alone comes back, and then the machine.
+    assert!(blade.agent.stop().await);
+    let blade = Blade::in_power(Arc::clone(&state), root.path()).await;
+    let kept = blade.admin().get(HOST).await.body;
+    assert_eq!(kept["Boot"]["BootSourceOverrideEnabled"], "Once");
+    assert!(blade.agent.stop().await);
+    fs::remove_file(&next).unwrap();
+    uefi(root.path(), "second");
+    let blade = Blade::in_power(state, root.path()).await;
+    let admin = blade.admin();
+    let taken_back = async {
+        loop {
+            let now = admin.get(HOST).await.body;
+            if now["Boot"]["BootSourceOverrideEnabled"] == "Disabled" {
+                return now;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let now = timeout(Duration::from_secs(30), taken_back).await.unwrap();
+    assert_eq!(now["Boot"]["BootSourceOverrideTarget"], "None");
+    assert!(!next.exists());
+
+    // One whose power is not ours is not told where to start either.
+    let other = Blade::machine(root.path()).await;
+    let system = other.admin().get(HOST).await.body;
+    assert!(system["Boot"].is_null(), "{system:#}");
 }

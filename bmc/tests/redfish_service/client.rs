@@ -96,6 +96,17 @@ impl Blade {
         .await
     }
 
+    /// An agent with its state in `state`, on the machine whose files are in
+    /// `root`, and whose power it may switch.
+    pub(crate) async fn in_power(state: Arc<TempDir>, root: &Path) -> Self {
+        let root = root.to_owned();
+        Self::with_config(state, |config| {
+            config.root = root;
+            config.allow_host_power = true;
+        })
+        .await
+    }
+
     /// An agent on the machine that runs the test.
     pub(crate) async fn host() -> Self {
         let state = Arc::new(TempDir::new().unwrap());
