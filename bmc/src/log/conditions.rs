@@ -7,7 +7,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    Logs,
+    Kind, Logs,
     entry::{Condition, Entry},
 };
 use crate::{
@@ -39,15 +39,23 @@ pub(crate) async fn follow(
 ) {
     let mut changes = model.changes();
     let mut known = Known::default();
-    known.sensors(&model.snapshot(), None, &mut |_| {});
-    known.power(&model.snapshot(), &mut |_| {});
+    known.sensors(&model.snapshot(), None, &mut |_, _| {});
+    known.power(&model.snapshot(), &mut |_, _| {});
     loop {
         let change = tokio::select! {
             () = stop.cancelled() => return,
             change = changes.recv() => change,
         };
         let snapshot = model.snapshot();
-        let mut note = |entry| logs.hardware(entry);
+        let mut note = |systems: &[Id], entry: Entry| {
+            let logs = match systems {
+                [] => vec![logs.of(Kind::Hardware)],
+                of => of.iter().map(|it| logs.of_system(it)).collect(),
+            };
+            for log in logs {
+                log.append(entry.clone());
+            }
+        };
         match change {
             Ok(Change::Power(_)) => known.power(&snapshot, &mut note),
             Ok(Change::Readings(ids)) => {
@@ -74,7 +82,11 @@ struct Known {
 }
 
 impl Known {
-    fn power(&mut self, snapshot: &Snapshot, note: &mut impl FnMut(Entry)) {
+    fn power(
+        &mut self,
+        snapshot: &Snapshot,
+        note: &mut impl FnMut(&[Id], Entry),
+    ) {
         for system in &snapshot.inventory.systems {
             let now = snapshot.power_state(&system.id);
             let before = self.power.insert(system.id.clone(), now);
@@ -93,7 +105,9 @@ impl Known {
                 ),
                 PowerState::PoweringOn | PowerState::PoweringOff => continue,
             };
-            note(entry(&message, code, "System ACPI PowerState", None, &uri));
+            let entry =
+                entry(&message, code, "System ACPI PowerState", None, &uri);
+            note(std::slice::from_ref(&system.id), entry);
         }
     }
 
@@ -102,7 +116,7 @@ impl Known {
         &mut self,
         snapshot: &Snapshot,
         ids: Option<&[Id]>,
-        note: &mut impl FnMut(Entry),
+        note: &mut impl FnMut(&[Id], Entry),
     ) {
         for chassis in &snapshot.inventory.chassis {
             for (at, sensor) in chassis.sensors.iter().enumerate() {
@@ -114,9 +128,10 @@ impl Known {
                 let before = before.unwrap_or(Standing::Normal);
                 if before != now {
                     let number = u32::try_from(at + 1).ok();
-                    note(crossed(
-                        snapshot, chassis, sensor, number, before, now,
-                    ));
+                    let entry =
+                        crossed(snapshot, chassis, sensor, number, before, now);
+                    // It matters to whatever is in the chassis.
+                    note(&chassis.systems, entry);
                 }
             }
         }

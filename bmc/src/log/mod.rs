@@ -10,7 +10,7 @@ mod journal;
 mod segment;
 mod store;
 
-use std::{path::Path, sync::Arc};
+use std::{collections::BTreeMap, path::Path, sync::Arc};
 
 use onprem_link::task::Tasks as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -19,7 +19,11 @@ pub(crate) use self::{
     entry::{Attachment, By, Entry, Severity},
     store::Log,
 };
-use crate::{model::Model, state::StateError};
+use crate::{
+    drivers::segment,
+    model::{Id, Inventory, Model},
+    state::StateError,
+};
 
 /// Which log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -72,25 +76,35 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Logs {
     logs: [Arc<Log>; Kind::ALL.len()],
+    /// The hardware logs of all systems but the first.
+    others: BTreeMap<Id, Arc<Log>>,
 }
 
 impl Logs {
-    /// Opens the logs in `state_dir`; what a crash left half written at
-    /// their ends is cut off.
+    /// Opens the logs in `state_dir` of what is in `inventory`; what a crash
+    /// left half written at their ends is cut off.
     ///
     /// # Errors
     /// A folder cannot be made or read.
     pub(crate) fn open(
         state_dir: &Path,
+        inventory: &Inventory,
         tasks: &TaskTracker,
     ) -> Result<Arc<Self>, StateError> {
         let folder = state_dir.join("logs");
-        let open = |kind: Kind| {
-            let folder = folder.join(kind.folder());
+        let open_in = |kind: Kind, name: &str| {
+            let folder = folder.join(name);
             Log::open(kind, &folder, tasks)
                 .map(Arc::new)
                 .map_err(|source| StateError::File { path: folder, source })
         };
+        let open = |kind: Kind| open_in(kind, kind.folder());
+        let others = inventory.systems.iter().skip(1).map(|system| {
+            let kind = Kind::Hardware;
+            let name = format!("{}-{}", kind.folder(), segment(&system.id));
+            Ok((system.id.clone(), open_in(kind, &name)?))
+        });
+        let others = others.collect::<Result<_, StateError>>()?;
         let [audit, event, journal, hardware, dump] = Kind::ALL;
         let logs = [
             open(audit)?,
@@ -99,7 +113,7 @@ impl Logs {
             open(hardware)?,
             open(dump)?,
         ];
-        Ok(Arc::new(Self { logs }))
+        Ok(Arc::new(Self { logs, others }))
     }
 
     /// Starts to note what becomes of the hardware, and what is logged.
@@ -130,12 +144,23 @@ impl Logs {
         }
     }
 
+    /// The hardware log of `system`: the first one's where it has none.
+    pub(crate) fn of_system(&self, system: &str) -> &Arc<Log> {
+        let own = self.others.get(system);
+        own.unwrap_or_else(|| self.of(Kind::Hardware))
+    }
+
+    /// The hardware logs of all systems but the first.
+    pub(crate) fn others(&self) -> impl Iterator<Item = (&Id, &Arc<Log>)> {
+        self.others.iter()
+    }
+
     /// Adds to the log of this kind; never waits.
     pub(crate) fn append(&self, kind: Kind, entry: Entry) {
         self.of(kind).append(entry);
     }
 
-    /// Notes something about the hardware.
+    /// Notes something about the hardware that is no system's in particular.
     pub(crate) fn hardware(&self, entry: Entry) {
         self.append(Kind::Hardware, entry);
     }

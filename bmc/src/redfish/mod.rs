@@ -174,7 +174,11 @@ impl Service {
         stop: &CancellationToken,
     ) -> Result<Arc<Self>, StateError> {
         let trust = ClientTrust::open(&parts.state_dir)?;
-        let logs = Logs::open(&parts.state_dir, tasks)?;
+        let logs = Logs::open(
+            &parts.state_dir,
+            &parts.model.snapshot().inventory,
+            tasks,
+        )?;
         let started = heartbeat_event::redfish_service_started();
         logs.append(Kind::Audit, Entry::of(&started));
         logs.watch(parts.model.clone(), tasks, stop);

@@ -90,6 +90,65 @@ async fn what_becomes_of_the_hardware_is_in_its_log() {
     }
 }
 
+/// The board with another system, in a chassis of its own.
+fn twice(text: String) -> String {
+    let (system, _) = text.split_once("[[chassis]]").unwrap();
+    let other = system
+        .replace("id = \"node\"", "id = \"other\"")
+        .replace("100000002f6c1d3a", "100000002f6c1d3b");
+    let chassis = r#"
+        [[chassis]]
+        id = "beside"
+        name = "beside"
+        kind = "blade"
+        systems = ["other"]
+        board = { manufacturer = "Raspberry Pi", model = "4B Rev 1.4" }
+
+        [[chassis.sensor]]
+        id = "Other_Temperature"
+        name = "Other Temperature"
+        of = "other"
+        measures = "processor_temperature"
+    "#;
+    text + &other + chassis
+}
+
+#[tokio::test]
+async fn each_system_has_a_log_of_its_own_hardware() {
+    const OTHER: &str = "/redfish/v1/Systems/other/LogServices/SEL";
+    let blade = Blade::with_board(twice).await;
+    let admin = blade.admin();
+    switch_off(&admin).await;
+    let power = "Transition to Power Off";
+    entry(&admin, SEL, |it| it["EntryCode"] == power).await;
+    let part = blade.agent.simulation().unwrap().part("Other_Temperature");
+    part.unplug();
+    let lost =
+        entry(&admin, OTHER, |it| it["EntryCode"] == "State Asserted").await;
+    let of = lost["Links"]["OriginOfCondition"]["@odata.id"].as_str();
+    assert_eq!(
+        of,
+        Some("/redfish/v1/Chassis/beside/Sensors/Other_Temperature")
+    );
+    let codes = async |log| {
+        let all = entries(&admin, log).await.into_iter();
+        all.map(|it| it["EntryCode"].clone()).collect::<Vec<_>>()
+    };
+    assert!(!codes(OTHER).await.contains(&json!(power)));
+    assert!(!codes(SEL).await.contains(&json!("State Asserted")));
+
+    let uri = lost["@odata.id"].as_str().unwrap();
+    let seen = admin.patch(uri, &json!({"Resolved": true})).await;
+    assert_eq!(seen.body["Resolved"], true, "{}", seen.body);
+    let before = entries(&admin, SEL).await.len();
+    let clear = format!("{OTHER}/Actions/LogService.ClearLog");
+    assert!(admin.post(&clear, &json!({})).await.status.is_success());
+    assert_eq!(codes(OTHER).await.len(), 0);
+    assert_eq!(entries(&admin, SEL).await.len(), before, "the other's is");
+    let nobody = "/redfish/v1/Systems/nobody/LogServices/SEL";
+    assert_eq!(admin.get(nobody).await.status, 404);
+}
+
 #[tokio::test]
 async fn the_audit_log_can_neither_be_stopped_nor_cleared() {
     let blade = Blade::simulated().await;

@@ -1,5 +1,6 @@
 //! mDNS at one interface: tells where the service is (RFC 6762, RFC 6763).
 
+mod wire;
 mod zone;
 
 use std::{
@@ -45,10 +46,6 @@ const LOST: Duration = Duration::from_secs(1);
 /// How long those who asked by the old protocol may believe an answer, in
 /// seconds (RFC 6762, 6.7).
 const LEGACY_TTL: u32 = 10;
-/// A header's length, and the shortest question and record.
-const HEADER: usize = 12;
-const QUESTION: usize = 5;
-const RECORD: usize = 11;
 
 /// What the responders of all links share.
 #[derive(Debug, Default)]
@@ -190,7 +187,7 @@ impl Responder {
                 () = stop.cancelled() => break,
                 received = self.socket.recv_from(&mut buffer) => {
                     let Ok((length, from)) = received else { continue };
-                    let datagram = buffer.get(..length).unwrap_or_default();
+                    let datagram = buffer.get_mut(..length).unwrap_or_default();
                     self.hear(datagram, from).await;
                 }
                 Ok(()) = names.changed() => {
@@ -250,14 +247,12 @@ impl Responder {
     }
 
     /// Reads a message of `from`.
-    async fn hear(&mut self, datagram: &[u8], from: SocketAddr) {
+    async fn hear(&mut self, datagram: &mut [u8], from: SocketAddr) {
         // Who is not on this link has no business here, and may not be who
         // the datagram says.
         let near = self.link.places.iter().any(|it| it.is_near(from.ip()));
-        if !near || !is_plausible(datagram) {
-            return;
-        }
-        let Ok(packet) = Packet::parse(datagram) else { return };
+        let packet = near.then(|| wire::packet(datagram)).flatten();
+        let Some(packet) = packet else { return };
         if packet.opcode() != OPCODE::StandardQuery
             || packet.rcode() != RCODE::NoError
         {
@@ -400,20 +395,4 @@ impl Responder {
             tracing::debug!(%error, %to, "mDNS not sent");
         }
     }
-}
-
-/// Whether `datagram` can hold as much as it says it does.
-fn is_plausible(datagram: &[u8]) -> bool {
-    let Some((header, rest)) = datagram.split_at_checked(HEADER) else {
-        return false;
-    };
-    let [_, _, _, _, counts @ ..] = header else { return false };
-    let counts = counts.chunks_exact(2).map(|it| match it {
-        [high, low] => usize::from(u16::from_be_bytes([*high, *low])),
-        _ => 0,
-    });
-    let least = [QUESTION, RECORD, RECORD, RECORD];
-    let least: usize =
-        counts.zip(least).map(|(count, each)| count * each).sum();
-    least <= rest.len()
 }

@@ -18,7 +18,7 @@ use serde_json::{Map, Value, json};
 use tokio::task::yield_now;
 
 use crate::{
-    log::Kind,
+    log::{Kind, Log},
     redfish::{Service, router::Route, task::Progress, uri},
 };
 
@@ -63,10 +63,13 @@ pub(super) async fn collect(service: &Service, progress: &Progress) -> Value {
     progress.percent(10);
     let (resources, left_out) = resources(service).await;
     progress.percent(70);
-    let logs: Map<_, _> = LOGS
+    let mut logs: Map<_, _> = LOGS
         .iter()
-        .map(|kind| (kind.id().to_owned(), log(service, *kind)))
+        .map(|kind| (kind.id().to_owned(), log(service.logs.of(*kind))))
         .collect();
+    for (system, other) in service.logs.others() {
+        logs.insert(format!("{}/{system}", Kind::Hardware.id()), log(other));
+    }
     let time = |at: chrono::DateTime<Utc>| {
         at.to_rfc3339_opts(SecondsFormat::Secs, true)
     };
@@ -109,9 +112,9 @@ fn kernel() -> Map<String, Value> {
 }
 
 /// The end of a log, the newest first.
-fn log(service: &Service, kind: Kind) -> Value {
+fn log(of: &Log) -> Value {
     let mut left = LOG;
-    let entries = service.logs.of(kind).page(0, ENTRIES).into_iter();
+    let entries = of.page(0, ENTRIES).into_iter();
     let entries = entries.map_while(|entry| {
         let entry = serde_json::to_value(entry).ok()?;
         left = left.checked_sub(entry.to_string().len())?;

@@ -62,8 +62,7 @@ impl Resource for Entries {
         skip: usize,
         top: Option<usize>,
     ) -> Option<Answer> {
-        let kind = self.0.log(view, ids)?;
-        let log = view.service.logs.of(kind);
+        let (kind, log) = self.0.log(view, ids)?;
         let total = log.len();
         let top = top.unwrap_or(PAGE);
         let here = uri::of(self.0.entries(), ids);
@@ -115,8 +114,8 @@ impl Resource for LogEntry {
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
-        let kind = self.0.log(view, ids)?;
-        let entry = view.service.logs.of(kind).entry(number(ids)?)?;
+        let (kind, log) = self.0.log(view, ids)?;
+        let entry = log.entry(number(ids)?)?;
         Some(member(view, kind, entry, &mut HashMap::new()))
     }
 
@@ -126,7 +125,8 @@ impl Resource for LogEntry {
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
-            let kind = self.0.named(write.ids).ok_or_else(Error::internal)?;
+            let named = self.0.named(write.service, write.ids);
+            let (kind, log) = named.ok_or_else(Error::internal)?;
             let id = number(write.ids).ok_or_else(Error::internal)?;
             let Some(resolved) = write.flag("/Resolved") else {
                 return Ok(());
@@ -135,7 +135,7 @@ impl Resource for LogEntry {
                 let message = base::property_not_writable("Resolved");
                 return Err(Error::bad(vec![message.about("/Resolved")]));
             }
-            write.service.logs.of(kind).resolve(id, resolved);
+            log.resolve(id, resolved);
             Ok(())
         })
     }

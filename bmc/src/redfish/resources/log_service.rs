@@ -1,5 +1,7 @@
 //! `LogService`: the logs of the manager, and the hardware log of the system.
 
+use std::sync::Arc;
+
 use chrono::{Local, SecondsFormat};
 use http::StatusCode;
 use onprem_redfish::{
@@ -16,9 +18,10 @@ use super::{
     log_entry::{MANAGER_ENTRIES, SYSTEM_ENTRIES},
 };
 use crate::{
-    log::Kind,
+    log::{Kind, Log},
     model::Health,
     redfish::{
+        Service,
         error::Error,
         resource::{
             Acted, Action, Answer, Freshness, Pending, Resource, View, Write,
@@ -55,13 +58,7 @@ impl Owner {
     fn is_there(self, view: &View<'_>, ids: &[&str]) -> bool {
         match self {
             Self::Manager => view.manager(ids).is_some(),
-            // What is known of the hardware is not sorted by system.
-            Self::System => view
-                .snapshot
-                .inventory
-                .systems
-                .first()
-                .is_some_and(|first| ids.first() == Some(&&*first.id)),
+            Self::System => view.system(ids).is_some(),
         }
     }
 
@@ -76,16 +73,28 @@ impl Owner {
             .then(|| kinds.map(|kind| kind.id().to_owned()).collect())
     }
 
-    /// The log that the second of `ids` names.
-    pub(super) fn log(self, view: &View<'_>, ids: &[&str]) -> Option<Kind> {
-        let kind = self.named(ids)?;
-        self.is_there(view, ids).then_some(kind)
+    /// The log that `ids` name, and of which kind it is.
+    pub(super) fn log<'v>(
+        self,
+        view: &View<'v>,
+        ids: &[&str],
+    ) -> Option<(Kind, &'v Arc<Log>)> {
+        self.is_there(view, ids).then(|| self.named(view.service, ids))?
     }
 
-    /// The log that the second of `ids` names, wherever it is.
-    pub(super) fn named(self, ids: &[&str]) -> Option<Kind> {
-        let [_, id, ..] = ids else { return None };
-        self.kinds().iter().find(|kind| kind.id() == *id).copied()
+    /// The log that `ids` name, of somebody who is known to be there.
+    pub(super) fn named<'s>(
+        self,
+        service: &'s Service,
+        ids: &[&str],
+    ) -> Option<(Kind, &'s Arc<Log>)> {
+        let [owner, id, ..] = ids else { return None };
+        let kind = *self.kinds().iter().find(|kind| kind.id() == *id)?;
+        let log = match self {
+            Self::Manager => service.logs.of(kind),
+            Self::System => service.logs.of_system(owner),
+        };
+        Some((kind, log))
     }
 
     const fn pattern(self) -> &'static str {
@@ -144,7 +153,7 @@ impl Kind {
             Self::Journal => "What the agent logs of its own work.",
             Self::Hardware => {
                 "Changes of power, thresholds that were crossed, and sensors \
-                 that failed, of all systems that the manager looks after."
+                 that failed, of the system and of the chassis that it is in."
             }
             Self::Dump => {
                 "Diagnostic data that somebody had collected, for who looks \
@@ -198,8 +207,7 @@ impl Resource for LogService {
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
-        let kind = self.0.log(view, ids)?;
-        let log = view.service.logs.of(kind);
+        let (kind, log) = self.0.log(view, ids)?;
         let now = Local::now();
         let well = if log.is_well() { Health::Ok } else { Health::Critical };
         let most = i64::try_from(kind.limit()).unwrap_or(i64::MAX);
@@ -232,9 +240,8 @@ impl Resource for LogService {
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async {
-            let Some(kind) = self.0.named(write.ids) else {
-                return Err(Error::internal());
-            };
+            let named = self.0.named(write.service, write.ids);
+            let (kind, log) = named.ok_or_else(Error::internal)?;
             let Some(enabled) = write.flag("/ServiceEnabled") else {
                 return Ok(());
             };
@@ -243,7 +250,7 @@ impl Resource for LogService {
                 let message = message.about("/ServiceEnabled");
                 return Err(Error::bad(vec![message]));
             }
-            write.service.logs.of(kind).enable(enabled);
+            log.enable(enabled);
             Ok(())
         })
     }
@@ -262,7 +269,8 @@ impl Resource for LogService {
         action: &'a str,
     ) -> Pending<'a, Acted> {
         Box::pin(async move {
-            let kind = self.0.named(write.ids).ok_or_else(Error::internal)?;
+            let named = self.0.named(write.service, write.ids);
+            let (kind, log) = named.ok_or_else(Error::internal)?;
             let collects = action == COLLECT;
             if !kind.is_changeable() || collects && kind != Kind::Dump {
                 let message = base::action_not_supported(action);
@@ -284,7 +292,7 @@ impl Resource for LogService {
                     return Err(Error::new(status, message));
                 }
             }
-            write.service.logs.of(kind).clear();
+            log.clear();
             if kind == Kind::Dump {
                 write.service.dumps.cleared().await;
             }

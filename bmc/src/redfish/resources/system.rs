@@ -56,9 +56,6 @@ impl Resource for System {
             .managed_by([uri::of(uri::MANAGER, &[manager])]);
         let host_name = settings.host_name.clone();
         let host_name = host_name.or(system.host_name.clone());
-        let first = snapshot.inventory.systems.first();
-        let first = first.is_some_and(|first| first.id == system.id);
-        let logs = first.then(|| below(uri::SYSTEM_LOGS));
         let body = ComputerSystem::new("", &*system.id, &*system.name)
             .system_type(match system.kind {
                 SystemKind::Physical => SystemType::Physical,
@@ -90,7 +87,7 @@ impl Resource for System {
             .memory(below(uri::MEMORIES))
             .storage(below(uri::STORAGES))
             .ethernet_interfaces(below(uri::SYSTEM_INTERFACES))
-            .with(logs, ComputerSystem::log_services)
+            .log_services(below(uri::SYSTEM_LOGS))
             .links(links);
         let body = system_boot::describe(body, system, &settings, snapshot);
         let mut answer = answer(body);
