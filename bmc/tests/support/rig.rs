@@ -18,8 +18,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The board that ships.
 pub fn board() -> String {
-    let file = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
-    fs::read_to_string(file).unwrap()
+    include_str!("../../boards/sim-blade.toml").to_owned()
 }
 
 /// A configuration that disturbs nobody.
