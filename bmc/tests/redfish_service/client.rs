@@ -444,6 +444,12 @@ pub(crate) struct Connection {
 }
 
 impl Connection {
+    /// The same connection, with one more header from now on.
+    pub(crate) fn with(self, name: &str, value: &str) -> Self {
+        let Self { client, sender } = self;
+        Self { client: client.with(name, value), sender }
+    }
+
     pub(crate) async fn send(
         &mut self,
         method: Method,

@@ -1,5 +1,6 @@
 //! Sessions: what they tell, how they end, how many there may be.
 
+use futures_util::future::join_all;
 use http::Method;
 use serde_json::{Value, json};
 
@@ -133,4 +134,50 @@ async fn an_account_has_a_bounded_number_of_sessions() {
     let newest = newest["@odata.id"].as_str().unwrap();
     assert_eq!(last.get(newest).await.status, 200);
     assert_eq!(first.get(SYSTEMS).await.status, 401);
+}
+
+/// As many sessions as there may be at all, of as many accounts as that takes.
+#[tokio::test]
+async fn ten_thousand_sessions_are_served_and_no_more() {
+    let blade = Blade::simulated().await;
+    let users = ["ada", "bea", "cy", "dan", "eve"];
+    for user in users {
+        blade.account(user, "ReadOnly").await;
+    }
+    let open = async |user: &str| {
+        let login = json!({"UserName": user, "Password": PASSWORD});
+        let login = login.to_string();
+        let mut connection = blade.stranger().connection().await;
+        let mut tokens = Vec::new();
+        for _ in 0..1_000 {
+            let made = connection.send(Method::POST, SESSIONS, &login).await;
+            assert_eq!(made.status, 201, "{}", made.body);
+            tokens.push(made.header("x-auth-token").to_owned());
+        }
+        // Each of them is good, with thousands beside it.
+        for token in tokens {
+            connection = connection.with("x-auth-token", &token);
+            let got = connection.send(Method::GET, SYSTEMS, "").await;
+            assert_eq!(got.status, 200);
+        }
+    };
+    join_all(users.iter().flat_map(|user| [open(user), open(user)])).await;
+    let admin = blade.admin();
+    let count = async || {
+        let all = admin.get(&format!("{SESSIONS}?$top=1")).await.body;
+        all["Members@odata.count"].clone()
+    };
+    assert_eq!(count().await, 10_000);
+    let login = json!({"UserName": "admin", "Password": blade.password});
+    let refused = blade.stranger().post(SESSIONS, &login).await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    assert_eq!(refused.messages(), ["SessionLimitExceeded"]);
+    // One who has as many as he may gives up his oldest.
+    session(&blade, "ada", PASSWORD).await;
+    assert_eq!(count().await, 10_000);
+    // What ends makes room.
+    assert_eq!(admin.delete(&format!("{ACCOUNTS}/eve")).await.status, 204);
+    assert_eq!(count().await, 8_000);
+    let (again, _) = session(&blade, "admin", &blade.password).await;
+    assert_eq!(again.get(SYSTEMS).await.status, 200);
 }
