@@ -396,7 +396,7 @@ fn restore_power(
             PowerRestorePolicy::AlwaysOff => false,
             PowerRestorePolicy::LastState => was_on,
         };
-        power.restore(&system.id, on);
+        power.restore(&system.id, on, lost);
         record.put(&system.id, on);
     }
     if let Err(error) = record.write(&state.power_file()) {

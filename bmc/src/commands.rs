@@ -123,6 +123,17 @@ pub enum CommandError {
         /// The part.
         part: Part,
     },
+    /// It was started again too often.
+    #[error(
+        "{part} was started again too often: once more in {} s",
+        wait.as_secs()
+    )]
+    TooOften {
+        /// The part.
+        part: Part,
+        /// How long until it may be started again.
+        wait: Duration,
+    },
     /// Too many commands wait already, or another one is under way.
     #[error("{part} is busy")]
     Busy {

@@ -6,6 +6,8 @@ use std::{
     process::ExitCode,
 };
 
+mod simulate;
+
 use clap::{Parser, Subcommand};
 use onprem_bmc::{
     accounts::FIRST_USER,
@@ -68,6 +70,9 @@ enum Command {
     /// Make and show signed images, which running agents can be updated with
     #[command(subcommand)]
     Image(tool::Tool),
+    /// Serve a simulated part on a pseudo-terminal until Ctrl-C
+    #[command(subcommand)]
+    Simulate(simulate::Simulate),
 }
 
 impl Flags {
@@ -95,6 +100,9 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     if let Some(Command::Image(tool)) = &flags.command {
         return tool::run(tool);
+    }
+    if let Some(Command::Simulate(what)) = &flags.command {
+        return simulate::run(what);
     }
     if let Some(ended) = become_current(&flags) {
         return ended;

@@ -131,7 +131,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    fn new() -> io::Result<Self> {
+    /// Listens for them from now on, in the runtime that this runs in.
+    ///
+    /// # Errors
+    /// What the kernel said.
+    pub fn new() -> io::Result<Self> {
         Ok(Self {
             terminate: signal(SignalKind::terminate())?,
             interrupt: signal(SignalKind::interrupt())?,

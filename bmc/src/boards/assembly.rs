@@ -83,7 +83,10 @@ impl Assembly {
             names.push(name);
             buses.add(name, bus(&source, section)?, tree);
         }
-        let mut fitter = Fitter { source: &source, buses, ids: Vec::new() };
+        let identity = naming.serial_number.as_ref();
+        let identity = identity.unwrap_or(&naming.fallback_identity).clone();
+        let ids = Vec::new();
+        let mut fitter = Fitter { source: &source, buses, ids, identity };
         let sections = source.board.part.iter();
         let parts = sections
             .map(|section| fitter.fit(section))
@@ -110,6 +113,7 @@ struct Fitter<'a> {
     source: &'a Source,
     buses: Buses,
     ids: Vec<Id>,
+    identity: String,
 }
 
 impl Fitter<'_> {
@@ -137,6 +141,7 @@ impl Fitter<'_> {
         let mut fitting = Fitting {
             id: id.clone(),
             chassis,
+            identity: self.identity.clone(),
             bus: section.bus.as_deref().unwrap_or_default(),
             address: section.address,
             options: section.options.clone().unwrap_or_default(),
@@ -286,8 +291,8 @@ impl Power for ByPart<dyn Power> {
         self.of(system).configure(system, settings)
     }
 
-    fn restore(&self, system: &Id, on: bool) {
-        self.of(system).restore(system, on);
+    fn restore(&self, system: &Id, on: bool, lost: bool) {
+        self.of(system).restore(system, on, lost);
     }
 }
 

@@ -318,6 +318,7 @@ words! {
         "blade" => Blade,
         "module" => Module,
         "enclosure" => Enclosure,
+        "rack" => Rack,
         "rack_mount" => RackMount,
         "stand_alone" => StandAlone,
     }

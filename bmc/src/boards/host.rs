@@ -238,6 +238,7 @@ impl Host {
             board: maker,
             systems: vec![SYSTEM.into()],
             contained_by: None,
+            place: None,
             sensors: self.sensors.clone(),
             fans: self.fans.clone(),
             power_supplies: self.power_supplies.clone(),

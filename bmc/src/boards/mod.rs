@@ -88,9 +88,10 @@ pub trait Power: Send + Sync + 'static {
     }
 
     /// Puts the system into the state it shall have now that the power is
-    /// back. Only boards that lost it have something to do.
-    fn restore(&self, system: &Id, on: bool) {
-        let _ = (system, on);
+    /// back, if it was `lost`. Where it was not, only a simulated system, which
+    /// has gone with the agent, has something to do.
+    fn restore(&self, system: &Id, on: bool, lost: bool) {
+        let _ = (system, on, lost);
     }
 }
 

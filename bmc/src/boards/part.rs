@@ -17,9 +17,10 @@ use crate::{
         record::{Recorder, Recording},
         serial::{KernelSerial, SerialLink},
     },
-    drivers::{Driver, tmp117, tree::Tree},
+    drivers::{Driver, bitscope, tmp117, tree::Tree},
     model::{Chassis, Id, Inventory},
     sim::{
+        bitscope::Rack,
         gpio::SimulatedGpio,
         i2c::{I2cPart, SimulatedI2c},
         serial::{SerialPart, SimulatedSerial},
@@ -27,7 +28,7 @@ use crate::{
 };
 
 /// The kinds of parts that a board file can name.
-pub const KINDS: &[Kind] = &[tmp117::KIND];
+pub const KINDS: &[Kind] = &[bitscope::KIND, tmp117::KIND];
 
 /// A kind of part.
 #[derive(Clone, Copy, Debug)]
@@ -106,9 +107,16 @@ pub(super) struct Buses {
 pub struct SimulatedBuses {
     i2c: BTreeMap<String, SimulatedI2c>,
     gpio: BTreeMap<String, SimulatedGpio>,
+    racks: BTreeMap<String, Rack>,
 }
 
 impl SimulatedBuses {
+    /// The rack on the serial line `name`.
+    #[must_use]
+    pub fn rack(&self, name: &str) -> Option<&Rack> {
+        self.racks.get(name)
+    }
+
     /// The I²C bus `name`.
     #[must_use]
     pub fn i2c(&self, name: &str) -> Option<&SimulatedI2c> {
@@ -183,6 +191,8 @@ pub struct Fitting<'a> {
     pub id: Id,
     /// The chassis that it sits in.
     pub chassis: Id,
+    /// What identifies the machine as a whole.
+    pub identity: String,
     pub(super) bus: &'a str,
     pub(super) address: Option<u8>,
     pub(super) options: toml::Table,
@@ -243,6 +253,11 @@ impl Fitting<'_> {
             Some(recorder) => recorder.serial(self.bus, link),
             None => link,
         })
+    }
+
+    /// Keeps the simulated rack on the part's line, to be told to misbehave.
+    pub fn keep_rack(&mut self, rack: Rack) {
+        self.buses.simulated.racks.insert(self.bus.to_owned(), rack);
     }
 
     /// The GPIO lines called `bus`, or those of this machine where the board

@@ -336,6 +336,7 @@ impl Builder<'_> {
             board,
             systems,
             contained_by: outer.map(|id| id.as_ref().clone()),
+            place: None,
             sensors,
             fans,
             power_supplies,

@@ -94,7 +94,7 @@ impl SerialLink for KernelSerial {
     }
 
     fn clear(&mut self) -> io::Result<()> {
-        self.with(|port| Ok(port.clear(ClearBuffer::All)?))
+        self.with(|port| Ok(port.clear(ClearBuffer::Input)?))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Drivers: where readings and inventory come from, one file a source.
 
+pub mod bitscope;
 pub mod channel;
 pub mod device_tree;
 pub mod dmi;
@@ -24,7 +25,7 @@ pub mod virtual_machine;
 
 use std::time::Duration;
 
-use crate::model::{Id, PowerState, Sample, Started, Vitals};
+use crate::model::{Contact, Id, PowerState, Sample, Started, Vitals};
 
 /// How often a sensor is read unless there is a reason for another rate.
 pub const INTERVAL: Duration = Duration::from_secs(1);
@@ -38,6 +39,8 @@ pub struct Batch {
     pub vitals: Vec<(Id, Vitals)>,
     /// The power states of systems.
     pub power: Vec<(Id, PowerState)>,
+    /// What a control bus said of systems on it.
+    pub contacts: Vec<(Id, Contact)>,
     /// How systems started.
     pub boots: Vec<(Id, Started)>,
 }

@@ -28,18 +28,34 @@ impl Snapshot {
         }
     }
 
-    /// The worst health in the chassis.
+    /// The worst health in the chassis: of its sensors, and of systems that
+    /// have to answer on a control bus.
     #[must_use]
     pub fn chassis_health(&self, chassis: &Chassis) -> Health {
+        let systems = chassis.systems.iter().map(|id| self.contact_health(id));
+        systems.fold(self.sensors_health(chassis), Health::max)
+    }
+
+    fn sensors_health(&self, chassis: &Chassis) -> Health {
         let sensors = chassis.sensors.iter().map(|s| self.sensor_health(s));
         sensors.max().unwrap_or(Health::Ok)
     }
 
-    /// The worst health of the chassis that hold the system.
+    /// How well the system is seen on its control bus, if it is on one.
+    fn contact_health(&self, system: &str) -> Health {
+        match self.contacts.get(system).map(|contact| &contact.quality) {
+            None | Some(Quality::Good) => Health::Ok,
+            Some(Quality::Stale) => Health::Warning,
+            Some(Quality::Failed(_)) => Health::Critical,
+        }
+    }
+
+    /// The health of the system on its control bus, and the worst of the
+    /// sensors in the chassis that hold it.
     #[must_use]
     pub fn system_health(&self, system: &System) -> Health {
         let chassis = system.chassis.iter().filter_map(|id| self.chassis(id));
-        let worst = chassis.map(|c| self.chassis_health(c)).max();
-        worst.unwrap_or(Health::Ok)
+        let worst = chassis.map(|c| self.sensors_health(c));
+        worst.fold(self.contact_health(&system.id), Health::max)
     }
 }

@@ -90,6 +90,17 @@ pub struct System {
     pub last_reset: Option<DateTime<Utc>>,
     /// The chassis it sits in.
     pub chassis: Vec<Id>,
+    /// Where it is on a control bus, if it is on one.
+    pub bay: Option<Bay>,
+}
+
+/// A place on a control bus, over which a system is switched and seen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Bay {
+    /// The address on the bus.
+    pub address: u8,
+    /// What people call the place: `B3`.
+    pub label: Arc<str>,
 }
 
 /// An operating system.
@@ -255,6 +266,8 @@ pub enum ChassisKind {
     Module,
     /// What holds other chassis.
     Enclosure,
+    /// What blades or servers are in.
+    Rack,
     /// A server in a rack.
     RackMount,
     /// It stands by itself.
@@ -277,6 +290,8 @@ pub struct Chassis {
     pub systems: Vec<Id>,
     /// The chassis it is in.
     pub contained_by: Option<Id>,
+    /// Where it is in there: what people call the place, and its number.
+    pub place: Option<(Arc<str>, u8)>,
     /// Its sensors.
     pub sensors: Vec<Sensor>,
     /// Its fans.

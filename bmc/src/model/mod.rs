@@ -28,10 +28,10 @@ pub use self::{
     control::{Control, ControlMode, ControlState},
     health::Health,
     inventory::{
-        Architecture, Battery, BitWidth, BoardIdentity, Chassis, ChassisKind,
-        Drive, Fan, Inventory, Manager, MediaType, MemoryKind, MemoryModule,
-        OperatingSystem, PhysicalContext, PowerSupply, Processor, Protocol,
-        Sensor, SerialPort, Storage, SupplyKind, System, SystemKind,
+        Architecture, Battery, Bay, BitWidth, BoardIdentity, Chassis,
+        ChassisKind, Drive, Fan, Inventory, Manager, MediaType, MemoryKind,
+        MemoryModule, OperatingSystem, PhysicalContext, PowerSupply, Processor,
+        Protocol, Sensor, SerialPort, Storage, SupplyKind, System, SystemKind,
         Thresholds,
     },
     network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},
@@ -39,7 +39,7 @@ pub use self::{
         Amperes, Celsius, Hertz, Percent, Quantity, Rpm, SensorKind, Volts,
         Watts,
     },
-    reading::{Quality, Reading, Sample},
+    reading::{Contact, Quality, Reading, Sample},
     settings::{Part, PartSettings, Settings},
 };
 
@@ -87,6 +87,8 @@ pub enum Change {
     Power(Id),
     /// How far the start of the system has come.
     Boot(Id),
+    /// The system answers on its control bus, or does not.
+    Contact(Id),
     /// What a control does: its chassis, and itself.
     Control(Id, Id),
     /// New values of these sensors.
@@ -112,6 +114,8 @@ pub struct Snapshot {
     pub readings: Arc<BTreeMap<Id, Reading>>,
     /// The power state of each system, by its id.
     pub power: Arc<BTreeMap<Id, PowerState>>,
+    /// What control buses say of the systems on them, by the system's id.
+    pub contacts: Arc<BTreeMap<Id, Contact>>,
     /// How each system starts, by its id.
     pub boots: Arc<BTreeMap<Id, Boot>>,
     /// When systems last started, where the agent saw it, by the system's id.
@@ -139,6 +143,15 @@ impl Snapshot {
     #[must_use]
     pub fn reading(&self, id: &str) -> Option<&Reading> {
         self.readings.get(id)
+    }
+
+    /// The power state of the system `id`, where it is known: of one on a
+    /// control bus, only the bus tells.
+    #[must_use]
+    pub fn seen_power(&self, id: &str) -> Option<PowerState> {
+        let on_bus = self.system(id).is_some_and(|it| it.bay.is_some());
+        let state = self.power.get(id).copied();
+        if on_bus { state } else { Some(self.power_state(id)) }
     }
 
     /// The power state of the system `id`; a system nobody said anything
@@ -221,6 +234,7 @@ impl Model {
 
     /// Marks as stale what is older than its driver promised.
     pub fn expire(&self, now: Instant) {
+        self.expire_contacts(now);
         let overdue: Vec<Id> = self
             .snapshot()
             .readings
@@ -242,6 +256,41 @@ impl Model {
                     reading.quality = Quality::Stale;
                     reading.version = next.version;
                     changes.push(Change::Quality(id));
+                }
+            }
+            changes
+        });
+    }
+
+    fn expire_contacts(&self, now: Instant) {
+        if !self.snapshot().contacts.values().any(|it| it.is_overdue(now)) {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.contacts);
+            let overdue = all.iter_mut().filter(|(_, it)| it.is_overdue(now));
+            let stale = |(id, contact): (&Id, &mut Contact)| {
+                contact.quality = Quality::Stale;
+                Change::Contact(id.clone())
+            };
+            overdue.map(stale).collect()
+        });
+    }
+
+    /// Takes what a control bus says of the systems on it.
+    pub fn post_contacts(&self, contacts: Vec<(Id, Contact)>) {
+        if contacts.is_empty() {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.contacts);
+            let mut changes = Vec::new();
+            for (id, contact) in contacts {
+                let quality = discriminant(&contact.quality);
+                let before = all.insert(id.clone(), contact);
+                let before = before.map_or(Quality::Good, |it| it.quality);
+                if discriminant(&before) != quality {
+                    changes.push(Change::Contact(id));
                 }
             }
             changes

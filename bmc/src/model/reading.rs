@@ -50,6 +50,30 @@ impl Reading {
     }
 }
 
+/// What a control bus says of a system on it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Contact {
+    /// The system's current and the speed of its fan, in counts of a unit
+    /// that only its maker knows.
+    pub counts: Option<(u8, u8)>,
+    /// When it was taken, by the clock on the wall.
+    pub at: DateTime<Utc>,
+    /// When it was taken, by a clock that is never set.
+    pub taken: Instant,
+    /// How long it is good for.
+    pub good_for: Duration,
+    /// Whether it can be trusted.
+    pub quality: Quality,
+}
+
+impl Contact {
+    /// Whether it counts as good still, but should not any more.
+    pub(super) fn is_overdue(&self, now: Instant) -> bool {
+        self.quality == Quality::Good
+            && now.duration_since(self.taken) > self.good_for
+    }
+}
+
 /// A reading on its way into the model.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Sample {

@@ -287,6 +287,14 @@ impl From<CommandError> for Error {
                 let message = message.about("/ControlMode");
                 Self::new(StatusCode::CONFLICT, message)
             }
+            CommandError::TooOften { wait, .. } => {
+                let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
+                let text = seconds.max(1).to_string();
+                let message = base::service_temporarily_unavailable(text);
+                let message = message.resolved_by(TOO_OFTEN);
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                    .with(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
+            }
             CommandError::Busy { .. } => Self::busy(2),
             CommandError::Timeout { .. } => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -316,6 +324,10 @@ fn reset_uri(part: &Part) -> String {
         }
     }
 }
+
+const TOO_OFTEN: &str = "The system was started again as often as \
+    `cycles_per_hour` in the board file allows: wait, or switch it off and \
+    on.";
 
 const ALLOW_HOST_POWER: &str = "Set `allow_host_power = true` in the \
     configuration of the agent to let it change the power of its own host.";

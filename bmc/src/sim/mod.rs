@@ -7,6 +7,7 @@
 //!
 //! [`Attribute`]: crate::drivers::channel::Attribute
 
+pub mod bitscope;
 mod bus;
 mod fan;
 mod fault;
@@ -201,7 +202,7 @@ impl Power for Simulation {
         }
     }
 
-    fn restore(&self, system: &Id, on: bool) {
+    fn restore(&self, system: &Id, on: bool, _lost: bool) {
         if let Some(node) = self.lock().nodes.get_mut(system)
             && !on
         {

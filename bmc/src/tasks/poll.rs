@@ -52,6 +52,7 @@ pub(crate) async fn poll(
 
 fn post(model: &Model, batch: Batch) {
     model.post(batch.samples);
+    model.post_contacts(batch.contacts);
     for (system, vitals) in batch.vitals {
         model.post_vitals(&system, vitals);
     }

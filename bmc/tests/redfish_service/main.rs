@@ -7,6 +7,7 @@
 
 mod access;
 mod accounts;
+mod bitscope;
 mod boot;
 mod certificates;
 mod client;

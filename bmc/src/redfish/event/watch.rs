@@ -45,6 +45,12 @@ pub(super) async fn follow(
                 let message = resource_event::resource_changed();
                 send(message, uri::of(uri::SYSTEM, &[&id]));
             }
+            Ok(Change::Contact(id)) => {
+                if let Some(system) = snapshot.system(&id) {
+                    let uri = uri::of(uri::SYSTEM, &[&id]);
+                    send(status(&uri, snapshot.system_health(system)), uri);
+                }
+            }
             Ok(Change::Control(chassis, control)) => {
                 let message = resource_event::resource_changed();
                 send(message, uri::of(uri::CONTROL, &[&chassis, &control]));

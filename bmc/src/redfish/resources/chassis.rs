@@ -5,6 +5,7 @@ use onprem_redfish::{
     schema::{
         Reference,
         chassis::{self, ChassisRequired, ChassisType, Links},
+        resource::{Location, LocationType, PartLocation},
     },
 };
 
@@ -50,7 +51,7 @@ impl Resource for Chassis {
         let snapshot = view.snapshot;
         let settings = snapshot.settings.of(&Part::Chassis(it.id.clone()));
         let below = |pattern| Reference::new(uri::of(pattern, ids));
-        let power = it.systems.first().map(|id| snapshot.power_state(id));
+        let power = it.systems.first().and_then(|id| snapshot.seen_power(id));
         let inside = snapshot
             .inventory
             .chassis
@@ -82,6 +83,7 @@ impl Resource for Chassis {
                 ChassisKind::Blade => ChassisType::Blade,
                 ChassisKind::Module => ChassisType::Module,
                 ChassisKind::Enclosure => ChassisType::Enclosure,
+                ChassisKind::Rack => ChassisType::Rack,
                 ChassisKind::RackMount => ChassisType::RackMount,
                 ChassisKind::StandAlone => ChassisType::StandAlone,
             },
@@ -104,6 +106,16 @@ impl Resource for Chassis {
         .thermal_subsystem(below(uri::THERMAL))
         .power_subsystem(below(uri::POWER))
         .environment_metrics(below(uri::ENVIRONMENT))
+        .with(it.place.as_ref(), |body, (label, number)| {
+            body.location(
+                Location::new().part_location(
+                    PartLocation::new()
+                        .service_label(&**label)
+                        .location_type(LocationType::Slot)
+                        .location_ordinal_value(i64::from(*number)),
+                ),
+            )
+        })
         .links(links);
         let answer = answer(body);
         if !has_power(snapshot, it) {

@@ -1,6 +1,6 @@
 //! `Sensor`: one reading with its unit, and the excerpts of it elsewhere.
 
-use chrono::SecondsFormat;
+use chrono::{DateTime, SecondsFormat, Utc};
 use onprem_redfish::{
     message::resource_event,
     schema::{
@@ -91,15 +91,24 @@ fn why_failed(
     well: resource::Health,
 ) -> Option<resource::Condition> {
     let Quality::Failed(why) = &reading.quality else { return None };
-    let message = resource_event::resource_errors_detected("Reading", why);
-    let at = reading.at.to_rfc3339_opts(SecondsFormat::Secs, true);
-    let condition = resource::Condition::new(message.id())
+    Some(condition("Reading", why, reading.at, well))
+}
+
+/// What is wrong with `what`, and why, since `at`.
+pub(super) fn condition(
+    what: &str,
+    why: &str,
+    at: DateTime<Utc>,
+    well: resource::Health,
+) -> resource::Condition {
+    let message = resource_event::resource_errors_detected(what, why);
+    let at = at.to_rfc3339_opts(SecondsFormat::Secs, true);
+    resource::Condition::new(message.id())
         .message(message.text())
         .message_args(message.arguments().to_vec())
         .resolution(message.resolution())
         .severity(well)
-        .timestamp(at);
-    Some(condition)
+        .timestamp(at)
 }
 
 fn thresholds(of: &model::Thresholds) -> Option<Thresholds> {

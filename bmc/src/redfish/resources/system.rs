@@ -1,5 +1,6 @@
 //! `ComputerSystem`: a computer, its power and what is in it.
 
+use chrono::SecondsFormat;
 use onprem_redfish::{
     message::base,
     schema::{
@@ -8,14 +9,18 @@ use onprem_redfish::{
             self, ComputerSystem, Links, MemorySummary, ProcessorSummary,
             SystemType,
         },
+        resource::{self, State},
     },
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::{With as _, allowable, enabled, number, power_state, system_boot};
+use super::{
+    With as _, allowable, enabled, health, number, power_state,
+    sensor::condition, system_boot,
+};
 use crate::{
     commands::ResetType,
-    model::{self, Part, SystemKind},
+    model::{self, Bay, Part, Quality, Snapshot, SystemKind},
     redfish::{
         error::Error,
         resource::{
@@ -79,8 +84,12 @@ impl Resource for System {
             .with(host_name, ComputerSystem::host_name)
             .with(system.bios_version.clone(), ComputerSystem::bios_version)
             .location_indicator_active(settings.location_indicator_active)
-            .power_state(power_state(snapshot.power_state(&system.id)))
-            .status(enabled(snapshot.system_health(system)))
+            .power_state_null()
+            .with(
+                snapshot.seen_power(&system.id).map(power_state),
+                ComputerSystem::power_state,
+            )
+            .status(status(snapshot, system))
             .processor_summary(processors(system))
             .memory_summary(memory(system))
             .processors(below(uri::PROCESSORS))
@@ -92,12 +101,7 @@ impl Resource for System {
         let body = system_boot::describe(body, system, &settings, snapshot);
         let mut answer = answer(body);
         system_boot::annotate(&mut answer, system);
-        let boot = snapshot.boots.get(&system.id);
-        if let Some(source) = boot.and_then(|boot| boot.started.from) {
-            let about = json!({"OnPrem": {
-                "@odata.type": "#OnPremComputerSystem.v1_0_0.OnPrem",
-                "LastBootSource": source.as_str(),
-            }});
+        if let Some(about) = oem(system, snapshot) {
             answer.body.insert("Oem".to_owned(), about);
         }
         if system.reset_types.is_empty() {
@@ -153,6 +157,59 @@ impl Resource for System {
             Ok(Acted::Done)
         })
     }
+}
+
+/// How it is; where it is on a control bus, whether it answers there.
+fn status(snapshot: &Snapshot, system: &model::System) -> resource::Status {
+    let well = snapshot.system_health(system);
+    if system.bay.is_none() {
+        return enabled(well);
+    }
+    let contact = snapshot.contacts.get(&system.id);
+    let state = match contact.map(|contact| &contact.quality) {
+        Some(Quality::Good) => State::Enabled,
+        Some(Quality::Stale) => State::Degraded,
+        Some(Quality::Failed(_)) => State::UnavailableOffline,
+        None => State::Starting,
+    };
+    let condition = contact.and_then(|contact| {
+        let Quality::Failed(why) = &contact.quality else { return None };
+        Some(condition("PowerState", why, contact.at, health(well)))
+    });
+    resource::Status::new()
+        .state(state)
+        .health(health(well))
+        .with(condition, |status, why| status.conditions([why]))
+}
+
+/// What we know of it beyond the standard.
+fn oem(system: &model::System, snapshot: &Snapshot) -> Option<Value> {
+    let mut about = Map::new();
+    let boot = snapshot.boots.get(&system.id);
+    if let Some(source) = boot.and_then(|boot| boot.started.from) {
+        about.insert("LastBootSource".to_owned(), source.as_str().into());
+    }
+    if let Some(Bay { address, label }) = &system.bay {
+        let mut bus = Map::new();
+        bus.insert("Address".to_owned(), format!("{address:#04x}").into());
+        bus.insert("ServiceLabel".to_owned(), (&**label).into());
+        let contact = snapshot.contacts.get(&system.id);
+        if let Some((contact, (current, fan))) =
+            contact.and_then(|contact| Some((contact, contact.counts?)))
+        {
+            let at = contact.at.to_rfc3339_opts(SecondsFormat::Millis, true);
+            bus.insert("CurrentCount".to_owned(), current.into());
+            bus.insert("FanCount".to_owned(), fan.into());
+            bus.insert("ReadingTime".to_owned(), at.into());
+        }
+        about.insert("ControlBus".to_owned(), bus.into());
+    }
+    if about.is_empty() {
+        return None;
+    }
+    let of = "#OnPremComputerSystem.v1_0_0.OnPrem";
+    about.insert("@odata.type".to_owned(), of.into());
+    Some(json!({ "OnPrem": about }))
 }
 
 fn reset_type(

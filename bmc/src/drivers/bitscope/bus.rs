@@ -1,0 +1,411 @@
+//! The one who owns the bus: a thread that carries out power commands first,
+//! and else asks one node after the other how it is.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    sync::{
+        Arc, Condvar, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
+
+use chrono::{DateTime, Utc};
+use tokio::time::Instant;
+use tracing::{debug, warn};
+
+use super::protocol::{Error, Wire};
+
+/// How often each node is asked.
+pub(super) const SWEEP: Duration = Duration::from_secs(1);
+/// How often a node is asked while its power changes.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long a node may take to be what it was told to be.
+const CONFIRM: Duration = Duration::from_secs(5);
+/// How long a bus that does not answer is left alone.
+const PAUSE: Duration = Duration::from_secs(1);
+/// How long a bus may hang until its nodes count as lost.
+const LOST: Duration = Duration::from_secs(30);
+/// Cycles are counted over this time.
+const HOUR: Duration = Duration::from_hours(1);
+
+/// How the bus is used.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Timing {
+    /// Between two nodes that are switched on.
+    pub(super) stagger: Duration,
+    /// For how long a node is off when it is started again.
+    pub(super) dwell: Duration,
+    /// How often an hour one node may be started again.
+    pub(super) cycles_per_hour: usize,
+}
+
+/// What a node shall do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Goal {
+    On,
+    Off,
+    Cycle,
+}
+
+/// Why a goal is not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// The node is on its way to another one.
+    Busy,
+    /// It was started again too often; it may be once more after this time.
+    TooOften(Duration),
+    /// It is the node whose serial port the bus is on.
+    Own,
+}
+
+/// What is known of a node.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Known {
+    /// The last status: on, current, fan.
+    pub(super) last: Option<(bool, u8, u8)>,
+    /// When it was taken.
+    pub(super) seen: Option<(Instant, DateTime<Utc>)>,
+    /// Why there is no newer one.
+    silent: Option<Arc<str>>,
+    /// What the node did not become when it was told to, and why.
+    failed: Option<(bool, Arc<str>)>,
+    /// Whether it is the manager's own.
+    pub(super) own: bool,
+}
+
+impl Known {
+    /// What is wrong with the node, if something is.
+    pub(super) fn trouble(&self) -> Option<&Arc<str>> {
+        let failed = self.failed.as_ref().map(|(_, why)| why);
+        self.silent.as_ref().or(failed)
+    }
+}
+
+/// How far a change of power has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    /// The power is to be cut; a cycle goes on afterwards.
+    Cut { cycle: bool },
+    /// It was, and the node has to say so.
+    Cutting { cycle: bool },
+    /// It stays off until then.
+    Dwell { until: Instant },
+    /// The node waits for its turn to be switched on.
+    Start,
+    /// It was switched on, and has to say so.
+    Starting,
+}
+
+impl Step {
+    /// Whether it is on its way on.
+    fn comes(self) -> bool {
+        matches!(self, Self::Start | Self::Starting)
+    }
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Plan {
+    step: Step,
+    /// When something is to be done next.
+    next: Instant,
+    /// When it has failed.
+    by: Instant,
+}
+
+impl Plan {
+    fn new(step: Step, next: Instant) -> Self {
+        Self { step, next, by: next + CONFIRM }
+    }
+}
+
+#[derive(Debug, Default)]
+struct State {
+    known: BTreeMap<u8, Known>,
+    plans: BTreeMap<u8, Plan>,
+    cycles: BTreeMap<u8, VecDeque<Instant>>,
+    /// When the last node was switched on.
+    started: Option<Instant>,
+    /// Where the sweep goes on, and when it begins anew.
+    sweep: VecDeque<u8>,
+    again: Option<Instant>,
+    /// Whether the bus has ever answered, and since when it does not.
+    heard: bool,
+    lost: Option<Instant>,
+}
+
+/// The bus as others see it. The thread ends with it.
+#[derive(Debug)]
+pub(super) struct Bus {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
+    timing: Timing,
+    state: Mutex<State>,
+    changed: Condvar,
+    ended: AtomicBool,
+}
+
+impl Shared {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Bus {
+    fn drop(&mut self) {
+        self.shared.ended.store(true, Ordering::Relaxed);
+        self.shared.changed.notify_all();
+    }
+}
+
+impl Bus {
+    /// Takes `wire`, to look after the nodes at `addresses`.
+    pub(super) fn start(
+        wire: Wire,
+        addresses: &[u8],
+        timing: Timing,
+    ) -> Result<Self, String> {
+        let known = addresses.iter().map(|it| (*it, Known::default()));
+        let state = State { known: known.collect(), ..State::default() };
+        let shared = Arc::new(Shared {
+            timing,
+            state: Mutex::new(state),
+            changed: Condvar::new(),
+            ended: AtomicBool::new(false),
+        });
+        let owner = Owner { wire, shared: Arc::clone(&shared) };
+        let thread = thread::Builder::new().name("bitscope".into());
+        let started = thread.spawn(move || owner.run());
+        started.map_err(|error| format!("no thread for the bus: {error}"))?;
+        Ok(Self { shared })
+    }
+
+    /// What is known of the node at `address`, and whether it is on its way
+    /// on or off.
+    pub(super) fn known(&self, address: u8) -> (Known, Option<bool>) {
+        let state = self.shared.lock();
+        let known = state.known.get(&address).cloned().unwrap_or_default();
+        let plan = state.plans.get(&address);
+        (known, plan.map(|plan| plan.step.comes()))
+    }
+
+    /// Begins the way of a node to `goal`: whether it is on its way on.
+    pub(super) fn reach(
+        &self,
+        address: u8,
+        goal: Goal,
+    ) -> Result<bool, Refusal> {
+        let now = Instant::now();
+        let mut state = self.shared.lock();
+        let state = &mut *state;
+        let Some(known) = state.known.get_mut(&address) else {
+            return Err(Refusal::Busy);
+        };
+        if known.own {
+            return if goal == Goal::On { Ok(true) } else { Err(Refusal::Own) };
+        }
+        let step = match goal {
+            Goal::On => Step::Start,
+            Goal::Off => Step::Cut { cycle: false },
+            Goal::Cycle => Step::Cut { cycle: true },
+        };
+        if let Some(plan) = state.plans.get(&address) {
+            match goal {
+                Goal::On if plan.step.comes() => return Ok(true),
+                // To cut the power is never too late.
+                Goal::Off => {}
+                Goal::On | Goal::Cycle => return Err(Refusal::Busy),
+            }
+        }
+        if goal == Goal::Cycle {
+            let cycles = state.cycles.entry(address).or_default();
+            cycles.retain(|at| now.duration_since(*at) < HOUR);
+            if cycles.len() >= self.shared.timing.cycles_per_hour {
+                let oldest = cycles.front().copied().unwrap_or(now);
+                let wait = HOUR.saturating_sub(now.duration_since(oldest));
+                return Err(Refusal::TooOften(wait));
+            }
+            cycles.push_back(now);
+        }
+        known.failed = None;
+        state.plans.insert(address, Plan::new(step, now));
+        self.shared.changed.notify_all();
+        Ok(goal == Goal::On)
+    }
+}
+
+/// What is to be done.
+enum Turn {
+    Power(u8, Plan),
+    Sweep(u8),
+    Wait(Duration),
+}
+
+struct Owner {
+    wire: Wire,
+    shared: Arc<Shared>,
+}
+
+impl Owner {
+    fn run(mut self) {
+        while !self.shared.ended.load(Ordering::Relaxed) {
+            match self.turn() {
+                Turn::Power(address, plan) => self.power(address, plan),
+                Turn::Sweep(address) => {
+                    let status = self.status(address);
+                    if status.is_err_and(|error| error.is_of_bus()) {
+                        // Nobody else answers either.
+                        let mut state = self.shared.lock();
+                        state.sweep.clear();
+                        state.again = Some(Instant::now() + PAUSE);
+                    }
+                }
+                Turn::Wait(length) => {
+                    let state = self.shared.lock();
+                    // A command, the end, or the time: all are looked at.
+                    let _ = self.shared.changed.wait_timeout(state, length);
+                }
+            }
+        }
+    }
+
+    /// Power goes first; nodes are asked in between.
+    fn turn(&self) -> Turn {
+        let now = Instant::now();
+        let mut state = self.shared.lock();
+        let state = &mut *state;
+        let due = state.plans.iter().filter(|(_, plan)| plan.next <= now);
+        if let Some((address, plan)) = due.min_by_key(|(_, plan)| plan.next) {
+            return Turn::Power(*address, *plan);
+        }
+        let again = state.again.unwrap_or(now);
+        if state.sweep.is_empty() && again <= now {
+            state.sweep = state.known.keys().copied().collect();
+            state.again = Some(now + SWEEP);
+        }
+        if let Some(address) = state.sweep.pop_front() {
+            return Turn::Sweep(address);
+        }
+        let next = state.plans.values().map(|plan| plan.next).min();
+        let next = next.map_or(again, |next| next.min(again));
+        Turn::Wait(next.duration_since(now))
+    }
+
+    /// Asks a node whether it is on, and notes what it says.
+    fn status(&mut self, address: u8) -> Result<bool, Error> {
+        let status = self.wire.status(address);
+        let own = self.wire.master() == Some(address);
+        let now = Instant::now();
+        let mut state = self.shared.lock();
+        let state = &mut *state;
+        match &status {
+            Err(error) if error.is_of_bus() => {
+                let lost = *state.lost.get_or_insert(now);
+                let is_line = matches!(error, Error::Line { .. });
+                // What hangs for a moment leaves nodes as they were seen.
+                if is_line || !state.heard || now - lost > LOST {
+                    let why: Arc<str> = error.to_string().into();
+                    for known in state.known.values_mut() {
+                        known.silent = Some(Arc::clone(&why));
+                    }
+                }
+            }
+            _ => {
+                state.heard = true;
+                state.lost = None;
+            }
+        }
+        if let Some(known) = state.known.get_mut(&address) {
+            known.own = own;
+            match &status {
+                Ok(status) => {
+                    known.last = Some((status.on, status.current, status.fan));
+                    known.seen = Some((now, Utc::now()));
+                    known.silent = None;
+                    known.failed.take_if(|(on, _)| *on == status.on);
+                }
+                Err(error) if !error.is_of_bus() => {
+                    known.silent = Some(error.to_string().into());
+                }
+                Err(_) => {}
+            }
+        }
+        status.map(|status| status.on)
+    }
+
+    /// Takes one step on the way of a node.
+    fn power(&mut self, address: u8, plan: Plan) {
+        let now = Instant::now();
+        let taken = match self.step(address, plan.step) {
+            Err(error) if now < plan.by => {
+                debug!(address, %error, "power not confirmed yet");
+                Ok(Some(Plan { next: now + LOOK, ..plan }))
+            }
+            Ok(Some(next)) if next.step != plan.step => Ok(Some(next)),
+            // It waits for its turn, which is no failure.
+            Ok(Some(next)) if next.step == Step::Start => Ok(Some(next)),
+            Ok(Some(_)) if now >= plan.by => Err("it is as it was".to_owned()),
+            Ok(Some(next)) => Ok(Some(Plan { by: plan.by, ..next })),
+            Ok(None) => Ok(None),
+            Err(error) => Err(error.to_string()),
+        };
+        let mut state = self.shared.lock();
+        let state = &mut *state;
+        let now = state.plans.get(&address);
+        if now.is_none_or(|now| now.step != plan.step) {
+            // Somebody wanted something else meanwhile.
+            return;
+        }
+        match taken {
+            Ok(Some(next)) => drop(state.plans.insert(address, next)),
+            Ok(None) => drop(state.plans.remove(&address)),
+            Err(reason) => {
+                state.plans.remove(&address);
+                let on = plan.step.comes();
+                let word = if on { "on" } else { "off" };
+                let why =
+                    format!("node {address:#04x} is not {word}: {reason}");
+                warn!(address, reason, "power not confirmed");
+                if let Some(known) = state.known.get_mut(&address) {
+                    known.failed = Some((on, why.into()));
+                }
+            }
+        }
+    }
+
+    /// What follows `step`; nothing where the goal is reached. A node is
+    /// asked before each command: one that is so already is left alone.
+    fn step(&mut self, address: u8, step: Step) -> Result<Option<Plan>, Error> {
+        if let Step::Dwell { .. } = step {
+            return Ok(Some(Plan::new(Step::Start, Instant::now())));
+        }
+        let on = self.status(address)?;
+        let now = Instant::now();
+        Ok(match step {
+            Step::Cut { cycle } | Step::Cutting { cycle } if !on => {
+                let until = now + self.shared.timing.dwell;
+                cycle.then(|| Plan::new(Step::Dwell { until }, until))
+            }
+            Step::Start | Step::Starting if on => None,
+            Step::Cut { cycle } => {
+                self.wire.switch(address, false)?;
+                Some(Plan::new(Step::Cutting { cycle }, now))
+            }
+            Step::Start => {
+                let before = self.shared.lock().started;
+                let turn = before.map(|at| at + self.shared.timing.stagger);
+                if let Some(turn) = turn.filter(|turn| *turn > now) {
+                    return Ok(Some(Plan::new(Step::Start, turn)));
+                }
+                self.shared.lock().started = Some(now);
+                self.wire.switch(address, true)?;
+                Some(Plan::new(Step::Starting, now))
+            }
+            waits => Some(Plan::new(waits, now + LOOK)),
+        })
+    }
+}

@@ -1,0 +1,294 @@
+//! Racks of `BitScope` blades: one agent, many systems.
+
+use std::time::Duration;
+
+use onprem_bmc::sim::{
+    bitscope::{Fault, Rack},
+    serial::Pty,
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep, timeout};
+
+use crate::client::{Blade, Client};
+
+const SYSTEMS: &str = "/redfish/v1/Systems";
+
+/// The board that ships, on the bus at `path`.
+fn board(path: &str) -> String {
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/boards/bitscope-er24.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    assert!(text.contains("\"/dev/serial0\""));
+    text.replacen("serial = \"/dev/serial0\"", path, 1)
+}
+
+/// An agent, and the rack behind a pseudo-terminal that it looks after.
+async fn rack(change: impl FnOnce(String) -> String) -> (Blade, Rack, Pty) {
+    let rack = Rack::new(24);
+    let pty = Pty::serve(Box::new(rack.clone())).unwrap();
+    let text = board(&format!("serial = \"{}\"", pty.path()));
+    let blade = Blade::with_board(|_| change(text)).await;
+    (blade, rack, pty)
+}
+
+async fn reset(
+    client: &Client,
+    node: &str,
+    kind: &str,
+) -> crate::client::Reply {
+    let uri = format!("{SYSTEMS}/{node}/Actions/ComputerSystem.Reset");
+    client.post(&uri, &json!({ "ResetType": kind })).await
+}
+
+/// The node, once it `fits`.
+async fn until(
+    client: &Client,
+    node: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Value {
+    let uri = format!("{SYSTEMS}/{node}");
+    let mut last = Value::Null;
+    let looking = async {
+        loop {
+            last = client.get(&uri).await.body;
+            if fits(&last) {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let found = timeout(Duration::from_secs(20), looking).await;
+    assert!(found.is_ok(), "{last:#}");
+    last
+}
+
+fn is(state: &str) -> impl Fn(&Value) -> bool {
+    move |system| system["PowerState"] == state
+}
+
+fn is_seen(system: &Value) -> bool {
+    system["Status"]["State"] == "Enabled"
+}
+
+#[tokio::test]
+async fn a_rack_is_its_nodes_blades_and_places() {
+    let (blade, _rack, _pty) = rack(|board| board).await;
+    let admin = blade.admin();
+    let all = admin.get(SYSTEMS).await.body;
+    assert_eq!(all["Members@odata.count"], 24);
+    let system = until(&admin, "b3", is_seen).await;
+    let bus = &system["Oem"]["OnPrem"]["ControlBus"];
+    assert_eq!(bus["Address"], "0x07");
+    assert_eq!(bus["ServiceLabel"], "B3");
+    assert_eq!(bus["CurrentCount"], 0x27);
+    assert_eq!(bus["FanCount"], 0x98);
+    let chassis = "/redfish/v1/Chassis/rack-b";
+    assert_eq!(system["Links"]["Chassis"][0]["@odata.id"], chassis);
+    let chassis = admin.get(chassis).await.body;
+    assert_eq!(chassis["ChassisType"], "Blade");
+    assert_eq!(chassis["Location"]["PartLocation"]["ServiceLabel"], "B");
+    let holder = &chassis["Links"]["ContainedBy"]["@odata.id"];
+    let rack = admin.get(holder.as_str().unwrap()).await.body;
+    assert_eq!(rack["ChassisType"], "Rack");
+    let uuid = system["UUID"].clone();
+    let other = until(&admin, "b2", is_seen).await;
+    assert_ne!(other["UUID"], uuid);
+}
+
+#[tokio::test]
+async fn a_node_is_switched_off_on_and_started_again() {
+    let (blade, rack, _pty) = rack(|board| board).await;
+    let admin = blade.admin();
+    until(&admin, "b1", is("On")).await;
+    assert_eq!(reset(&admin, "b1", "ForceOff").await.status, 200);
+    until(&admin, "b1", is("Off")).await;
+    assert!(!rack.is_on(5));
+    assert_eq!(reset(&admin, "b1", "On").await.status, 200);
+    until(&admin, "b1", is("On")).await;
+    // Once more does nothing.
+    let before = rack.log().len();
+    assert_eq!(reset(&admin, "b1", "On").await.status, 200);
+    sleep(Duration::from_millis(500)).await;
+    assert_eq!(rack.log().len(), before);
+    assert_eq!(reset(&admin, "b1", "ForceRestart").await.status, 200);
+    until(&admin, "b1", is("PoweringOff")).await;
+    until(&admin, "b1", is("On")).await;
+    let log = rack.log();
+    let states: Vec<_> = log.iter().map(|it| (it.address, it.on)).collect();
+    assert_eq!(states, [(5, false), (5, true), (5, false), (5, true)]);
+    let dwelt = log[3].at - log[2].at;
+    assert!(dwelt >= Duration::from_secs(2), "{dwelt:?}");
+    let graceful = reset(&admin, "b1", "GracefulShutdown").await;
+    assert_eq!(graceful.status, 400, "{}", graceful.body);
+}
+
+#[tokio::test]
+async fn nodes_that_are_switched_on_together_take_turns() {
+    let (blade, rack, _pty) = rack(|board| board).await;
+    let admin = blade.admin();
+    let nodes = ["b0", "b1", "b2", "b3"];
+    for node in nodes {
+        rack.set(4 + node.as_bytes()[1] - b'0', false);
+    }
+    for node in nodes {
+        until(&admin, node, is("Off")).await;
+    }
+    let uri = "/redfish/v1/Chassis/rack-b/Actions/Chassis.Reset";
+    let done = admin.post(uri, &json!({"ResetType": "On"})).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    for node in nodes {
+        until(&admin, node, is("On")).await;
+    }
+    let log = rack.log();
+    assert_eq!(log.len(), 4);
+    assert!(log.iter().all(|it| it.on));
+    for pair in log.windows(2) {
+        let between = pair[1].at - pair[0].at;
+        assert!(between >= Duration::from_millis(950), "{between:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_was_started_too_often_is_left_alone() {
+    let quick = |board: String| {
+        let board = board.replace("cycles_per_hour = 4", "cycles_per_hour = 1");
+        board.replace("dwell_seconds = 3", "dwell_seconds = 2")
+    };
+    let (blade, rack, _pty) = rack(quick).await;
+    let admin = blade.admin();
+    until(&admin, "c0", is("On")).await;
+    assert_eq!(reset(&admin, "c0", "PowerCycle").await.status, 200);
+    // It is under way already.
+    let busy = reset(&admin, "c0", "PowerCycle").await;
+    assert_eq!(busy.status, 503);
+    until(&admin, "c0", is("PoweringOff")).await;
+    until(&admin, "c0", is("On")).await;
+    let refused = reset(&admin, "c0", "ForceRestart").await;
+    assert_eq!(refused.status, 503);
+    assert!(refused.header("retry-after").parse::<u32>().unwrap() > 3000);
+    let told = refused.body.to_string();
+    assert!(told.contains("started again as often as"), "{told}");
+    assert_eq!(rack.log().len(), 2);
+    assert_eq!(reset(&admin, "c0", "ForceOff").await.status, 200);
+    until(&admin, "c0", is("Off")).await;
+}
+
+#[tokio::test]
+async fn the_node_that_the_agent_runs_on_is_not_switched() {
+    let (blade, rack, _pty) = rack(|board| board).await;
+    let admin = blade.admin();
+    let own = until(&admin, "a0", |it| it.get("Actions").is_none()).await;
+    assert_eq!(own["PowerState"], "On");
+    assert_eq!(reset(&admin, "a0", "ForceOff").await.status, 400);
+    assert_eq!(rack.log(), []);
+}
+
+#[tokio::test]
+async fn a_node_that_does_not_answer_is_critical_and_says_why() {
+    let (blade, rack, _pty) = rack(|board| board).await;
+    let admin = blade.admin();
+    until(&admin, "d2", is_seen).await;
+    let health = |it: &Value| it["Status"]["Health"].clone();
+    for (fault, said) in [
+        (Fault::Silent, "`=` to node 0x0e: nothing came back"),
+        (Fault::WrongAddress, "node 0x0f answered"),
+    ] {
+        rack.fault(14, Some(fault));
+        let node = until(&admin, "d2", |it| health(it) == "Critical").await;
+        assert_eq!(node["Status"]["State"], "UnavailableOffline");
+        let why = node["Status"]["Conditions"][0].to_string();
+        assert!(why.contains(said), "{node:#}");
+        let other = until(&admin, "d3", is_seen).await;
+        assert_eq!(health(&other), "OK");
+        let holder = admin.get("/redfish/v1/Chassis/rack-d").await.body;
+        assert_eq!(health(&holder), "Critical");
+        rack.fault(14, None);
+        until(&admin, "d2", |it| health(it) == "OK").await;
+    }
+    // One that does not obey says so as well.
+    rack.fault(14, Some(Fault::Stuck));
+    assert_eq!(reset(&admin, "d2", "ForceOff").await.status, 200);
+    let node = until(&admin, "d2", |it| health(it) == "Critical").await;
+    let why = node["Status"]["Conditions"][0].to_string();
+    assert!(why.contains("node 0x0e is not off"), "{node:#}");
+    assert_eq!(node["PowerState"], "On");
+    // Told anew, it obeys.
+    rack.fault(14, None);
+    assert_eq!(reset(&admin, "d2", "ForceOff").await.status, 200);
+    let node = until(&admin, "d2", is("Off")).await;
+    assert_eq!(health(&node), "OK");
+}
+
+#[tokio::test]
+async fn a_bus_that_hangs_delays_nobody_and_makes_what_it_said_stale() {
+    let scales = |board: String| {
+        board
+            .replace("# current_amps", "current_amps")
+            .replace("# fan_rpm", "fan_rpm")
+    };
+    let (blade, rack, _pty) = rack(scales).await;
+    let admin = blade.admin();
+    until(&admin, "f3", is_seen).await;
+    let sensor = "/redfish/v1/Chassis/rack-f/Sensors/f3_Current";
+    let reading = admin.get(sensor).await.body;
+    assert_eq!(reading["Reading"], json!(f64::from(0x27_u8) * 0.02));
+    rack.hang(true);
+    let degraded = |it: &Value| it["Status"]["State"] == "Degraded";
+    let hung = until(&admin, "f3", degraded).await;
+    assert_eq!(hung["Status"]["Health"], "Warning");
+    let reading = admin.get(sensor).await.body;
+    assert_eq!(reading["Status"]["State"], "Degraded");
+    let begin = Instant::now();
+    for _ in 0..10 {
+        assert_eq!(admin.get(SYSTEMS).await.status, 200);
+    }
+    let took = begin.elapsed();
+    assert!(took < Duration::from_secs(5), "{took:?}");
+    rack.hang(false);
+    until(&admin, "f3", is_seen).await;
+}
+
+#[tokio::test]
+async fn a_bus_that_is_not_there_is_critical_and_never_simulated() {
+    let text = board("serial = \"/dev/nowhere\"");
+    let blade = Blade::with_board(|_| text).await;
+    let admin = blade.admin();
+    let critical = |it: &Value| it["Status"]["Health"] == "Critical";
+    let node = until(&admin, "a1", critical).await;
+    assert_eq!(node["PowerState"], Value::Null);
+    let why = node["Status"]["Conditions"][0].to_string();
+    assert!(why.contains("the line failed"), "{node:#}");
+    assert!(blade.agent.buses().rack("control").is_none());
+}
+
+#[tokio::test]
+async fn a_board_file_that_no_rack_fits_is_refused() {
+    for (from, to, said) in [
+        ("0x17, id", "0x80, id", "address 0x80: 0x00 to 0x7f exist"),
+        ("0x17, id", "0x16, id", "node 0x16"),
+        ("dwell_seconds = 3", "dwell_seconds = 1", "`dwell_seconds` is 1"),
+        ("cut_at", "cutt_at", "unknown field `cutt_at_restore`"),
+        (
+            "# unlock_file = \"/etc/onprem/bitscope-unlock\"",
+            "unlock_file = \"/nowhere\"",
+            "`unlock_file` /nowhere",
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("board.toml");
+        let text = board("serial = \"/dev/nowhere\"");
+        assert!(text.contains(from), "{from}");
+        std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let config = onprem_bmc::config::Config {
+            state_dir: folder.path().join("state"),
+            board: Some(file),
+            listen: any,
+            metrics_listen: any,
+            ..Default::default()
+        };
+        let error = onprem_bmc::agent::Agent::start(config).await.unwrap_err();
+        let error = format!("{:#}", anyhow::Error::from(error));
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
