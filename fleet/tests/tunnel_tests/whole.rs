@@ -1,7 +1,7 @@
 //! The whole of it: a fleet server, an agent on a simulated board, and what
 //! one knows of the other.
 
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
@@ -20,6 +20,10 @@ use onprem_fleet::{
     tunnel::{self, GrantFor},
 };
 use onprem_link::{grant::Role, id::Xid};
+use onprem_redfish::{
+    check_tree,
+    tree::{Served, leads},
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{net::TcpStream, time::timeout};
@@ -187,6 +191,37 @@ async fn the_fleet_knows_what_the_device_is_and_hears_what_changes() {
 
     commands.reset(&system, ResetType::ForceOff).await.unwrap();
     whole.until(|d| d.power_state == Some(PowerState::Off)).await;
+}
+
+#[tokio::test]
+async fn every_resource_of_a_joined_blade_fits_its_schema() {
+    const FLEET: &str = "/redfish/v1/AccountService/OutboundConnections/Fleet";
+    let whole = Whole::start().await;
+    let tunnels = whole.server.fleet().tunnels();
+    let role = Role::Administrator;
+    let ada = GrantFor { subject: "ada".to_owned(), role };
+    let mut found = BTreeMap::new();
+    let mut ahead = vec!["/redfish/v1/".to_owned()];
+    while let Some(uri) = ahead.pop() {
+        if found.contains_key(&uri) {
+            continue;
+        }
+        let request = Request::get(&uri).body(tunnel::full("")).unwrap();
+        let answer = tunnels.send(whole.device, request, &ada).await.unwrap();
+        assert_eq!(answer.status(), 200, "{uri}");
+        let allow = answer.headers()["allow"].to_str().unwrap().to_owned();
+        let body = answer.into_body().collect().await.unwrap().to_bytes();
+        let body: Value = serde_json::from_slice(&body).unwrap();
+        ahead.extend(leads(&body));
+        found.insert(uri, Served { body, allow });
+    }
+    assert_eq!(check_tree(&found), []);
+    // What only a member of a fleet has.
+    let session = &found[FLEET].body["Links"]["Session"]["@odata.id"];
+    assert!(found.contains_key(session.as_str().unwrap()), "{session}");
+    for side in ["Certificates", "ClientCertificates"] {
+        assert!(found.contains_key(&format!("{FLEET}/{side}/1")), "{side}");
+    }
 }
 
 #[tokio::test]
