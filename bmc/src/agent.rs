@@ -150,17 +150,19 @@ impl Agent {
         // What ends early takes along what was started before it.
         let guard = stop.clone().drop_guard();
 
-        for driver in drivers {
-            let (model, stop) = (model.clone(), stop.child_token());
-            tasks.start(tasks::poll::poll(driver, model, stop));
-        }
-        tasks.start(tasks::quality::watch(model.clone(), stop.child_token()));
         let leaving = CancellationToken::new();
         let commands =
             own_parts(&*board, &state, record, &model, &tasks, &leaving, &stop);
+        for driver in drivers {
+            let (model, commands) = (model.clone(), commands.clone());
+            let stop = stop.child_token();
+            tasks.start(tasks::poll::poll(driver, model, commands, stop));
+        }
+        tasks.start(tasks::quality::watch(model.clone(), stop.child_token()));
         tasks.start(tasks::scan::scan(
             board,
             model.clone(),
+            commands.clone(),
             tasks.clone(),
             stop.child_token(),
         ));

@@ -17,7 +17,7 @@ use crate::{
         record::{Recorder, Recording},
         serial::{KernelSerial, SerialLink},
     },
-    drivers::{Driver, bitscope, tmp117, tree::Tree},
+    drivers::{Driver, argon, bitscope, sixfab_ups, tmp117, tree::Tree},
     model::{Chassis, Id, Inventory},
     sim::{
         bitscope::Rack,
@@ -28,7 +28,8 @@ use crate::{
 };
 
 /// The kinds of parts that a board file can name.
-pub const KINDS: &[Kind] = &[bitscope::KIND, tmp117::KIND];
+pub const KINDS: &[Kind] =
+    &[argon::KIND, bitscope::KIND, sixfab_ups::KIND, tmp117::KIND];
 
 /// A kind of part.
 #[derive(Clone, Copy, Debug)]
@@ -266,6 +267,12 @@ impl Fitting<'_> {
     pub fn gpio(&self, bus: &str) -> Arc<dyn GpioLines> {
         let lines = self.buses.gpio.get(bus).cloned();
         lines.unwrap_or_else(|| Arc::new(KernelGpio))
+    }
+
+    /// Whether the part sits in the machine that the agent runs on.
+    #[must_use]
+    pub fn is_on_host(&self) -> bool {
+        *self.chassis == *super::host::CHASSIS
     }
 
     /// Whether the part's bus is simulated.

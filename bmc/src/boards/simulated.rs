@@ -325,6 +325,7 @@ impl Builder<'_> {
                     voltage: sensor(&supply.voltage)?,
                     current: sensor(&supply.current)?,
                     power: sensor(&supply.power)?,
+                    ..PowerSupply::default()
                 })
             })
             .collect::<Result<_, _>>()?;

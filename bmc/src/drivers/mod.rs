@@ -1,5 +1,6 @@
 //! Drivers: where readings and inventory come from, one file a source.
 
+pub mod argon;
 pub mod bitscope;
 pub mod channel;
 pub mod device_tree;
@@ -16,6 +17,7 @@ pub mod own;
 pub mod power_supply;
 pub mod processor;
 pub mod serial;
+pub mod sixfab_ups;
 pub mod software;
 pub mod storage;
 pub mod thermal;
@@ -25,7 +27,10 @@ pub mod virtual_machine;
 
 use std::time::Duration;
 
-use crate::model::{Contact, Id, PowerState, Sample, Started, Vitals};
+use crate::{
+    commands::ResetType,
+    model::{Contact, Id, PowerState, Sample, Snapshot, Started, Vitals},
+};
 
 /// How often a sensor is read unless there is a reason for another rate.
 pub const INTERVAL: Duration = Duration::from_secs(1);
@@ -43,6 +48,22 @@ pub struct Batch {
     pub contacts: Vec<(Id, Contact)>,
     /// How systems started.
     pub boots: Vec<(Id, Started)>,
+    /// Whether power supplies have their input: chassis, supply, and that.
+    pub supplies: Vec<(Id, Id, bool)>,
+    /// What shall be done to systems.
+    pub wishes: Vec<Wish>,
+}
+
+/// What a part wants to be done: its button was pressed, its battery is low.
+/// It goes the way of all commands, which may refuse it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Wish {
+    /// The system.
+    pub system: Id,
+    /// What shall be done to it.
+    pub kind: ResetType,
+    /// Why.
+    pub reason: String,
 }
 
 /// Something that can be asked again and again. It owns its part.
@@ -53,6 +74,16 @@ pub trait Driver: Send + 'static {
     /// How often it is asked.
     fn interval(&self) -> Duration {
         INTERVAL
+    }
+
+    /// What the agent knows, before each poll: for parts that follow others.
+    fn see(&mut self, known: &Snapshot) {
+        let _ = known;
+    }
+
+    /// What became of a wish.
+    fn heard(&mut self, wish: &Wish, granted: bool) {
+        let _ = (wish, granted);
     }
 
     /// Asks the part. May block; runs on a thread where that hurts nobody.

@@ -58,8 +58,15 @@ fn supply(tree: &Tree, name: &str) -> Option<Group> {
     let id: Id = segment(name).into();
     let title = board.model.clone().unwrap_or_else(|| name.to_owned());
     if is_battery {
-        let battery =
-            Battery { id, name: title, board, charge, voltage, current };
+        let battery = Battery {
+            id,
+            name: title,
+            board,
+            charge,
+            voltage,
+            current,
+            ..Battery::default()
+        };
         group.batteries.push(battery);
     } else {
         group.power_supplies.push(PowerSupply {
@@ -70,10 +77,10 @@ fn supply(tree: &Tree, name: &str) -> Option<Group> {
                 _ => SupplyKind::Dc,
             },
             board,
-            capacity_watts: None,
             voltage,
             current,
             power,
+            ..PowerSupply::default()
         });
     }
     Some(group)

@@ -1,6 +1,9 @@
 //! From what becomes of the hardware to the hardware log.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use onprem_redfish::message::{Message, resource_event, sensor_event};
 use tokio::sync::broadcast::error::RecvError;
@@ -58,6 +61,7 @@ pub(crate) async fn follow(
         };
         match change {
             Ok(Change::Power(_)) => known.power(&snapshot, &mut note),
+            Ok(Change::Supply(..)) => known.inputs(&snapshot, &mut note),
             Ok(Change::Readings(ids)) => {
                 known.sensors(&snapshot, Some(&ids), &mut note);
             }
@@ -66,6 +70,7 @@ pub(crate) async fn follow(
             }
             Err(RecvError::Lagged(_)) => {
                 known.power(&snapshot, &mut note);
+                known.inputs(&snapshot, &mut note);
                 known.sensors(&snapshot, None, &mut note);
             }
             Ok(_) => {}
@@ -79,6 +84,8 @@ pub(crate) async fn follow(
 struct Known {
     power: HashMap<Id, PowerState>,
     sensors: HashMap<Id, Standing>,
+    /// The power supplies without input.
+    outages: HashSet<Id>,
 }
 
 impl Known {
@@ -108,6 +115,37 @@ impl Known {
             let entry =
                 entry(&message, code, "System ACPI PowerState", None, &uri);
             note(std::slice::from_ref(&system.id), entry);
+        }
+    }
+
+    fn inputs(
+        &mut self,
+        snapshot: &Snapshot,
+        note: &mut impl FnMut(&[Id], Entry),
+    ) {
+        for chassis in &snapshot.inventory.chassis {
+            for supply in &chassis.power_supplies {
+                let lost = snapshot.outages.contains_key(&supply.id);
+                let uri = uri::of(uri::SUPPLY, &[&chassis.id, &supply.id]);
+                let (message, code) = if lost {
+                    if !self.outages.insert(supply.id.clone()) {
+                        continue;
+                    }
+                    let warning = "Warning";
+                    let status =
+                        resource_event::resource_status_changed_warning;
+                    (status(&uri, warning), "State Asserted")
+                } else {
+                    if !self.outages.remove(&supply.id) {
+                        continue;
+                    }
+                    let status = resource_event::resource_status_changed_ok;
+                    (status(&uri, "OK"), "State Deasserted")
+                };
+                let kind = "Power Supply / Converter";
+                let entry = entry(&message, code, kind, None, &uri);
+                note(&chassis.systems, entry);
+            }
         }
     }
 

@@ -28,6 +28,13 @@ impl Snapshot {
         }
     }
 
+    /// The health of the power supply `id` as far as its input says it.
+    #[must_use]
+    pub fn input_health(&self, id: &str) -> Health {
+        let lost = self.outages.contains_key(id);
+        if lost { Health::Warning } else { Health::Ok }
+    }
+
     /// The worst health in the chassis: of its sensors, and of systems that
     /// have to answer on a control bus.
     #[must_use]
@@ -38,7 +45,9 @@ impl Snapshot {
 
     fn sensors_health(&self, chassis: &Chassis) -> Health {
         let sensors = chassis.sensors.iter().map(|s| self.sensor_health(s));
-        sensors.max().unwrap_or(Health::Ok)
+        let supplies = chassis.power_supplies.iter();
+        let inputs = supplies.map(|supply| self.input_health(&supply.id));
+        sensors.chain(inputs).max().unwrap_or(Health::Ok)
     }
 
     /// How well the system is seen on its control bus, if it is on one.

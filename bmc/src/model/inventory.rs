@@ -431,6 +431,10 @@ pub struct PowerSupply {
     pub kind: SupplyKind,
     /// Who made it.
     pub board: BoardIdentity,
+    /// Version of its firmware.
+    pub firmware: Option<String>,
+    /// Whether it says when its input is lost.
+    pub tells_input: bool,
     /// The most it can give, in watts.
     pub capacity_watts: Option<f64>,
     /// The sensor of its voltage.
@@ -452,6 +456,12 @@ pub struct Battery {
     pub board: BoardIdentity,
     /// The sensor of its charge, in percent.
     pub charge: Option<Id>,
+    /// The sensor of what it can still hold, in percent of what it once could.
+    pub health: Option<Id>,
+    /// The sensor of its temperature.
+    pub temperature: Option<Id>,
+    /// The sensor of the voltage that charges it.
+    pub input: Option<Id>,
     /// The sensor of its voltage.
     pub voltage: Option<Id>,
     /// The sensor of its current.

@@ -91,6 +91,9 @@ pub enum Change {
     Contact(Id),
     /// What a control does: its chassis, and itself.
     Control(Id, Id),
+    /// A power supply lost its input, or has it again: its chassis, and
+    /// itself.
+    Supply(Id, Id),
     /// New values of these sensors.
     Readings(Arc<[Id]>),
     /// A sensor became trustworthy, stale or failed.
@@ -122,6 +125,8 @@ pub struct Snapshot {
     pub resets: Arc<BTreeMap<Id, DateTime<Utc>>>,
     /// What each control does that does not do as always, by its id.
     pub controls: Arc<BTreeMap<Id, ControlState>>,
+    /// Since when power supplies have no input, by their ids.
+    pub outages: Arc<BTreeMap<Id, DateTime<Utc>>>,
     /// What the operating system of each system says, by the system's id.
     pub vitals: Arc<BTreeMap<Id, Vitals>>,
 }
@@ -362,6 +367,23 @@ impl Model {
             all.insert(control.clone(), state);
             next.fixed_version += 1;
             vec![Change::Control(chassis.clone(), control.clone())]
+        });
+    }
+
+    /// Takes whether the power supply `supply` in `chassis` has its input.
+    pub fn post_supply(&self, chassis: &Id, supply: &Id, fed: bool) {
+        if self.snapshot().outages.contains_key(supply) != fed {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.outages);
+            if fed {
+                all.remove(supply);
+            } else {
+                all.insert(supply.clone(), Utc::now());
+            }
+            next.fixed_version += 1;
+            vec![Change::Supply(chassis.clone(), supply.clone())]
         });
     }
 

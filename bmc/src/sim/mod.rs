@@ -7,6 +7,7 @@
 //!
 //! [`Attribute`]: crate::drivers::channel::Attribute
 
+pub mod argon;
 pub mod bitscope;
 mod bus;
 mod fan;
@@ -16,6 +17,7 @@ pub mod i2c;
 mod node;
 mod plant;
 pub mod serial;
+pub mod sixfab_ups;
 pub mod tmp117;
 
 use std::{

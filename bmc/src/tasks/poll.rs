@@ -11,7 +11,8 @@ use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use crate::{
-    drivers::{Batch, Driver},
+    commands::Commands,
+    drivers::{Batch, Driver, Wish},
     model::Model,
 };
 
@@ -24,6 +25,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) async fn poll(
     mut driver: Box<dyn Driver>,
     model: Model,
+    commands: Commands,
     stop: CancellationToken,
 ) {
     let name = driver.name().to_owned();
@@ -35,7 +37,10 @@ pub(crate) async fn poll(
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
+        let known = model.snapshot();
         let asked = blocking(move || {
+            driver.see(&known);
+            drop(known);
             let batch = driver.poll();
             (driver, batch)
         });
@@ -46,11 +51,32 @@ pub(crate) async fn poll(
         };
         let Some((back, batch)) = answer else { return };
         driver = back;
-        post(&model, batch);
+        let wishes = post(&model, batch);
+        for wish in wishes {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                granted = fulfil(&name, &commands, &wish) => {
+                    driver.heard(&wish, granted);
+                }
+            }
+        }
     }
 }
 
-fn post(model: &Model, batch: Batch) {
+/// Has done what a part wants, and says whether it is. The log says why not.
+async fn fulfil(name: &str, commands: &Commands, wish: &Wish) -> bool {
+    let Wish { system, kind, reason } = wish;
+    let kind_word = kind.as_str();
+    warn!(driver = name, %system, kind = kind_word, reason, "a part acts");
+    let done = commands.reset(system, *kind).await;
+    if let Err(error) = &done {
+        warn!(driver = name, %system, %error, "a part could not act");
+    }
+    done.is_ok()
+}
+
+/// Posts what was found out; what shall be done is left.
+fn post(model: &Model, batch: Batch) -> Vec<Wish> {
     model.post(batch.samples);
     model.post_contacts(batch.contacts);
     for (system, vitals) in batch.vitals {
@@ -62,6 +88,10 @@ fn post(model: &Model, batch: Batch) {
     for (system, state) in batch.power {
         model.post_power(&system, state);
     }
+    for (chassis, supply, fed) in batch.supplies {
+        model.post_supply(&chassis, &supply, fed);
+    }
+    batch.wishes
 }
 
 async fn patiently<T>(

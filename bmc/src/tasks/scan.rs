@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 use super::poll::poll;
-use crate::{boards::Board, model::Model};
+use crate::{boards::Board, commands::Commands, model::Model};
 
 /// How often links, addresses and disks are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -17,6 +17,7 @@ const INTERVAL: Duration = Duration::from_secs(5);
 pub(crate) async fn scan(
     mut board: Box<dyn Board>,
     model: Model,
+    commands: Commands,
     tasks: TaskTracker,
     stop: CancellationToken,
 ) {
@@ -49,7 +50,8 @@ pub(crate) async fn scan(
         model.update_inventory(found.inventory);
         for driver in found.drivers {
             info!(driver = driver.name(), "part found");
-            tasks.start(poll(driver, model.clone(), stop.child_token()));
+            let (model, commands) = (model.clone(), commands.clone());
+            tasks.start(poll(driver, model, commands, stop.child_token()));
         }
     }
 }

@@ -20,6 +20,7 @@ mod doors;
 mod events;
 mod expand;
 mod full_disk;
+mod hats;
 mod hostile;
 mod interface;
 mod logs;

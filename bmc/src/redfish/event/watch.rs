@@ -11,8 +11,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::{super::uri, Events};
 use crate::model::{
-    Change, Health, Id, Inventory, Model, Part, PowerState, Quality, Sensor,
-    Snapshot,
+    Change, Chassis, Health, Id, Inventory, Model, Part, PowerState, Quality,
+    Sensor, Snapshot,
 };
 
 /// Sends an event for each change that someone may want to hear of.
@@ -54,6 +54,9 @@ pub(super) async fn follow(
             Ok(Change::Control(chassis, control)) => {
                 let message = resource_event::resource_changed();
                 send(message, uri::of(uri::CONTROL, &[&chassis, &control]));
+            }
+            Ok(Change::Supply(chassis, id)) => {
+                known.input(&snapshot, &chassis, &id, &mut send);
             }
             Ok(Change::Power(id)) => power_changed(&snapshot, &id, &mut send),
             Ok(Change::Readings(ids)) => {
@@ -144,6 +147,36 @@ impl Known {
         }
     }
 
+    /// Sends that a power supply lost its input, or has it again.
+    fn input(
+        &mut self,
+        snapshot: &Snapshot,
+        chassis: &Id,
+        id: &Id,
+        send: &mut impl FnMut(Message, String),
+    ) {
+        let uri = uri::of(uri::SUPPLY, &[chassis, id]);
+        send(status(&uri, snapshot.input_health(id)), uri);
+        if let Some(chassis) = snapshot.chassis(chassis) {
+            self.chassis(snapshot, chassis, send);
+        }
+    }
+
+    /// Sends the health of `chassis` where it is another.
+    fn chassis(
+        &mut self,
+        snapshot: &Snapshot,
+        chassis: &Chassis,
+        send: &mut impl FnMut(Message, String),
+    ) {
+        let health = snapshot.chassis_health(chassis);
+        let before = self.health.insert(chassis.id.clone(), health);
+        if before.unwrap_or(Health::Ok) != health {
+            let uri = uri::of(uri::CHASSIS, &[&chassis.id]);
+            send(status(&uri, health), uri);
+        }
+    }
+
     /// Sends an event for each sensor, of `ids` or of all, that says
     /// something else of what it watches, and for each chassis whose health
     /// is another for it.
@@ -176,12 +209,7 @@ impl Known {
             if !moved {
                 continue;
             }
-            let health = snapshot.chassis_health(chassis);
-            let before = self.health.insert(chassis.id.clone(), health);
-            if before.unwrap_or(Health::Ok) != health {
-                let uri = uri::of(uri::CHASSIS, &[&chassis.id]);
-                send(status(&uri, health), uri);
-            }
+            self.chassis(snapshot, chassis, send);
         }
     }
 }

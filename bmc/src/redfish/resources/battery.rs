@@ -30,19 +30,25 @@ impl Resource for Battery {
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let it = find(view, ids)?;
         let inside = view.chassis(ids)?;
-        let sensors = [&it.charge, &it.voltage, &it.current];
+        let sensors =
+            [&it.charge, &it.health, &it.temperature, &it.voltage, &it.current];
         let well = sensors
             .into_iter()
             .flatten()
             .filter_map(|id| inside.sensor(id))
             .map(|sensor| view.snapshot.sensor_health(sensor))
             .max();
+        let [chassis, _] = ids else { return None };
+        let health = it.health.as_ref();
+        let health =
+            health.map(|id| sensor::excerpt(view.snapshot, chassis, id));
         let board = it.board.clone();
         let body = battery::Battery::new("", &*it.id, &*it.name)
             .with(board.manufacturer, battery::Battery::manufacturer)
             .with(board.model, battery::Battery::model)
             .with(board.serial_number, battery::Battery::serial_number)
             .with(board.part_number, battery::Battery::part_number)
+            .with(health, battery::Battery::state_of_health_percent)
             .metrics(Reference::new(uri::of(uri::BATTERY_METRICS, ids)))
             .status(enabled(well.unwrap_or(Health::Ok)));
         Some(answer(body))
@@ -77,6 +83,16 @@ impl Resource for BatteryMetrics {
             .with(
                 charge.map(|id| sensor::excerpt(snapshot, at, id)),
                 Metrics::charge_percent,
+            )
+            .with(
+                it.temperature
+                    .as_ref()
+                    .map(|id| sensor::excerpt(snapshot, at, id)),
+                Metrics::temperature_celsius,
+            )
+            .with(
+                it.input.as_ref().map(|id| sensor::voltage(snapshot, at, id)),
+                Metrics::input_voltage,
             )
             .with(
                 volts.map(|id| sensor::voltage(snapshot, at, id)),

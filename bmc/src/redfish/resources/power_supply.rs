@@ -2,7 +2,7 @@
 
 use onprem_redfish::schema::{
     Reference,
-    power_supply::{self, PowerSupplyType},
+    power_supply::{self, LineStatus, PowerSupplyType},
     power_supply_metrics,
 };
 
@@ -40,7 +40,12 @@ impl Resource for PowerSupply {
             .flatten()
             .filter_map(|id| inside.sensor(id))
             .map(|sensor| view.snapshot.sensor_health(sensor))
+            .chain([view.snapshot.input_health(&it.id)])
             .max();
+        let input = match view.snapshot.input_health(&it.id) {
+            Health::Ok => LineStatus::Normal,
+            _ => LineStatus::LossOfInput,
+        };
         let board = it.board.clone();
         let body = power_supply::PowerSupply::new("", &*it.id, &*it.name)
             .power_supply_type(match it.kind {
@@ -55,6 +60,14 @@ impl Resource for PowerSupply {
             .with(board.model, power_supply::PowerSupply::model)
             .with(board.serial_number, power_supply::PowerSupply::serial_number)
             .with(board.part_number, power_supply::PowerSupply::part_number)
+            .with(
+                it.firmware.clone(),
+                power_supply::PowerSupply::firmware_version,
+            )
+            .with(
+                it.tells_input.then_some(input),
+                power_supply::PowerSupply::line_input_status,
+            )
             .metrics(Reference::new(uri::of(uri::SUPPLY_METRICS, ids)))
             .status(enabled(well.unwrap_or(Health::Ok)));
         Some(answer(body))

@@ -1,0 +1,271 @@
+//! HATs on a Pi: a fan that follows the processor, a button, and a battery
+//! that the system is shut down for.
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use onprem_bmc::sim::{argon::Argon, i2c::SimulatedI2c, sixfab_ups::SixfabUps};
+use serde_json::{Value, json};
+use tokio::time::{sleep, timeout};
+
+use crate::client::{Blade, Client};
+
+const CHASSIS: &str = "/redfish/v1/Chassis/blade";
+const NODE: &str = "/redfish/v1/Systems/node";
+
+/// The board that ships, with a little changed.
+async fn hats(change: impl FnOnce(String) -> String) -> Blade {
+    let board = include_str!("../../boards/sim-hats.toml").to_owned();
+    Blade::with_board(|_| change(board)).await
+}
+
+fn bus(of: &Blade) -> SimulatedI2c {
+    of.agent.buses().i2c("i2c-1").unwrap().clone()
+}
+
+/// Puts a HAT on the bus that the test can look into.
+fn ups(of: &Blade) -> Arc<Mutex<SixfabUps>> {
+    let part = Arc::new(Mutex::new(SixfabUps::default()));
+    bus(of).attach(0x41, Arc::clone(&part));
+    part
+}
+
+/// Waits until the resource at `uri` says what `fits`.
+async fn until(
+    client: &Client,
+    uri: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Value {
+    let looking = async {
+        loop {
+            let now = client.get(uri).await.body;
+            if fits(&now) {
+                return now;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), looking).await.expect(uri)
+}
+
+fn at(path: &str) -> String {
+    format!("{CHASSIS}/{path}")
+}
+
+#[tokio::test]
+async fn a_ups_is_a_supply_a_battery_and_a_fan() {
+    let blade = hats(|board| board).await;
+    let admin = blade.admin();
+    let supply = "PowerSubsystem/PowerSupplies/ups_Input";
+    let firmware = |it: &Value| it["FirmwareVersion"] == "v1.02.03";
+    let supply = until(&admin, &at(supply), firmware).await;
+    assert_eq!(supply["LineInputStatus"], "Normal");
+    assert_eq!(supply["Manufacturer"], "Sixfab");
+    let battery = at("PowerSubsystem/Batteries/ups_Battery");
+    let it = admin.get(&battery).await.body;
+    let health = &it["StateOfHealthPercent"]["Reading"];
+    assert_eq!(health.as_f64(), Some(97.0), "{it:#}");
+    let metrics = admin.get(&format!("{battery}/Metrics")).await.body;
+    let reading = |value: &Value| value["Reading"].as_f64();
+    assert_eq!(reading(&metrics["ChargePercent"]), Some(90.0));
+    assert_eq!(reading(&metrics["InputVoltage"]), Some(5.1));
+    assert_eq!(reading(&metrics["OutputVoltages"][0]), Some(4.1));
+    assert_eq!(reading(&metrics["TemperatureCelsius"]), Some(28.4));
+
+    let hat = ups(&blade);
+    hat.lock().unwrap().mains = false;
+    let current = at("Sensors/ups_Battery_Current");
+    until(&admin, &current, |it| it["Reading"].as_f64() == Some(-0.95)).await;
+    let fan = at("Controls/ups_Fan");
+    for (percent, mode) in [(100, 1), (0, 2)] {
+        let body = json!({"ControlMode": "Manual", "SetPoint": percent});
+        let set = admin.patch(&fan, &body).await;
+        assert_eq!(set.status, 200, "{}", set.body);
+        assert_eq!(hat.lock().unwrap().fan_mode, mode);
+    }
+    admin.patch(&fan, &json!({"ControlMode": "Automatic"})).await;
+    assert_eq!(hat.lock().unwrap().fan_mode, 3);
+    hat.lock().unwrap().fan_broken = true;
+    let fan = at("ThermalSubsystem/Fans/ups_Fan");
+    until(&admin, &fan, |it| it["Status"]["Health"] == "Critical").await;
+}
+
+#[tokio::test]
+async fn a_cut_of_the_mains_is_told_and_ends_in_an_orderly_shutdown() {
+    let blade =
+        hats(|board| board.replace("shutdown_after_seconds = 120, ", "")).await;
+    let admin = blade.admin();
+    let hat = ups(&blade);
+    hat.lock().unwrap().mains = false;
+    let supply = at("PowerSubsystem/PowerSupplies/ups_Input");
+    let lost =
+        until(&admin, &supply, |it| it["LineInputStatus"] == "LossOfInput")
+            .await;
+    assert_eq!(lost["Status"]["Health"], "Warning");
+    let chassis = admin.get(CHASSIS).await.body;
+    assert_eq!(chassis["Status"]["Health"], "Warning");
+    let origin = |it: &Value, message: &str| {
+        let mut entries = it["Members"].as_array().unwrap().iter();
+        entries.any(|entry| {
+            entry["Links"]["OriginOfCondition"]["@odata.id"] == *supply
+                && entry["MessageId"].as_str().unwrap().ends_with(message)
+        })
+    };
+    let events = entries(&admin, "Event").await;
+    let warned = "ResourceStatusChangedWarning";
+    assert!(origin(&events, warned), "{events:#}");
+    // There is charge enough: nothing happens to the system.
+    let power = |it: &Value| it["PowerState"].as_str().unwrap().to_owned();
+    assert_eq!(power(&admin.get(NODE).await.body), "On");
+    assert!(!hat.lock().unwrap().soft_off);
+
+    hat.lock().unwrap().level = 24.0;
+    until(&admin, NODE, |it| power(it) == "PoweringOff").await;
+    assert!(!hat.lock().unwrap().soft_off, "the power is cut last");
+    until(&admin, NODE, |it| power(it) == "Off").await;
+    let cut = async {
+        while !hat.lock().unwrap().soft_off {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), cut).await.expect("soft off");
+    // The mains first, then the system.
+    let log = entries(&admin, "SEL").await.to_string();
+    for said in ["Power Supply / Converter", "Transition to Power Off"] {
+        assert!(log.contains(said), "{said}: {log}");
+    }
+
+    hat.lock().unwrap().mains = true;
+    let back = |it: &Value| it["LineInputStatus"] == "Normal";
+    let back = until(&admin, &supply, back).await;
+    assert_eq!(back["Status"]["Health"], "OK");
+}
+
+/// The log `id`, wherever it is.
+async fn entries(admin: &Client, id: &str) -> Value {
+    for of in ["/redfish/v1/Managers/bmc", NODE] {
+        let services = admin.get(&format!("{of}/LogServices")).await.body;
+        for service in services["Members"].as_array().unwrap() {
+            let uri = service["@odata.id"].as_str().unwrap();
+            if uri.rsplit('/').next().unwrap().starts_with(id) {
+                return admin.get(&format!("{uri}/Entries")).await.body;
+            }
+        }
+    }
+    panic!("no log `{id}`");
+}
+
+#[tokio::test]
+async fn a_ups_that_is_lost_is_critical_until_it_is_back_and_watched_again() {
+    let blade = hats(|board| board).await;
+    let admin = blade.admin();
+    let bus = bus(&blade);
+    let hat = ups(&blade);
+    bus.unplug(0x41);
+    let sensor = at("Sensors/ups_Input_Voltage");
+    let state =
+        |word: &'static str| move |it: &Value| it["Status"]["State"] == word;
+    let lost = until(&admin, &sensor, state("UnavailableOffline")).await;
+    assert_eq!(lost["Status"]["Health"], "Critical");
+    let reason = lost["Status"]["Conditions"].to_string();
+    assert!(reason.contains("0x41 on i2c-1"), "{lost:#}");
+    assert_eq!(hat.lock().unwrap().watchdog, None);
+    bus.plug(0x41);
+    until(&admin, &sensor, state("Enabled")).await;
+    let watched = hat.lock().unwrap().clone();
+    assert_eq!(watched.watchdog, Some(10));
+    assert!(watched.fed > 0);
+}
+
+#[tokio::test]
+async fn the_fan_of_a_case_follows_its_sensor_and_a_person() {
+    let blade = hats(|board| board).await;
+    let admin = blade.admin();
+    let part = Arc::new(Mutex::new(Argon::new(true)));
+    bus(&blade).attach(0x1a, Arc::clone(&part));
+    let control = at("Controls/argon");
+    let it = admin.get(&control).await.body;
+    let watched = &it["AssociatedSensors"][0]["@odata.id"];
+    assert_eq!(*watched, at("Sensors/CPU_Temperature"));
+    let body = json!({"ControlMode": "Manual", "SetPoint": 70});
+    assert_eq!(admin.patch(&control, &body).await.status, 200);
+    let fan = at("ThermalSubsystem/Fans/argon");
+    let at_70 =
+        |it: &Value| it["SpeedPercent"]["Reading"].as_f64() == Some(70.);
+    until(&admin, &fan, at_70).await;
+    assert_eq!(part.lock().unwrap().duty, 70);
+    // Nobody knows how warm it is: full speed, whatever somebody said.
+    let sensor = blade.agent.simulation().unwrap().part("CPU_Temperature");
+    sensor.unplug();
+    let full =
+        |it: &Value| it["SpeedPercent"]["Reading"].as_f64() == Some(100.0);
+    until(&admin, &fan, full).await;
+    assert_eq!(part.lock().unwrap().duty, 100);
+    assert!(!part.lock().unwrap().cut);
+}
+
+/// Presses the button for so long.
+async fn press(of: &Blade, millis: u64) {
+    let lines = of.agent.buses().gpio("gpio").unwrap().clone();
+    lines.pull("GPIO4", true);
+    // The bounds of the pulses are ten milliseconds away.
+    #[expect(clippy::disallowed_methods, reason = "a pulse has its length")]
+    std::thread::sleep(Duration::from_millis(millis));
+    lines.pull("GPIO4", false);
+    sleep(Duration::from_millis(400)).await;
+}
+
+#[tokio::test]
+async fn a_long_press_shuts_down_where_it_may_and_only_there() {
+    let noted = hats(|it| it.replace("button = \"act\"", "button = \"log\""));
+    let noted = noted.await;
+    press(&noted, 45).await;
+    let admin = noted.admin();
+    assert_eq!(admin.get(NODE).await.body["PowerState"], "On");
+
+    let acting = hats(|board| {
+        board.replace("button = \"act\"", "button = \"act\", cuts_power = true")
+    });
+    let acting = acting.await;
+    let part = Arc::new(Mutex::new(Argon::new(true)));
+    bus(&acting).attach(0x1a, Arc::clone(&part));
+    press(&acting, 45).await;
+    let admin = acting.admin();
+    until(&admin, NODE, |it| it["PowerState"] == "PoweringOff").await;
+    assert!(!part.lock().unwrap().cut, "the power is cut last");
+    until(&admin, NODE, |it| it["PowerState"] == "Off").await;
+    let cut = async {
+        while !part.lock().unwrap().cut {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), cut).await.expect("cut");
+}
+
+#[tokio::test]
+async fn what_a_hat_cannot_be_told_is_told_with_the_value() {
+    for (from, to, said) in [
+        ("firmware = \"registers\", ", "", "say `firmware`: \"legacy\""),
+        ("below_percent = 25", "below_percent = 250", "is 250, not 0 to 100"),
+        ("minutes = 10", "minutes = 3", "is 3, not 4 to 180"),
+    ] {
+        let folder = tempfile::TempDir::new().unwrap();
+        let board = include_str!("../../boards/sim-hats.toml");
+        assert!(board.contains(from), "{from}");
+        let file = folder.path().join("board.toml");
+        std::fs::write(&file, board.replace(from, to)).unwrap();
+        let any = "127.0.0.1:0".parse().unwrap();
+        let config = onprem_bmc::config::Config {
+            state_dir: folder.path().join("state"),
+            board: Some(file),
+            listen: any,
+            metrics_listen: any,
+            ..Default::default()
+        };
+        let error = onprem_bmc::agent::Agent::start(config).await.unwrap_err();
+        let error = format!("{:#}", anyhow::Error::from(error));
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}
