@@ -43,7 +43,11 @@ fn main() -> Result<()> {
 fn generate() -> Result<()> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     let roots = roots(&fs::read_to_string("roots.txt")?);
-    let mut csdl = csdl::Csdl::new([nv_redfish_schema::REDFISH_CSDL_DIR, OEM]);
+    let mut csdl = csdl::Csdl::new([
+        nv_redfish_schema::REDFISH_CSDL_DIR,
+        nv_redfish_schema::SWORDFISH_CSDL_DIR,
+        OEM,
+    ]);
 
     fs::write(out.join("schema.rs"), schema::generate(&mut csdl, &roots)?)?;
     fs::write(

@@ -27,8 +27,8 @@ use tracing::{info, warn};
 use crate::{
     accounts::{self, Accounts},
     boards::{
-        Board, Naming, Scan, assembly::Assembly, file::BoardError, hand::Hand,
-        host::Host, next_boot::NextBoot, part::SimulatedBuses,
+        Board, Naming, Scan, Shelves, assembly::Assembly, file::BoardError,
+        hand::Hand, host::Host, next_boot::NextBoot, part::SimulatedBuses,
     },
     bus::record::Recorder,
     clock::Clock,
@@ -100,6 +100,7 @@ struct Prepared {
     simulation: Option<Simulation>,
     buses: SimulatedBuses,
     scan: Scan,
+    volumes: Shelves,
     accounts: Accounts,
     initial_password: Option<String>,
     software: Vec<Software>,
@@ -134,6 +135,7 @@ impl Agent {
             simulation,
             buses,
             scan: Scan { inventory, drivers },
+            volumes,
             accounts,
             initial_password,
             software,
@@ -143,6 +145,7 @@ impl Agent {
         let record =
             restore_power(&*board, &state, boot, &inventory, &settings)?;
         let model = Model::new(inventory, settings);
+        model.post_volumes(volumes);
         record.resets().for_each(|(system, at)| model.post_reset(system, at));
         let exporter = Exporter::new(model.clone());
         let tasks = TaskTracker::new();
@@ -342,6 +345,7 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         let next = NextBoot::new(state.path(), tree.clone(), boot);
         Host::new(tree.clone(), naming, config.allow_host_power, hand)
             .starting(next)
+            .allow_volumes(config.allow_volumes)
     };
     let mut board: Box<dyn Board> = if let Some(file) = &config.board {
         let record = config.record.as_deref().map(Recorder::create);
@@ -359,6 +363,9 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         None => software::read(&Tree::new(&config.root)),
     };
     let scan = board.scan();
+    let volumes = board.volumes();
+    volumes.open(state.path())?;
+    let volumes = volumes.list(&scan.inventory);
     let (accounts, initial_password) = Accounts::open(state.path())?;
     Ok(Prepared {
         state,
@@ -366,6 +373,7 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         simulation,
         buses,
         scan,
+        volumes,
         accounts,
         initial_password,
         software,
@@ -452,7 +460,14 @@ fn own_parts(
         model.clone(),
         stop.child_token(),
     ));
-    Commands { power, settings, leave, control }
+    let (volumes, wishes) = mpsc::channel(QUEUE);
+    tasks.start(tasks::volumes::own(
+        board.volumes(),
+        wishes,
+        model.clone(),
+        stop.child_token(),
+    ));
+    Commands { power, settings, leave, control, volumes }
 }
 
 fn server_config(config: &Config, inventory: &Inventory) -> ServerConfig {

@@ -12,7 +12,7 @@ use crate::{
     leave::Leave,
     model::{
         BootEnabled, BootSource, ControlMode, Id, Part, PowerRestorePolicy,
-        TimeoutAction,
+        TimeoutAction, VolumeFault, VolumeWish,
     },
 };
 
@@ -109,6 +109,13 @@ pub enum CommandError {
         /// What is wrong with it.
         reason: &'static str,
     },
+    /// No such volume can be made.
+    #[error("the volume cannot be made")]
+    Volume {
+        /// Why.
+        #[from]
+        fault: VolumeFault,
+    },
     /// It is too warm, or nobody knows how warm it is.
     #[error("{part} is left to itself because of sensor `{sensor}`")]
     Alarm {
@@ -200,12 +207,31 @@ pub struct ControlChange {
     pub set_point: Option<f64>,
 }
 
+/// A change of the volumes of a system.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum VolumeChange {
+    /// One is to be made in this storage subsystem.
+    Create(Id, VolumeWish),
+    /// The one in this storage subsystem is to be removed.
+    Delete(Id, Id),
+}
+
+impl VolumeChange {
+    /// The storage subsystem it is about.
+    #[must_use]
+    pub fn storage(&self) -> &Id {
+        match self {
+            Self::Create(storage, _) | Self::Delete(storage, _) => storage,
+        }
+    }
+}
+
 /// A command to the owner of a part, with the way for the answer.
 #[derive(Debug)]
-pub(crate) struct Command<C> {
+pub(crate) struct Command<C, A = ()> {
     pub(crate) part: Part,
     pub(crate) what: C,
-    pub(crate) answer: oneshot::Sender<Result<(), CommandError>>,
+    pub(crate) answer: oneshot::Sender<Result<A, CommandError>>,
 }
 
 /// Where commands go. Cheap to clone.
@@ -215,6 +241,7 @@ pub struct Commands {
     pub(crate) settings: mpsc::Sender<Command<Vec<Setting>>>,
     pub(crate) leave: mpsc::Sender<Command<Leave>>,
     pub(crate) control: mpsc::Sender<Command<ControlChange>>,
+    pub(crate) volumes: mpsc::Sender<Command<VolumeChange, Id>>,
 }
 
 impl Commands {
@@ -256,6 +283,18 @@ impl Commands {
         send(&self.control, part, change).await
     }
 
+    /// Changes the volumes of `system`, and says which one it was about.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn volume(
+        &self,
+        system: &str,
+        change: VolumeChange,
+    ) -> Result<Id, CommandError> {
+        send(&self.volumes, Part::System(system.into()), change).await
+    }
+
     /// Ends the agent, which is the manager `manager`, and starts it anew.
     /// Returns when that is certain, a moment before it happens.
     ///
@@ -270,11 +309,11 @@ impl Commands {
     }
 }
 
-async fn send<C>(
-    queue: &mpsc::Sender<Command<C>>,
+async fn send<C, A>(
+    queue: &mpsc::Sender<Command<C, A>>,
     part: Part,
     what: C,
-) -> Result<(), CommandError> {
+) -> Result<A, CommandError> {
     let (answer, answered) = oneshot::channel();
     let command = Command { part: part.clone(), what, answer };
     queue.try_send(command).map_err(|error| match error {
@@ -304,7 +343,8 @@ mod tests {
         let (settings, _) = mpsc::channel(1);
         let (leave, _) = mpsc::channel(1);
         let (control, _) = mpsc::channel(1);
-        (Commands { power, settings, leave, control }, powers)
+        let (volumes, _) = mpsc::channel(1);
+        (Commands { power, settings, leave, control, volumes }, powers)
     }
 
     #[tokio::test(start_paused = true)]

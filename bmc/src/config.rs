@@ -45,6 +45,9 @@ pub struct Config {
     pub root: PathBuf,
     /// Whether this host may be restarted and switched off by Redfish.
     pub allow_host_power: bool,
+    /// Whether volumes may be made of unused drives of this host, and removed
+    /// with all that is on them.
+    pub allow_volumes: bool,
     /// Whether the clock of this machine may be set: by Redfish, and from time
     /// servers.
     pub allow_set_clock: bool,
@@ -124,6 +127,7 @@ impl Default for Config {
             record: None,
             root: "/".into(),
             allow_host_power: false,
+            allow_volumes: false,
             allow_set_clock: false,
             allow_http_events: false,
             deprecated_power_thermal: false,

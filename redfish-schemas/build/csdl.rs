@@ -23,15 +23,15 @@ struct Family {
 /// The CSDL documents of folders.
 #[derive(Debug)]
 pub(crate) struct Csdl {
-    /// DMTF's, and ours.
-    folders: [PathBuf; 2],
+    /// DMTF's, SNIA's (which volumes refer to), and ours.
+    folders: [PathBuf; 3],
     families: BTreeMap<String, Family>,
     types: HashMap<String, Rc<Element>>,
     actions: HashMap<String, Vec<Rc<Element>>>,
 }
 
 impl Csdl {
-    pub(crate) fn new(folders: [&str; 2]) -> Self {
+    pub(crate) fn new(folders: [&str; 3]) -> Self {
         Self {
             folders: folders.map(Into::into),
             families: BTreeMap::new(),
@@ -40,14 +40,20 @@ impl Csdl {
         }
     }
 
-    /// The documents of DMTF.
+    /// The documents of DMTF, and those of SNIA that DMTF does not have.
     pub(crate) fn files(&self) -> Result<Vec<PathBuf>> {
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&self.folders[0])? {
-            files.push(entry?.path());
+        let mut files = BTreeMap::new();
+        let [published, storage, _] = &self.folders;
+        for folder in [published, storage] {
+            for entry in fs::read_dir(folder)? {
+                let entry = entry?;
+                files.entry(entry.file_name()).or_insert(entry.path());
+            }
         }
-        files.retain(|file| file.extension().is_some_and(|it| it == "xml"));
-        Ok(files)
+        let files = files.into_values();
+        let is_xml =
+            |it: &PathBuf| it.extension().is_some_and(|it| it == "xml");
+        Ok(files.filter(is_xml).collect())
     }
 
     /// The definition of a type, by its qualified name.
@@ -102,9 +108,17 @@ impl Csdl {
         self.actions.get(root).cloned().unwrap_or_default()
     }
 
-    /// The loaded documents: name, and namespace of the newest version.
+    /// The loaded documents of DMTF and ours: name, and namespace of the newest
+    /// version. Nothing that is served is of a type of SNIA's.
     pub(crate) fn documents(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.families.iter().filter_map(|(name, family)| {
+        let [published, ..] = &self.folders;
+        let served = |name: &str| {
+            let file = published.join(format!("{name}_v1.xml"));
+            is_own(name) || file.exists()
+        };
+        let families = self.families.iter();
+        let families = families.filter(move |(name, _)| served(name));
+        families.filter_map(|(name, family)| {
             let (_, newest) = family.namespaces.last()?;
             Some((name.as_str(), newest.as_str()))
         })
@@ -114,9 +128,14 @@ impl Csdl {
         if self.families.contains_key(family) {
             return Ok(());
         }
-        let [published, own] = &self.folders;
-        let folder = if is_own(family) { own } else { published };
-        let file = folder.join(format!("{family}_v1.xml"));
+        let [published, storage, own] = &self.folders;
+        let name = format!("{family}_v1.xml");
+        let file = if is_own(family) {
+            own.join(name)
+        } else {
+            let file = published.join(&name);
+            if file.exists() { file } else { storage.join(name) }
+        };
         let text = fs::read_to_string(&file)
             .map_err(|error| format!("{}: {error}", file.display()))?;
         let document = xml::parse(&text)?;

@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    Board, Controls, Naming, Power, Scan,
+    Board, Controls, Naming, Power, Scan, Volumes,
     file::{BoardError, BusSection, PartSection, Source},
     host::Host,
     part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses},
@@ -244,6 +244,10 @@ impl Board for Assembly {
             })
             .collect();
         Arc::new(ByPart { own, machine: self.machine.controls() })
+    }
+
+    fn volumes(&self) -> Arc<dyn Volumes> {
+        self.machine.volumes()
     }
 }
 

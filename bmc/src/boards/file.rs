@@ -8,7 +8,7 @@ use toml::Spanned;
 use crate::{
     model::{
         Architecture, BootMode, BootSource, ChassisKind, Id, LinkState,
-        MediaType, MemoryKind, Protocol, SupplyKind,
+        MediaType, MemoryKind, Protocol, RaidType, SupplyKind,
     },
     sim::{Fault, Measure},
 };
@@ -142,10 +142,11 @@ section! {
         locator: Option<String>,
         board: Option<Maker>,
     }
-    /// A storage subsystem.
+    /// A storage subsystem, and what volumes its controller makes.
     StorageSection {
         id: Id,
         name: String,
+        volumes: Option<Vec<RaidType>>,
         drive: Vec<DriveSection>,
     }
     /// A drive.

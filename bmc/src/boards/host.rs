@@ -9,10 +9,11 @@ use std::{
 use onprem_link::id::device_uuid;
 
 use super::{
-    Board, Controls, Naming, Power, Scan,
+    Board, Controls, Naming, Power, Scan, Volumes,
     hand::Hand,
     next_boot::NextBoot,
     power::{HostPower, RESET_TYPES},
+    volumes::{HostVolumes, OVERHEAD, RAID_TYPES},
 };
 use crate::{
     drivers::{
@@ -25,8 +26,8 @@ use crate::{
     },
     model::{
         Battery, BoardIdentity, BootMode, BootSource, Chassis, ChassisKind,
-        Control, Fan, Id, Inventory, Manager, PowerSupply, Sensor, System,
-        SystemKind,
+        Control, Fan, Id, Inventory, Manager, PowerSupply, Sensor, Storage,
+        System, SystemKind,
     },
 };
 
@@ -43,6 +44,7 @@ pub struct Host {
     tree: Tree,
     naming: Naming,
     allow_power: bool,
+    allow_volumes: bool,
     started: bool,
     /// Where the machine can be told to start from, and how.
     boot_sources: Vec<BootSource>,
@@ -91,6 +93,7 @@ impl Host {
             tree,
             naming,
             allow_power,
+            allow_volumes: false,
             started: false,
             boot_sources: Vec::new(),
             next_boot: None,
@@ -111,6 +114,24 @@ impl Host {
         }
         let boot_sources = efi::sources(&self.tree);
         Self { boot_sources, next_boot: Some(Arc::new(next)), ..self }
+    }
+
+    /// Whether volumes may be made of the host's drives, and removed.
+    #[must_use]
+    pub fn allow_volumes(self, allow_volumes: bool) -> Self {
+        Self { allow_volumes, ..self }
+    }
+
+    /// The storage subsystems, and what volumes can be made in them.
+    fn storage(&self) -> Vec<Storage> {
+        let mut all = storage::read(&self.tree);
+        if HostVolumes::can_make(&self.tree, self.allow_volumes) {
+            for storage in &mut all {
+                storage.raid_types = RAID_TYPES.to_vec();
+                storage.overhead = OVERHEAD;
+            }
+        }
+        all
     }
 
     fn groups(&self) -> Vec<Group> {
@@ -216,7 +237,7 @@ impl Host {
             processors: processor::read(tree),
             memory: memory::modules(tree, board.as_ref()),
             memory_total: memory::usage(tree).map_or(0, |usage| usage.total),
-            storage: storage::read(tree),
+            storage: self.storage(),
             interfaces: interfaces.clone(),
             os: Some(os::read(tree)),
             reset_types: RESET_TYPES.to_vec(),
@@ -264,6 +285,11 @@ impl Board for Host {
 
     fn controls(&self) -> Arc<dyn Controls> {
         Arc::clone(&self.actuators) as Arc<dyn Controls>
+    }
+
+    fn volumes(&self) -> Arc<dyn Volumes> {
+        let tree = self.tree.clone();
+        Arc::new(HostVolumes::new(tree, self.allow_volumes))
     }
 }
 

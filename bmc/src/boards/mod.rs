@@ -9,14 +9,18 @@ pub mod part;
 mod parts;
 pub mod power;
 pub mod simulated;
+pub mod volumes;
 
-use std::{io, sync::Arc};
+use std::{io, path::Path, sync::Arc};
 
 use crate::{
     commands::{CommandError, ResetType},
     drivers::Driver,
-    model::{Id, Inventory, PartSettings, PowerState},
+    model::{Id, Inventory, PartSettings, PowerState, Volume, VolumeWish},
+    state::StateError,
 };
+
+pub use crate::model::Shelves;
 
 /// What one look at a board found.
 #[derive(Default)]
@@ -48,6 +52,49 @@ pub trait Board: Send + 'static {
 
     /// What drives the board's controls.
     fn controls(&self) -> Arc<dyn Controls>;
+
+    /// What makes volumes of the board's drives.
+    fn volumes(&self) -> Arc<dyn Volumes>;
+}
+
+/// What makes volumes of drives.
+pub trait Volumes: Send + Sync + 'static {
+    /// Takes up what it keeps in `folder`. Only boards whose drives are
+    /// simulated have to keep anything.
+    ///
+    /// # Errors
+    /// It cannot be read.
+    fn open(&self, folder: &Path) -> Result<(), StateError> {
+        let _ = folder;
+        Ok(())
+    }
+
+    /// The volumes that there are. May block for a moment.
+    fn list(&self, inventory: &Inventory) -> Shelves;
+
+    /// Makes a volume of `capacity` bytes, and says its id; the wish has been
+    /// checked against the inventory. May block for some seconds.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    fn create(
+        &self,
+        system: &Id,
+        storage: &Id,
+        wish: &VolumeWish,
+        capacity: u64,
+    ) -> Result<Id, CommandError>;
+
+    /// Removes a volume with all that is on it. May block for some seconds.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    fn delete(
+        &self,
+        system: &Id,
+        storage: &Id,
+        volume: &Volume,
+    ) -> Result<(), CommandError>;
 }
 
 /// What drives parts by hand.

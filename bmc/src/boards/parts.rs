@@ -142,6 +142,8 @@ pub(super) fn storage(section: &SystemSection) -> Vec<Storage> {
                 removable: d.removable.unwrap_or(false),
             })
             .collect(),
+        raid_types: s.volumes.clone().unwrap_or_default(),
+        overhead: 0,
     });
     subsystems.collect()
 }

@@ -6,7 +6,7 @@ use onprem_link::id::device_uuid;
 use toml::Spanned;
 
 use super::{
-    Board, Controls, Naming, Power, Scan,
+    Board, Controls, Naming, Power, Scan, Volumes,
     file::{
         BoardError, ChassisSection, FanSection, Seconds, SensorSection, Source,
         SystemSection,
@@ -25,7 +25,7 @@ use crate::{
     },
     sim::{
         self, Measure, Node, Plant, Scheduled, SimulatedAttribute,
-        SimulatedNode, Simulation, Timing,
+        SimulatedNode, Simulation, Timing, volumes::SimulatedVolumes,
     },
 };
 
@@ -36,6 +36,7 @@ pub struct Simulated {
     simulation: Simulation,
     /// Channels by the bus they share; taken at the first scan.
     buses: BTreeMap<String, Vec<Channel>>,
+    volumes: Arc<SimulatedVolumes>,
     started: bool,
 }
 
@@ -88,7 +89,8 @@ impl Simulated {
             });
         }
         let inventory = Inventory { systems, chassis, manager };
-        Ok(Self { inventory, simulation, buses, started: false })
+        let volumes = Arc::default();
+        Ok(Self { inventory, simulation, buses, volumes, started: false })
     }
 
     /// What is below the drivers, to be told to misbehave.
@@ -121,6 +123,10 @@ impl Board for Simulated {
 
     fn controls(&self) -> Arc<dyn Controls> {
         Arc::new(self.simulation.clone())
+    }
+
+    fn volumes(&self) -> Arc<dyn Volumes> {
+        Arc::clone(&self.volumes) as Arc<dyn Volumes>
     }
 }
 

@@ -10,6 +10,7 @@ pub mod hwmon;
 pub mod identity;
 pub mod ina3221;
 pub mod load;
+pub(crate) mod md;
 pub mod memory;
 pub mod network;
 pub mod os;

@@ -26,6 +26,7 @@ pub fn read(tree: &Tree) -> Vec<Storage> {
                 id: id.into(),
                 name: name.into(),
                 drives: vec![drive],
+                ..Storage::default()
             }),
         }
     }

@@ -3,9 +3,10 @@
 use super::{Chassis, Quality, Sensor, Snapshot, System};
 
 /// How a part is doing; sorts from well to badly.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Health {
     /// Nothing to do.
+    #[default]
     Ok,
     /// Somebody should look.
     Warning,

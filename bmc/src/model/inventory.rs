@@ -6,7 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    BootMode, BootSource, Control, Health, Id, NetworkInterface, SensorKind,
+    BootMode, BootSource, Control, Health, Id, NetworkInterface, RaidType,
+    SensorKind,
 };
 use crate::commands::ResetType;
 
@@ -204,6 +205,10 @@ pub struct Storage {
     pub name: String,
     /// Its drives.
     pub drives: Vec<Drive>,
+    /// The volumes that can be made of them; empty where none can.
+    pub raid_types: Vec<RaidType>,
+    /// What a volume takes of each drive for itself, in bytes.
+    pub overhead: u64,
 }
 
 /// How a drive keeps data.

@@ -8,6 +8,7 @@ mod network;
 mod quantity;
 mod reading;
 mod settings;
+mod volume;
 
 use std::{
     collections::BTreeMap,
@@ -41,6 +42,7 @@ pub use self::{
     },
     reading::{Contact, Quality, Reading, Sample},
     settings::{Part, PartSettings, Settings},
+    volume::{RaidType, Volume, VolumeFault, VolumeWish},
 };
 
 /// The id of a part: unique among its kind in one agent, and a segment of its
@@ -75,6 +77,9 @@ pub struct Vitals {
     /// Memory that programs can still have, in bytes.
     pub memory_available: u64,
 }
+
+/// Volumes by the system and the storage subsystem they are in.
+pub type Shelves = BTreeMap<(Id, Id), Vec<Volume>>;
 
 /// What changed; a listener reads the new state from a snapshot.
 #[derive(Clone, Debug, PartialEq)]
@@ -127,6 +132,8 @@ pub struct Snapshot {
     pub controls: Arc<BTreeMap<Id, ControlState>>,
     /// Since when power supplies have no input, by their ids.
     pub outages: Arc<BTreeMap<Id, DateTime<Utc>>>,
+    /// The volumes, by system and storage.
+    pub volumes: Arc<Shelves>,
     /// What the operating system of each system says, by the system's id.
     pub vitals: Arc<BTreeMap<Id, Vitals>>,
 }
@@ -142,6 +149,13 @@ impl Snapshot {
     #[must_use]
     pub fn chassis(&self, id: &str) -> Option<&Chassis> {
         self.inventory.chassis.iter().find(|c| &*c.id == id)
+    }
+
+    /// The volumes in a storage subsystem of a system.
+    #[must_use]
+    pub fn volumes(&self, system: &str, storage: &str) -> &[Volume] {
+        let key = (Id::from(system), Id::from(storage));
+        self.volumes.get(&key).map_or(&[], Vec::as_slice)
     }
 
     /// The last reading of the sensor `id`.
@@ -384,6 +398,18 @@ impl Model {
             }
             next.fixed_version += 1;
             vec![Change::Supply(chassis.clone(), supply.clone())]
+        });
+    }
+
+    /// Takes the volumes that there are, where they are different.
+    pub(crate) fn post_volumes(&self, volumes: Shelves) {
+        if *self.snapshot().volumes == volumes {
+            return;
+        }
+        self.write(|next| {
+            next.volumes = Arc::new(volumes);
+            next.fixed_version += 1;
+            Vec::new()
         });
     }
 

@@ -264,14 +264,23 @@ impl From<CommandError> for Error {
             CommandError::Unsupported { what, .. } => {
                 Self::bad(vec![base::action_not_supported(what)])
             }
-            CommandError::Refused { part, .. } => {
+            CommandError::Refused { part, key, .. } => {
                 let message = base::service_disabled(reset_uri(&part));
-                let message = message.resolved_by(ALLOW_HOST_POWER);
+                let message = if key == "allow_host_power" {
+                    message.resolved_by(ALLOW_HOST_POWER)
+                } else {
+                    message.resolved_by(format!("Set `{key} = true`."))
+                };
                 Self::new(StatusCode::FORBIDDEN, message)
             }
             CommandError::Invalid { what, value, .. } => {
                 let message = base::property_value_format_error(value, what);
                 Self::bad(vec![message.about(format!("/{what}"))])
+            }
+            CommandError::Volume { fault } => {
+                let message = base::resource_in_use();
+                let message = message.resolved_by(format!("Here {fault}."));
+                Self::new(StatusCode::CONFLICT, message)
             }
             CommandError::Alarm { part, sensor } => {
                 let id = match &part {

@@ -201,9 +201,16 @@ impl Exchange<'_> {
             *response.status_mut() = StatusCode::NOT_MODIFIED;
             let headers = response.headers_mut();
             entry.describe(headers, &rendered.etag, &rendered.link);
+            if rendered.closed.is_some() {
+                headers.insert(ALLOW, render::READ_ONLY);
+            }
             return Ok(response);
         }
-        self.shaped(&query, entry, path, ids)
+        let mut shaped = self.shaped(&query, entry, path, ids)?;
+        if rendered.closed.is_some() {
+            shaped.headers_mut().insert(ALLOW, render::READ_ONLY);
+        }
+        Ok(shaped)
     }
 
     pub(super) fn must_exist(
@@ -214,6 +221,22 @@ impl Exchange<'_> {
     ) -> Result<(), Error> {
         let found = self.service.render(entry.resource, canonical(path), ids);
         found.map(drop).ok_or_else(|| Error::not_found(path))
+    }
+
+    /// The resource has to be there, and to be one that can be changed.
+    pub(super) fn must_be_open(
+        &self,
+        entry: &Entry,
+        path: &str,
+        ids: &[&str],
+    ) -> Result<(), Error> {
+        let found = self.service.render(entry.resource, canonical(path), ids);
+        let found = found.ok_or_else(|| Error::not_found(path))?;
+        let Some(advice) = found.closed else { return Ok(()) };
+        let mut error = Error::method_not_allowed(render::READ_ONLY);
+        let messages = error.messages.into_iter();
+        error.messages = messages.map(|it| it.resolved_by(advice)).collect();
+        Err(error)
     }
 
     /// May the caller do this to the resource, or to `property` of it?

@@ -8,7 +8,7 @@ use std::{
 
 use bytes::Bytes;
 use chrono::Utc;
-use http::{HeaderMap, HeaderValue, Response};
+use http::{HeaderMap, HeaderValue, Response, header::ALLOW};
 use serde_json::{Map, Value};
 
 use super::{
@@ -19,6 +19,9 @@ use super::{
     splice::{self, Hole},
 };
 use crate::model::Snapshot;
+
+/// The `Allow` of what can only be read.
+pub(super) const READ_ONLY: HeaderValue = HeaderValue::from_static("GET, HEAD");
 
 /// Answers that are kept; beyond it all are made again.
 const KEPT: usize = 4096;
@@ -33,6 +36,8 @@ pub(crate) struct Rendered {
     pub(crate) members: usize,
     /// The links in the body.
     pub(crate) holes: Vec<Hole>,
+    /// Why it can only be read, if that is so.
+    pub(crate) closed: Option<&'static str>,
     /// The head of the answer to a GET, once there was one.
     head: OnceLock<HeaderMap>,
 }
@@ -44,6 +49,9 @@ impl Rendered {
         let head = self.head.get_or_init(|| {
             let mut whole = Response::new(Body::from(self.body.clone()));
             entry.describe(whole.headers_mut(), &self.etag, &self.link);
+            if self.closed.is_some() {
+                whole.headers_mut().insert(ALLOW, READ_ONLY);
+            }
             finish(&mut whole);
             whole.into_parts().0.headers
         });
@@ -106,7 +114,9 @@ impl Service {
         let view = View { snapshot: &snapshot, service: self, book: &book };
         let answer = resource.get(&view, ids)?;
         let actions = resource.actions();
-        let rendered = Arc::new(render(answer, path, actions));
+        let mut rendered = render(answer, path, actions);
+        rendered.closed = resource.closed(&view, ids);
+        let rendered = Arc::new(rendered);
         self.exporter.metrics().requests.count_render();
         if let Some(version) = version {
             self.cache.put(path, version, &rendered);
@@ -235,6 +245,7 @@ fn render(answer: Answer, path: &str, described: &[Action]) -> Rendered {
         link: header(&link),
         members,
         holes,
+        closed: None,
         head: OnceLock::new(),
     }
 }

@@ -328,6 +328,13 @@ pub(crate) trait Resource: Sync {
         Freshness::Fixed
     }
 
+    /// Why it can only be read where `ids` say; nothing where it can be changed
+    /// as it says of itself.
+    fn closed(&self, view: &View<'_>, ids: &[&str]) -> Option<&'static str> {
+        let _ = (view, ids);
+        None
+    }
+
     /// What is in it; `None` where there is none of these ids.
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer>;
 

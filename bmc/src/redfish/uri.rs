@@ -30,6 +30,8 @@ uris! {
     STORAGE_CONTROLLER = "/Systems/{ComputerSystemId}/Storage/{StorageId}/"
         "Controllers/{StorageControllerId}";
     VOLUMES = "/Systems/{ComputerSystemId}/Storage/{StorageId}/Volumes";
+    VOLUME = "/Systems/{ComputerSystemId}/Storage/{StorageId}/Volumes/"
+        "{VolumeId}";
     CHASSIS_ALL = "/Chassis";
     CHASSIS = "/Chassis/{ChassisId}";
     DRIVES = "/Chassis/{ChassisId}/Drives";

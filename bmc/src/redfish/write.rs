@@ -93,14 +93,28 @@ impl Exchange<'_> {
             self.authorize(entry, ids, None)?;
         }
         let limit = if session { MAX_STRANGER } else { MAX_BODY };
-        let body = read(&self.parts.headers, body, limit).await?;
+        let path = self.parts.uri.path().trim_end_matches('/');
+        let path = path.strip_suffix("/Members").unwrap_or(path);
+        if !session {
+            self.must_be_open(entry, path, ids)?;
+        }
+        let mut body = read(&self.parts.headers, body, limit).await?;
         let member = entry.resource.kind().strip_suffix("Collection");
         let schema = member.and_then(csdl::type_named);
         let schema = schema.ok_or_else(Error::internal)?;
+        let mut values = Values::new();
+        let pointers = entry.resource.creates().unwrap_or_default();
+        // No schema knows annotations; the resource does.
+        for pointer in pointers.iter().filter(|it| it.starts_with("/@")) {
+            let name = pointer.trim_start_matches('/');
+            let body = body.as_object_mut();
+            if let Some(value) = body.and_then(|body| body.remove(name)) {
+                values.insert(pointer, value);
+            }
+        }
         let checked = write::create(schema, &body);
         let mut checked = checked.map_err(Error::bad)?;
-        let mut values = Values::new();
-        for pointer in entry.resource.creates().unwrap_or_default() {
+        for pointer in pointers {
             if let Some(value) = checked.take(pointer) {
                 values.insert(pointer, value);
             }
@@ -110,8 +124,6 @@ impl Exchange<'_> {
         let _turn = if session {
             None
         } else {
-            let path = self.parts.uri.path().trim_end_matches('/');
-            let path = path.strip_suffix("/Members").unwrap_or(path);
             self.turn_on_condition(entry, path, ids).await?
         };
         let write = self.write(ids, &values);
@@ -156,7 +168,7 @@ impl Exchange<'_> {
     ) -> Result<Response<Body>, Error> {
         let service = self.service;
         self.authorize(entry, ids, None)?;
-        self.must_exist(entry, path, ids)?;
+        self.must_be_open(entry, path, ids)?;
         read_nothing(&self.parts.headers, body, MAX_BODY).await?;
         let _turn = self.turn().await?;
         self.precondition(entry, path, ids)?;

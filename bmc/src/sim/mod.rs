@@ -19,6 +19,7 @@ mod plant;
 pub mod serial;
 pub mod sixfab_ups;
 pub mod tmp117;
+pub mod volumes;
 
 use std::{
     collections::BTreeMap,

@@ -8,3 +8,4 @@ pub(crate) mod power_record;
 pub(crate) mod quality;
 pub(crate) mod scan;
 pub(crate) mod settings;
+pub(crate) mod volumes;

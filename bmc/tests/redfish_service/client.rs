@@ -74,6 +74,17 @@ impl Blade {
         Self::with_config(state, |config| config.root = root).await
     }
 
+    /// The same, where volumes may be made of its drives.
+    pub(crate) async fn making_volumes(root: &Path) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let root = root.to_owned();
+        Self::with_config(state, |config| {
+            config.root = root;
+            config.allow_volumes = true;
+        })
+        .await
+    }
+
     /// An agent on the simulated blade that calls a fleet.
     pub(crate) async fn with_fleet(url: &str, token: &Path) -> Self {
         let state = Arc::new(TempDir::new().unwrap());

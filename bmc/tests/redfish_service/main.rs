@@ -45,4 +45,5 @@ mod tls;
 mod tree;
 mod tunnel;
 mod update;
+mod volumes;
 mod write;

@@ -101,13 +101,6 @@ collections! {
             let mut all = view.system(ids)?.storage.iter();
             Some(vec![all.find(|it| &*it.id == *storage)?.id.to_string()])
         };
-    VOLUMES = volume_collection::VolumeCollection,
-        "Volumes", VOLUMES, |view, ids| {
-            // Nothing here makes volumes of drives.
-            let [_, storage] = ids else { return None };
-            let mut all = view.system(ids)?.storage.iter();
-            all.any(|it| &*it.id == *storage).then(Vec::new)
-        };
     SERIAL_INTERFACES = serial_interface_collection::SerialInterfaceCollection,
         "Serial interfaces", SERIAL_INTERFACES, |view, ids| {
             Some(names(&view.manager(ids)?.serial, |port| &port.id))

@@ -5,7 +5,7 @@ use onprem_redfish::schema::{
     protocol,
 };
 
-use super::{With as _, enabled};
+use super::{With as _, enabled, volume};
 use crate::{
     model::{Health, MediaType, Protocol},
     redfish::{
@@ -36,6 +36,12 @@ impl Resource for Drive {
             MediaType::Ssd => drive::MediaType::Ssd,
         });
         let board = it.board.clone();
+        let volumes = view.snapshot.volumes(&system.id, &storage.id).iter();
+        let volumes = volumes.filter(|volume| volume.drives.contains(&it.id));
+        let volumes: Vec<_> = volumes
+            .map(|volume| volume::at(&system.id, &storage.id, &volume.id))
+            .collect();
+        let count = volumes.len() as u64;
         let body = drive::Drive::new("", *id, &*it.name)
             .capacity_bytes(i64::try_from(it.capacity).unwrap_or(i64::MAX))
             .block_size_bytes(it.block_size.into())
@@ -48,7 +54,9 @@ impl Resource for Drive {
             .with(board.part_number, drive::Drive::part_number)
             .links(
                 Links::new()
-                    .storage(uri::of(uri::STORAGE, &[&system.id, &storage.id])),
+                    .storage(uri::of(uri::STORAGE, &[&system.id, &storage.id]))
+                    .volumes(volumes)
+                    .volumes_count(count),
             )
             .status(enabled(Health::Ok));
         Some(answer(body))

@@ -58,6 +58,7 @@ mod thermal_metrics;
 mod thermal_subsystem;
 mod triggers;
 mod update_service;
+mod volume;
 
 use onprem_link::id::Xid;
 use onprem_redfish::{
@@ -90,7 +91,8 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &storage::Storage,
     &collection::STORAGE_CONTROLLERS,
     &storage_controller::StorageController,
-    &collection::VOLUMES,
+    &volume::Volumes,
+    &volume::Volume,
     &collection::SYSTEM_LOGS,
     &log_service::SYSTEM,
     &log_entry::SYSTEM_ENTRIES,

@@ -2,7 +2,7 @@
 
 use onprem_redfish::schema::storage_controller;
 
-use super::{drive::protocol, enabled};
+use super::{With as _, drive::protocol, enabled, volume::raid_type};
 use crate::{
     model::{Health, Protocol},
     redfish::{
@@ -32,9 +32,15 @@ impl Resource for StorageController {
             it.drives.iter().filter_map(|drive| drive.protocol).collect();
         spoken.dedup();
         let words = spoken.into_iter().map(protocol);
+        let raid = it.raid_types.iter().copied().map(raid_type);
+        let raid: Vec<_> = raid.collect();
         let body =
             storage_controller::StorageController::new("", *id, &*it.name)
                 .supported_device_protocols(words)
+                .with(
+                    (!raid.is_empty()).then_some(raid),
+                    storage_controller::StorageController::supported_raid_types,
+                )
                 .status(enabled(Health::Ok));
         Some(answer(body))
     }
