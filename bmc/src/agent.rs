@@ -61,8 +61,13 @@ pub enum StartError {
     #[error("the board cannot be built")]
     Board(#[from] BoardError),
     /// The recording cannot be made.
-    #[error("the buses cannot be recorded")]
-    Record(#[source] io::Error),
+    #[error("the buses cannot be recorded in {path}")]
+    Record {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said.
+        source: io::Error,
+    },
     /// The accounts cannot be used.
     #[error("the accounts cannot be used")]
     Accounts(#[from] accounts::OpenError),
@@ -348,8 +353,14 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
             .allow_volumes(config.allow_volumes)
     };
     let mut board: Box<dyn Board> = if let Some(file) = &config.board {
-        let record = config.record.as_deref().map(Recorder::create);
-        let recorder = record.transpose().map_err(StartError::Record)?;
+        let record = config.record.as_deref().map(|path| {
+            let path_of = || path.to_owned();
+            Recorder::create(path).map_err(|source| StartError::Record {
+                path: path_of(),
+                source,
+            })
+        });
+        let recorder = record.transpose()?;
         let board = Assembly::load(file, &naming, &tree, recorder, host)?;
         simulation = board.simulation().cloned();
         buses = board.buses().clone();

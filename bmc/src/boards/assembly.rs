@@ -2,7 +2,7 @@
 //! with parts beside it.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     io,
     path::{Path, PathBuf},
     sync::Arc,
@@ -10,7 +10,7 @@ use std::{
 
 use super::{
     Board, Controls, Naming, Power, Scan, Volumes,
-    file::{BoardError, BusSection, PartSection, Source},
+    file::{BoardError, BusSection, PartSection, Source, no_segment},
     host::Host,
     part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses},
     simulated::Simulated,
@@ -18,8 +18,8 @@ use super::{
 use crate::{
     bus::record::{Recorder, Recording},
     commands::{CommandError, ResetType},
-    drivers::tree::Tree,
-    model::{Id, Inventory, Manager, PartSettings, PowerState},
+    drivers::{segment, tree::Tree},
+    model::{Chassis, Id, Inventory, Manager, PartSettings, PowerState},
     sim::Simulation,
 };
 
@@ -65,13 +65,19 @@ impl Assembly {
             return Err(source.wrong(said, reason.to_owned()));
         }
         let mut simulation = None;
+        // What the board will be, as far as its file says it.
+        let mut described = Inventory::default();
         let machine: Box<dyn Board> = if said.is_some() {
+            let id = super::host::CHASSIS.into();
+            described.chassis.push(Chassis { id, ..Chassis::default() });
             Box::new(host(naming.clone()))
         } else {
             let board = Simulated::build(&source, naming)?;
             simulation = Some(board.simulation().clone());
+            described.clone_from(board.inventory());
             Box::new(board)
         };
+        source.check(&described)?;
         let mut buses = Buses::recorded_by(recorder);
         let mut names = Vec::new();
         for section in &source.board.bus {
@@ -88,9 +94,20 @@ impl Assembly {
         let ids = Vec::new();
         let mut fitter = Fitter { source: &source, buses, ids, identity };
         let sections = source.board.part.iter();
-        let parts = sections
-            .map(|section| fitter.fit(section))
-            .collect::<Result<Vec<_>, _>>()?;
+        let mut parts = Vec::new();
+        for section in sections {
+            let mut part = fitter.fit(section)?;
+            part.describe(&mut described);
+            if let Some(id) = twice(&described) {
+                let reason = format!("a second `{id}`");
+                return Err(source.wrong(&section.id, reason));
+            }
+            parts.push(part);
+        }
+        if said.is_none() && described.systems.is_empty() {
+            let reason = "it has no system, and does not say `host = true`";
+            return Err(source.empty(reason));
+        }
         let simulated = fitter.buses.simulated();
         Ok(Self { machine, parts, simulation, simulated, started: false })
     }
@@ -127,6 +144,9 @@ impl Fitter<'_> {
             return Err(wrong(format!("a second part `{id}`")));
         }
         self.ids.push(id.clone());
+        if segment(id) != **id {
+            return Err(wrong(no_segment(id)));
+        }
         let word = section.kind.as_ref();
         let kind = KINDS.iter().find(|kind| kind.word == word);
         let Some(kind) = kind else {
@@ -168,6 +188,24 @@ impl Fitter<'_> {
         }
         Ok(named.as_ref().clone())
     }
+}
+
+/// An id that two systems, chassis or sensors have, or two fans of a chassis.
+fn twice(inventory: &Inventory) -> Option<&Id> {
+    fn again<'a>(ids: impl Iterator<Item = &'a Id>) -> Option<&'a Id> {
+        let mut seen = BTreeSet::new();
+        ids.into_iter().find(|id| !seen.insert(*id))
+    }
+    let chassis = || inventory.chassis.iter();
+    again(inventory.systems.iter().map(|system| &system.id))
+        .or_else(|| again(chassis().map(|chassis| &chassis.id)))
+        .or_else(|| {
+            again(chassis().flat_map(|c| &c.sensors).map(|sensor| &sensor.id))
+        })
+        .or_else(|| {
+            let mut all = chassis();
+            all.find_map(|c| again(c.fans.iter().map(|fan| &fan.id)))
+        })
 }
 
 /// What a section says about a bus.

@@ -6,9 +6,10 @@ use serde::Deserialize;
 use toml::Spanned;
 
 use crate::{
+    drivers::segment,
     model::{
-        Architecture, BootMode, BootSource, ChassisKind, Id, LinkState,
-        MediaType, MemoryKind, Protocol, RaidType, SupplyKind,
+        Architecture, BootMode, BootSource, ChassisKind, Id, Inventory,
+        LinkState, MediaType, MemoryKind, Protocol, RaidType, SupplyKind,
     },
     sim::{Fault, Measure},
 };
@@ -329,6 +330,11 @@ words! {
     }
 }
 
+/// Why `id` is none that a URI can have.
+pub(super) fn no_segment(id: &str) -> String {
+    format!("`{id}` is no id: letters, digits, `-`, `_` and `.` are expected")
+}
+
 /// A board file with its text, so that errors can name the line.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -359,13 +365,43 @@ impl Source {
         self.path.parent().unwrap_or(Path::new("")).join(path)
     }
 
+    /// Checks that every id of `inventory`, which is from this file, can be
+    /// the segment of a URI.
+    pub(super) fn check(
+        &self,
+        inventory: &Inventory,
+    ) -> Result<(), BoardError> {
+        let chassis = inventory.chassis.iter();
+        let inside = inventory.chassis.iter().flat_map(|chassis| {
+            let sensors = chassis.sensors.iter().map(|it| &it.id);
+            let supplies = chassis.power_supplies.iter().map(|it| &it.id);
+            sensors.chain(supplies).chain(chassis.fans.iter().map(|it| &it.id))
+        });
+        let systems = inventory.systems.iter().map(|it| &it.id);
+        let mut all = systems.chain(chassis.map(|it| &it.id)).chain(inside);
+        let Some(id) = all.find(|id| segment(id) != ***id) else {
+            return Ok(());
+        };
+        let at = self.text.find(&format!("\"{id}\"")).unwrap_or_default();
+        Err(self.wrong_at(at, no_segment(id)))
+    }
+
+    /// The error that the file describes too little, for `reason`.
+    pub(super) fn empty(&self, reason: &str) -> BoardError {
+        self.wrong_at(0, reason.to_owned())
+    }
+
     /// The error that something at `place` cannot be, for `reason`.
     pub(super) fn wrong<T>(
         &self,
         place: &Spanned<T>,
         reason: String,
     ) -> BoardError {
-        let before = self.text.get(..place.span().start).unwrap_or_default();
+        self.wrong_at(place.span().start, reason)
+    }
+
+    fn wrong_at(&self, at: usize, reason: String) -> BoardError {
+        let before = self.text.get(..at).unwrap_or_default();
         let line = before.matches('\n').count() + 1;
         BoardError::Meaning { path: self.path.clone(), line, reason }
     }

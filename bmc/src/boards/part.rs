@@ -2,7 +2,7 @@
 //! file names them; [`KINDS`] says which there are.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -100,6 +100,8 @@ pub(super) struct Buses {
     recorder: Option<Recorder>,
     gpio: BTreeMap<String, Arc<dyn GpioLines>>,
     simulated: SimulatedBuses,
+    /// Buses and addresses that parts are at.
+    taken: BTreeSet<(String, u8)>,
 }
 
 /// The far sides of those buses of a board that are simulated, to be told to
@@ -221,13 +223,26 @@ impl Fitting<'_> {
         simulator: impl FnOnce() -> P,
     ) -> Result<Chip, String> {
         let address = self.address.unwrap_or(usual);
+        self.named()?;
         let bus = self.buses.i2c.get(self.bus);
         let bus =
             bus.ok_or_else(|| format!("bus `{}` is no I²C bus", self.bus))?;
+        if !self.buses.taken.insert((self.bus.to_owned(), address)) {
+            let at = format!("{address:#04x} of bus `{}`", self.bus);
+            return Err(format!("another part is at {at}"));
+        }
         if let Some(sim) = self.buses.simulated.i2c.get(self.bus) {
             sim.attach(address, simulator());
         }
         Ok(bus.chip(address))
+    }
+
+    /// Checks that the board file says which bus the part is on.
+    fn named(&self) -> Result<(), String> {
+        if self.bus.is_empty() {
+            return Err("say which `bus` it is on".to_owned());
+        }
+        Ok(())
     }
 
     /// The part's serial line, which is its alone. Where it is simulated,
@@ -239,6 +254,7 @@ impl Fitting<'_> {
         &mut self,
         simulator: impl FnOnce() -> P,
     ) -> Result<Box<dyn SerialLink>, String> {
+        self.named()?;
         let taken = self.buses.serial.remove(self.bus);
         let (far, baud) = taken.ok_or_else(|| {
             format!("bus `{}` is no serial line that is free", self.bus)

@@ -93,6 +93,11 @@ impl Simulated {
         Ok(Self { inventory, simulation, buses, volumes, started: false })
     }
 
+    /// What the file says is there.
+    pub(super) fn inventory(&self) -> &Inventory {
+        &self.inventory
+    }
+
     /// What is below the drivers, to be told to misbehave.
     #[must_use]
     pub fn simulation(&self) -> &Simulation {

@@ -124,7 +124,8 @@ fn sign(
 }
 
 fn own_version(program: &Path) -> anyhow::Result<String> {
-    let said = Command::new(program)
+    // A bare name would be looked for among the commands of this machine.
+    let said = Command::new(fs::canonicalize(program)?)
         .arg("--version")
         .stdin(Stdio::null())
         .output()

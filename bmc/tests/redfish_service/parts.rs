@@ -82,10 +82,29 @@ async fn a_part_that_is_not_there_is_critical_and_never_simulated() {
 }
 
 #[tokio::test]
+async fn two_parts_cannot_be_in_one_place() {
+    let section = PART.find("[[part]]").unwrap();
+    let second = PART[section..].replace("exhaust", "intake");
+    let error = start(&blade_with(&(PART.to_owned() + &second))).await;
+    let error = format!("{:#}", anyhow::Error::from(error.unwrap_err()));
+    let said = "part `intake`: another part is at 0x49 of bus `i2c-1`";
+    assert!(error.contains(said), "{error}");
+
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("board.toml"), "").unwrap();
+    let error = start(&folder).await.unwrap_err();
+    let error = format!("{:#}", anyhow::Error::from(error));
+    assert!(error.contains("line 1: it has no system"), "{error}");
+}
+
+#[tokio::test]
 async fn a_board_file_that_cannot_be_is_told_by_its_line() {
     for (from, to, line, said) in [
         ("\"tmp117\"", "\"tmp118\"", 9, "`tmp118` is no kind of part"),
         ("bus = \"i2c-1\"", "bus = \"i2c-2\"", 8, "bus `i2c-2` is no"),
+        ("\"exhaust\"", "\"CPU_Clock\"", 8, "a second `CPU_Clock`"),
+        ("\"exhaust\"", "\"../x\"", 8, "`../x` is no id"),
+        ("bus = \"i2c-1\"\n", "", 8, "say which `bus`"),
         ("upper_critical", "upper_crit", 8, "unknown field `upper_crit`"),
         ("i2c = \"/dev/i2c-1\"\n", "", 3, "say one of `i2c`, `serial`"),
         (
