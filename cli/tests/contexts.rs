@@ -47,10 +47,11 @@ impl Fleet {
                     "HTTP/1.1 {status}\r\ncontent-length: 2\r\n\
                      connection: close\r\n\r\n[]"
                 );
-                stream.write_all(answer.as_bytes()).unwrap();
+                // First the token: who has the answer asks for it.
                 if sender.send(token).is_err() {
                     return;
                 }
+                stream.write_all(answer.as_bytes()).unwrap();
             }
         });
         Self { url, tokens }
