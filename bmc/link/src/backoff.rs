@@ -5,6 +5,9 @@ use std::time::Duration;
 /// What a connection must last for the next failure to count as the first.
 pub const STABLE: Duration = Duration::from_mins(1);
 
+/// What a connection that did not last leaves of the failures before it.
+const LET_IN: u32 = 4;
+
 /// The waits between tries, longer after each failure.
 #[derive(Clone, Debug)]
 pub struct Backoff {
@@ -29,6 +32,12 @@ impl Backoff {
     /// Forgets the failures so far.
     pub fn reset(&mut self) {
         self.failures = 0;
+    }
+
+    /// Forgets the failures so far but a few: the other side let us in, if not
+    /// for long. Who is there again is not kept waiting for minutes.
+    pub fn ease(&mut self) {
+        self.failures = self.failures.min(LET_IN);
     }
 
     /// The wait after one more failure: anything between nothing and the
@@ -83,6 +92,20 @@ mod tests {
             backoff.next_wait();
         }
         backoff.reset();
+        assert!(longest(&backoff) <= Duration::from_secs(1));
+    }
+
+    #[test]
+    fn is_back_within_seconds_after_a_connection_that_did_not_last() {
+        let mut backoff = Backoff::default();
+        for _ in 0..10 {
+            backoff.next_wait();
+        }
+        backoff.ease();
+        assert!(longest(&backoff) <= Duration::from_secs(16));
+        assert!(longest(&backoff) > Duration::from_secs(8));
+        backoff.reset();
+        backoff.ease();
         assert!(longest(&backoff) <= Duration::from_secs(1));
     }
 

@@ -231,6 +231,8 @@ impl<H: Handler> Keeper<H> {
         }
         if started.elapsed() >= STABLE {
             self.backoff.reset();
+        } else {
+            self.backoff.ease();
         }
         Pause::For(self.backoff.next_wait())
     }
