@@ -36,8 +36,6 @@ pub const KINDS: &[Kind] =
 pub struct Kind {
     /// What a board file calls it.
     pub word: &'static str,
-    /// What it is, for people.
-    pub title: &'static str,
     /// Makes one. It touches no bus: a part that is missing is one that is
     /// seen to be missing.
     pub fit: fn(&mut Fitting<'_>) -> Result<Box<dyn Part>, String>,

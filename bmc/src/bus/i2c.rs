@@ -44,20 +44,6 @@ pub enum Call {
 pub const BLOCK: usize = 32;
 
 impl Call {
-    /// Whether it only asks: what a part is told by it is at most where to
-    /// read.
-    #[must_use]
-    pub fn only_reads(&self) -> bool {
-        matches!(
-            self,
-            Self::ReceiveByte
-                | Self::ReadByte(_)
-                | Self::ReadWord(_)
-                | Self::ReadBlock(..)
-                | Self::Read(_)
-        )
-    }
-
     /// How many bytes the answer has.
     #[must_use]
     pub fn answer_length(&self) -> usize {

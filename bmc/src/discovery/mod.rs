@@ -13,7 +13,10 @@ mod ssdp;
 
 use std::{io, net::SocketAddr, sync::Arc, time::Duration};
 
-use tokio::{task::JoinHandle, time::sleep};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use uuid::Uuid;
 
@@ -39,6 +42,14 @@ pub(crate) struct Announced {
     pub(crate) uuid: Uuid,
     /// What people call the machine.
     pub(crate) name: String,
+}
+
+/// Waits until what is `due`; for good where nothing is.
+async fn when(due: Option<Instant>) {
+    match due {
+        Some(due) => sleep_until(due).await,
+        None => std::future::pending().await,
+    }
 }
 
 /// What can be done to announce it.

@@ -8,10 +8,7 @@ use std::{
 };
 
 use onprem_redfish::document::REDFISH_VERSION;
-use tokio::{
-    net::UdpSocket,
-    time::{Instant, sleep_until},
-};
+use tokio::{net::UdpSocket, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use super::{Announced, Place, Scope, Ssdp, budget::Budget, socket};
@@ -91,12 +88,6 @@ impl Responder {
         let mut buffer = [0; LONGEST];
         loop {
             let due = waiting.iter().map(|it| it.due).chain(announce).min();
-            let later = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 received = self.socket.recv_from(&mut buffer) => {
@@ -110,7 +101,7 @@ impl Responder {
                         waiting.push(answer);
                     }
                 }
-                () = later => {}
+                () = super::when(due) => {}
             }
             let now = Instant::now();
             let (send, rest) =

@@ -94,8 +94,7 @@ struct Options {
 }
 
 /// The part for board files.
-pub const KIND: Kind =
-    Kind { word: "tmp117", title: "TMP117 temperature sensor", fit };
+pub const KIND: Kind = Kind { word: "tmp117", fit };
 
 fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let options: Options = fitting.options()?;

@@ -9,7 +9,7 @@ use onprem_bmc::sim::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::{Blade, Client};
+use crate::client::{Blade, Client, refused};
 
 const SYSTEMS: &str = "/redfish/v1/Systems";
 
@@ -278,21 +278,9 @@ async fn a_board_file_that_no_rack_fits_is_refused() {
             "`unlock_file` /nowhere",
         ),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        let file = folder.path().join("board.toml");
         let text = board("serial = \"/dev/nowhere\"");
         assert!(text.contains(from), "{from}");
-        std::fs::write(&file, text.replacen(from, to, 1)).unwrap();
-        let any = "127.0.0.1:0".parse().unwrap();
-        let config = onprem_bmc::config::Config {
-            state_dir: folder.path().join("state"),
-            board: Some(file),
-            listen: any,
-            metrics_listen: any,
-            ..Default::default()
-        };
-        let error = onprem_bmc::agent::Agent::start(config).await.unwrap_err();
-        let error = format!("{:#}", anyhow::Error::from(error));
+        let error = refused(&text.replacen(from, to, 1)).await;
         assert!(error.contains(said), "{said}: {error}");
     }
 }

@@ -40,6 +40,23 @@ pub(crate) const SESSIONS: &str = "/redfish/v1/SessionService/Sessions";
 /// How long a machine that stands still is read.
 const SETTLED: Duration = Duration::from_secs(1);
 
+/// What an agent says that is to look after the board `text`, which it cannot.
+pub(crate) async fn refused(text: &str) -> String {
+    let folder = TempDir::new().unwrap();
+    let file = folder.path().join("board.toml");
+    std::fs::write(&file, text).unwrap();
+    let any = "127.0.0.1:0".parse().unwrap();
+    let config = Config {
+        state_dir: folder.path().join("state"),
+        board: Some(file),
+        listen: any,
+        metrics_listen: any,
+        ..Config::default()
+    };
+    let error = Agent::start(config).await.unwrap_err();
+    format!("{:#}", anyhow::Error::from(error))
+}
+
 /// A running agent with its own state.
 pub(crate) struct Blade {
     pub(crate) agent: Agent,

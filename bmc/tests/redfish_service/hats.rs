@@ -10,7 +10,7 @@ use onprem_bmc::sim::{argon::Argon, i2c::SimulatedI2c, sixfab_ups::SixfabUps};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Blade, Client};
+use crate::client::{Blade, Client, refused};
 
 const CHASSIS: &str = "/redfish/v1/Chassis/blade";
 const NODE: &str = "/redfish/v1/Systems/node";
@@ -251,21 +251,9 @@ async fn what_a_hat_cannot_be_told_is_told_with_the_value() {
         ("below_percent = 25", "below_percent = 250", "is 250, not 0 to 100"),
         ("minutes = 10", "minutes = 3", "is 3, not 4 to 180"),
     ] {
-        let folder = tempfile::TempDir::new().unwrap();
         let board = include_str!("../../boards/sim-hats.toml");
         assert!(board.contains(from), "{from}");
-        let file = folder.path().join("board.toml");
-        std::fs::write(&file, board.replace(from, to)).unwrap();
-        let any = "127.0.0.1:0".parse().unwrap();
-        let config = onprem_bmc::config::Config {
-            state_dir: folder.path().join("state"),
-            board: Some(file),
-            listen: any,
-            metrics_listen: any,
-            ..Default::default()
-        };
-        let error = onprem_bmc::agent::Agent::start(config).await.unwrap_err();
-        let error = format!("{:#}", anyhow::Error::from(error));
+        let error = refused(&board.replace(from, to)).await;
         assert!(error.contains(said), "{said}: {error}");
     }
 }

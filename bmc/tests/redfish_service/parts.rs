@@ -6,7 +6,7 @@ use onprem_bmc::{agent::Agent, config::Config};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Blade, Client};
+use crate::client::{Blade, Client, refused};
 
 const SENSOR: &str = "/redfish/v1/Chassis/blade/Sensors/exhaust";
 const CHASSIS: &str = "/redfish/v1/Chassis/blade";
@@ -85,15 +85,12 @@ async fn a_part_that_is_not_there_is_critical_and_never_simulated() {
 async fn two_parts_cannot_be_in_one_place() {
     let section = PART.find("[[part]]").unwrap();
     let second = PART[section..].replace("exhaust", "intake");
-    let error = start(&blade_with(&(PART.to_owned() + &second))).await;
-    let error = format!("{:#}", anyhow::Error::from(error.unwrap_err()));
+    let blade = include_str!("../../boards/sim-blade.toml");
+    let error = refused(&[blade, PART, &second].concat()).await;
     let said = "part `intake`: another part is at 0x49 of bus `i2c-1`";
     assert!(error.contains(said), "{error}");
 
-    let folder = TempDir::new().unwrap();
-    std::fs::write(folder.path().join("board.toml"), "").unwrap();
-    let error = start(&folder).await.unwrap_err();
-    let error = format!("{:#}", anyhow::Error::from(error));
+    let error = refused("").await;
     assert!(error.contains("line 1: it has no system"), "{error}");
 }
 
@@ -115,11 +112,9 @@ async fn a_board_file_that_cannot_be_is_told_by_its_line() {
         ),
     ] {
         let text = PART.replacen(from, to, 1);
-        let file = blade_with(&text);
-        let whole = std::fs::read_to_string(file.path().join("board.toml"));
-        let before = whole.unwrap().lines().count() - text.lines().count();
-        let error = start(&file).await.unwrap_err();
-        let error = format!("{:#}", anyhow::Error::from(error));
+        let whole = include_str!("../../boards/sim-blade.toml").to_owned();
+        let before = whole.lines().count();
+        let error = refused(&(whole + &text)).await;
         let place = format!("line {}", before + line);
         assert!(error.contains(&place), "{place}: {error}");
         assert!(error.contains(said), "{said}: {error}");

@@ -11,11 +11,7 @@ use std::{
 };
 
 use simple_dns::{OPCODE, Packet, PacketFlag, Question, RCODE, ResourceRecord};
-use tokio::{
-    net::UdpSocket,
-    sync::watch,
-    time::{Instant, sleep_until},
-};
+use tokio::{net::UdpSocket, sync::watch, time::Instant};
 use tokio_util::sync::CancellationToken;
 
 use self::zone::Zone;
@@ -177,12 +173,6 @@ impl Responder {
         let mut buffer = vec![0; LONGEST];
         loop {
             let due = self.next.into_iter().chain(self.zone.due()).min();
-            let later = async {
-                match due {
-                    Some(due) => sleep_until(due).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
                 () = stop.cancelled() => break,
                 received = self.socket.recv_from(&mut buffer) => {
@@ -196,7 +186,7 @@ impl Responder {
                         self.rename(taken);
                     }
                 }
-                () = later => self.act().await,
+                () = super::when(due) => self.act().await,
             }
         }
         if !matches!(self.phase, Phase::Probe(_)) {

@@ -201,8 +201,7 @@ enum ButtonWord {
 }
 
 /// The part for board files.
-pub const KIND: Kind =
-    Kind { word: "argon", title: "Argon ONE, Fan HAT or EON", fit };
+pub const KIND: Kind = Kind { word: "argon", fit };
 
 fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let options: Options = fitting.options()?;

@@ -31,8 +31,7 @@ use crate::{
 /// The least time without power that makes a node start anew.
 const DWELL: f64 = 2.0;
 /// The part for board files.
-pub const KIND: Kind =
-    Kind { word: "bitscope", title: "BitScope Cluster Blades", fit };
+pub const KIND: Kind = Kind { word: "bitscope", fit };
 
 fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let options: Options = fitting.options()?;

@@ -114,11 +114,7 @@ struct Options {
 }
 
 /// The part for board files.
-pub const KIND: Kind = Kind {
-    word: "sixfab-ups",
-    title: "Sixfab Power Management & UPS HAT",
-    fit,
-};
+pub const KIND: Kind = Kind { word: "sixfab-ups", fit };
 
 fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let options: Options = fitting.options()?;
