@@ -1,13 +1,6 @@
-//! The buses of a real kernel. They need one that has `i2c-stub` with a chip
-//! at 0x48 (its device file in `HIL_I2C`) and `gpio-sim` with lines `GPIO0`…
-//! (its folder in sysfs in `HIL_GPIO_SYS`), as in a virtual machine, and are
-//! ignored elsewhere.
+//! The buses as drivers speak through them.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
-
-mod support;
-
-use std::{env, fs, io::ErrorKind, thread, time::Duration};
+use std::{fs, io::ErrorKind, thread, time::Duration};
 
 use onprem_bmc::{
     bus::{
@@ -18,11 +11,11 @@ use onprem_bmc::{
 };
 use serde_json::Value;
 
-use crate::support::rig::{Rig, board};
-
-fn variable(name: &str) -> String {
-    env::var(name).unwrap_or_else(|_| panic!("{name} is not set"))
-}
+use crate::{
+    pause,
+    support::rig::{Rig, board},
+    variable,
+};
 
 #[test]
 #[ignore = "needs i2c-stub"]
@@ -122,9 +115,4 @@ fn edges_carry_the_kernels_time_and_a_line_has_one_owner() {
     assert_eq!(error.kind(), ErrorKind::NotFound, "{error}");
     let numbered = LineName::Numbered { chip: "hil-gpio".into(), line: 5 };
     KernelGpio.output(&numbered, high, true).unwrap();
-}
-
-#[expect(clippy::disallowed_methods, reason = "the kernel does not pause")]
-fn pause(length: Duration) {
-    thread::sleep(length);
 }
