@@ -36,7 +36,8 @@ step_hil() {
     program=$(cargo test --locked --no-run -p onprem-bmc --test real_kernel \
         --message-format=json |
         sed -n 's/.*"executable":"\([^"]*real_kernel[^"]*\)".*/\1/p')
-    conformance/hil/run -t 300 "$program" --ignored --test-threads=1 ||
+    conformance/hil/run -t 300 -m uhid -m hid-cp2112 -m max6650 \
+        "$program" --ignored --test-threads=1 ||
         status=$?
     if [ $status = 75 ]; then
         say "hil: skipped on this machine"

@@ -40,6 +40,10 @@ pub enum Call {
     WriteRead(Vec<u8>, u16),
 }
 
+/// `EOPNOTSUPP`: the adapter knows no such call, as those of Tegra and the
+/// CP2112 know no [`Call::Quick`].
+const NOT_SUPPORTED: i32 = 95;
+
 /// The most bytes of a block (`I2C_SMBUS_BLOCK_MAX`).
 pub const BLOCK: usize = 32;
 
@@ -162,6 +166,22 @@ impl Chip {
     #[must_use]
     pub fn place(&self) -> String {
         format!("{:#04x} on {}", self.address, self.bus.name)
+    }
+
+    /// Asks whether anybody is at the address; where the adapter cannot ask
+    /// without a byte, it reads one.
+    ///
+    /// # Errors
+    /// See [`Held::call`].
+    pub fn present(&self) -> Result<(), I2cError> {
+        match self.quick() {
+            Err(error)
+                if error.source.raw_os_error() == Some(NOT_SUPPORTED) =>
+            {
+                self.receive_byte().map(drop)
+            }
+            answer => answer,
+        }
     }
 
     /// Keeps the bus for several exchanges that nobody may come between.

@@ -6,6 +6,9 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod buses;
+mod cp2112;
+mod fan;
+mod hats;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -127,7 +127,7 @@ impl Case {
             }
             Firmware::Legacy => {
                 // It says nothing, but that it is there.
-                self.chip.quick()?;
+                self.chip.present()?;
                 self.put(at, Chip::send_byte)
             }
         }
