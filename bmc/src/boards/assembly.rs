@@ -78,7 +78,7 @@ impl Assembly {
             Box::new(board)
         };
         source.check(&described)?;
-        let mut buses = Buses::recorded_by(recorder);
+        let mut buses = Buses::new(tree.clone(), recorder);
         let mut names = Vec::new();
         for section in &source.board.bus {
             let name = section.id.as_ref();
@@ -87,7 +87,7 @@ impl Assembly {
                 return Err(source.wrong(&section.id, reason));
             }
             names.push(name);
-            buses.add(name, bus(&source, section)?, tree);
+            buses.add(name, bus(&source, section)?);
         }
         let identity = naming.serial_number.as_ref();
         let identity = identity.unwrap_or(&naming.fallback_identity).clone();

@@ -17,7 +17,10 @@ use crate::{
         record::{Recorder, Recording},
         serial::{KernelSerial, SerialLink},
     },
-    drivers::{Driver, argon, bitscope, sixfab_ups, tmp117, tree::Tree},
+    drivers::{
+        Driver, ads1115, argon, bitscope, ina219, ina226, ina3221_direct, lm75,
+        pcf8563, sixfab_ups, ssd1306, tmp117, tree::Tree,
+    },
     model::{Chassis, Id, Inventory},
     sim::{
         bitscope::Rack,
@@ -28,8 +31,20 @@ use crate::{
 };
 
 /// The kinds of parts that a board file can name.
-pub const KINDS: &[Kind] =
-    &[argon::KIND, bitscope::KIND, sixfab_ups::KIND, tmp117::KIND];
+pub const KINDS: &[Kind] = &[
+    ads1115::KIND,
+    ads1115::KIND_OF_12_BITS,
+    argon::KIND,
+    bitscope::KIND,
+    ina219::KIND,
+    ina226::KIND,
+    ina3221_direct::KIND,
+    lm75::KIND,
+    pcf8563::KIND,
+    sixfab_ups::KIND,
+    ssd1306::KIND,
+    tmp117::KIND,
+];
 
 /// A kind of part.
 #[derive(Clone, Copy, Debug)]
@@ -91,8 +106,9 @@ pub(super) enum Far {
 }
 
 /// The buses of a board.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Buses {
+    tree: Tree,
     i2c: BTreeMap<String, I2cBus>,
     serial: BTreeMap<String, (Far, u32)>,
     recorder: Option<Recorder>,
@@ -132,13 +148,23 @@ impl SimulatedBuses {
 }
 
 impl Buses {
-    /// No buses yet; what will be said on them is noted by `recorder`.
-    pub(super) fn recorded_by(recorder: Option<Recorder>) -> Self {
-        Self { recorder, ..Self::default() }
+    /// No buses yet; device files are below the root of `tree`, and what will
+    /// be said on them is noted by `recorder`.
+    pub(super) fn new(tree: Tree, recorder: Option<Recorder>) -> Self {
+        Self {
+            tree,
+            i2c: BTreeMap::new(),
+            serial: BTreeMap::new(),
+            recorder,
+            gpio: BTreeMap::new(),
+            simulated: SimulatedBuses::default(),
+            taken: BTreeSet::new(),
+        }
     }
 
-    /// Adds the bus `name`; device files are below the root of `tree`.
-    pub(super) fn add(&mut self, name: &str, kind: BusKind, tree: &Tree) {
+    /// Adds the bus `name`.
+    pub(super) fn add(&mut self, name: &str, kind: BusKind) {
+        let tree = self.tree.clone();
         let below = |path: &Path| tree.path(path.to_str().unwrap_or_default());
         let name = name.to_owned();
         match kind {
@@ -281,6 +307,12 @@ impl Fitting<'_> {
     pub fn gpio(&self, bus: &str) -> Arc<dyn GpioLines> {
         let lines = self.buses.gpio.get(bus).cloned();
         lines.unwrap_or_else(|| Arc::new(KernelGpio))
+    }
+
+    /// The files of the machine that the agent runs on.
+    #[must_use]
+    pub fn tree(&self) -> &Tree {
+        &self.buses.tree
     }
 
     /// Whether the part sits in the machine that the agent runs on.

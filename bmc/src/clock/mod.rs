@@ -13,7 +13,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use self::sntp::{Failure, measure};
-use crate::discovery::Networks;
+use crate::{discovery::Networks, model::Model};
 
 /// Where time is asked for.
 pub(crate) const NTP_PORT: u16 = 123;
@@ -91,6 +91,7 @@ fn set(to: DateTime<Utc>) -> io::Result<()> {
 pub(crate) async fn keep(
     clock: Clock,
     networks: Arc<Networks>,
+    model: Model,
     stop: CancellationToken,
 ) {
     let mut settings = networks.follow();
@@ -98,7 +99,7 @@ pub(crate) async fn keep(
         let now = settings.borrow_and_update().clone();
         let asking = async {
             if now.ntp && clock.may_be_set() {
-                ask(&clock, &now.ntp_servers).await;
+                ask(&clock, &now.ntp_servers, &model).await;
             }
             std::future::pending::<()>().await;
         };
@@ -111,7 +112,7 @@ pub(crate) async fn keep(
 }
 
 /// Asks `servers` by turns, for as long as there is one that may be asked.
-async fn ask(clock: &Clock, servers: &[String]) {
+async fn ask(clock: &Clock, servers: &[String], model: &Model) {
     let mut servers: Vec<&str> = servers
         .iter()
         .map(String::as_str)
@@ -121,8 +122,8 @@ async fn ask(clock: &Clock, servers: &[String]) {
     while let Some(server) = servers.first().copied() {
         match once(server).await {
             Ok(offset) => {
-                if offset.abs() >= STEP {
-                    step(clock, server, offset);
+                if offset.abs() < STEP || step(clock, server, offset) {
+                    model.confirm_clock();
                 }
                 tracing::debug!(server, %offset, "time asked for");
                 wait = (wait * 2).min(SELDOM);
@@ -145,15 +146,18 @@ async fn ask(clock: &Clock, servers: &[String]) {
     tracing::warn!("no time server is left to ask");
 }
 
-fn step(clock: &Clock, server: &str, offset: TimeDelta) {
+/// Sets the clock; whether that worked.
+fn step(clock: &Clock, server: &str, offset: TimeDelta) -> bool {
     let milliseconds = offset.num_milliseconds();
-    match clock.set(Utc::now() + offset) {
+    let set = clock.set(Utc::now() + offset);
+    match &set {
         Ok(()) => tracing::info!(server, milliseconds, "clock set"),
         Err(error) => {
-            let error = onprem_link::log::Chain(&error);
+            let error = onprem_link::log::Chain(error);
             tracing::warn!(server, milliseconds, %error, "clock not set");
         }
     }
+    set.is_ok()
 }
 
 /// How far the clock is behind `server`.

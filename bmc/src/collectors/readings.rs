@@ -20,6 +20,12 @@ const FAMILIES: &[(SensorKind, &str, f64, &str)] = &[
     (SensorKind::Current, "onprem_sensor_amperes", 1.0, "A current."),
     (SensorKind::Power, "onprem_sensor_watts", 1.0, "A power."),
     (SensorKind::Frequency, "onprem_sensor_hertz", 1.0, "A frequency."),
+    (
+        SensorKind::Offset,
+        "onprem_sensor_offset_seconds",
+        1.0,
+        "How far a clock is ahead of the machine's.",
+    ),
 ];
 
 pub(super) fn collect(scrape: &Scrape<'_>, text: &mut Text) {

@@ -188,7 +188,8 @@ impl Chip<'_> {
             | SensorKind::Current
             | SensorKind::Power
             | SensorKind::Frequency
-            | SensorKind::Temperature => self.context,
+            | SensorKind::Temperature
+            | SensorKind::Offset => self.context,
         };
         channel.sensor.thresholds = self.thresholds(&stem, kind, factor);
         channel.sensor.source = format!("hwmon {} {stem}", self.name).into();

@@ -1,5 +1,6 @@
 //! Drivers: where readings and inventory come from, one file a source.
 
+pub mod ads1115;
 pub mod argon;
 pub mod bitscope;
 pub mod channel;
@@ -8,18 +9,26 @@ pub mod dmi;
 pub mod efi;
 pub mod hwmon;
 pub mod identity;
+pub mod ina219;
+pub mod ina226;
 pub mod ina3221;
+pub mod ina3221_direct;
+pub mod lm75;
 pub mod load;
 pub(crate) mod md;
 pub mod memory;
+mod meter;
 pub mod network;
 pub mod os;
 pub mod own;
+pub mod pcf8563;
 pub mod power_supply;
 pub mod processor;
+mod rail;
 pub mod serial;
 pub mod sixfab_ups;
 pub mod software;
+pub mod ssd1306;
 pub mod storage;
 pub mod thermal;
 pub mod tmp117;
@@ -67,6 +76,9 @@ pub struct Wish {
     pub reason: String,
 }
 
+/// What is done with a part when the agent ends.
+pub type Farewell = Box<dyn FnOnce() + Send>;
+
 /// Something that can be asked again and again. It owns its part.
 pub trait Driver: Send + 'static {
     /// What the log calls it.
@@ -80,6 +92,12 @@ pub trait Driver: Send + 'static {
     /// What the agent knows, before each poll: for parts that follow others.
     fn see(&mut self, known: &Snapshot) {
         let _ = known;
+    }
+
+    /// What is done with the part when the agent ends, once, whatever the
+    /// part is being asked then. It is given a moment.
+    fn farewell(&self) -> Option<Farewell> {
+        None
     }
 
     /// What became of a wish.

@@ -37,8 +37,8 @@ pub use self::{
     },
     network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},
     quantity::{
-        Amperes, Celsius, Hertz, Percent, Quantity, Rpm, SensorKind, Volts,
-        Watts,
+        Amperes, Celsius, Hertz, Percent, Quantity, Rpm, Seconds, SensorKind,
+        Volts, Watts,
     },
     reading::{Contact, Quality, Reading, Sample},
     settings::{Part, PartSettings, Settings},
@@ -136,6 +136,9 @@ pub struct Snapshot {
     pub volumes: Arc<Shelves>,
     /// What the operating system of each system says, by the system's id.
     pub vitals: Arc<BTreeMap<Id, Vitals>>,
+    /// When a time server, or a person, last said that the machine's clock is
+    /// right, or set it.
+    pub clock_confirmed: Option<Instant>,
 }
 
 impl Snapshot {
@@ -409,6 +412,14 @@ impl Model {
         self.write(|next| {
             next.volumes = Arc::new(volumes);
             next.fixed_version += 1;
+            Vec::new()
+        });
+    }
+
+    /// Takes that the machine's clock is right now.
+    pub fn confirm_clock(&self) {
+        self.write(|next| {
+            next.clock_confirmed = Some(Instant::now());
             Vec::new()
         });
     }

@@ -17,6 +17,8 @@ pub enum SensorKind {
     Power,
     /// Hertz.
     Frequency,
+    /// Seconds, of one clock before another.
+    Offset,
 }
 
 macro_rules! quantities {
@@ -50,6 +52,8 @@ quantities! {
     Watts: Power;
     /// A frequency.
     Hertz: Frequency;
+    /// How far one clock is ahead of another.
+    Seconds: Offset;
 }
 
 /// A number with what it measures; made from one of the typed quantities.
@@ -91,6 +95,7 @@ impl SensorKind {
             Self::Current => "A",
             Self::Power => "W",
             Self::Frequency => "Hz",
+            Self::Offset => "s",
         }
     }
 }

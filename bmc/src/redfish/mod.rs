@@ -302,6 +302,7 @@ impl Service {
         let keeping = clock::keep(
             self.clock.clone(),
             Arc::clone(&networks),
+            self.model.clone(),
             stop.clone(),
         );
         self.tasks.start(keeping);

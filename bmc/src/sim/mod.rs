@@ -7,6 +7,7 @@
 //!
 //! [`Attribute`]: crate::drivers::channel::Attribute
 
+pub mod ads1115;
 pub mod argon;
 pub mod bitscope;
 mod bus;
@@ -14,10 +15,17 @@ mod fan;
 mod fault;
 pub mod gpio;
 pub mod i2c;
+pub mod ina219;
+pub mod ina226;
+pub mod ina3221;
+pub mod lm75;
 mod node;
+pub mod pcf8563;
 mod plant;
+pub mod registers;
 pub mod serial;
 pub mod sixfab_ups;
+pub mod ssd1306;
 pub mod tmp117;
 pub mod volumes;
 

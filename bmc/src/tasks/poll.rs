@@ -5,7 +5,7 @@ use std::time::Duration;
 use onprem_link::task::blocking;
 use tokio::{
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep},
+    time::{MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -20,9 +20,27 @@ use crate::{
 /// so.
 const PATIENCE: Duration = Duration::from_secs(2);
 
+/// How long a part may take with what is done at the end.
+const FAREWELL: Duration = Duration::from_millis(1500);
+
 /// Polls `driver` until `stop`. A driver that hangs keeps only its own thread:
 /// its readings go stale, and it is asked again when it has come back.
 pub(crate) async fn poll(
+    driver: Box<dyn Driver>,
+    model: Model,
+    commands: Commands,
+    stop: CancellationToken,
+) {
+    let (name, farewell) = (driver.name().to_owned(), driver.farewell());
+    ask(driver, model, commands, stop).await;
+    if let Some(farewell) = farewell
+        && timeout(FAREWELL, blocking(farewell)).await.is_err()
+    {
+        warn!(driver = name, "part left as it is");
+    }
+}
+
+async fn ask(
     mut driver: Box<dyn Driver>,
     model: Model,
     commands: Commands,

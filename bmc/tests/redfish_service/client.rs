@@ -192,6 +192,15 @@ impl Blade {
         Self::start(state, change, clock).await
     }
 
+    /// The same on the board `text`.
+    pub(crate) async fn with_clock_and_board(clock: Clock, text: &str) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let file = state.path().join("board.toml");
+        std::fs::write(&file, text).unwrap();
+        let change = |config: &mut Config| config.board = Some(file);
+        Self::start(state, change, clock).await
+    }
+
     /// An agent on the simulated blade with its state in `state`, which takes
     /// images signed by `key`.
     pub(crate) async fn updatable_in(state: Arc<TempDir>, key: String) -> Self {

@@ -10,6 +10,7 @@ mod accounts;
 mod bitscope;
 mod boot;
 mod certificates;
+mod chips;
 mod client;
 mod client_certificate;
 mod conditions;

@@ -43,6 +43,7 @@ pub(super) fn set(write: &Write<'_>) -> Result<(), Error> {
     })?;
     let caller = write.caller.map_or("", |caller| &caller.name);
     tracing::info!(%to, by = caller, "clock set");
+    service.model.confirm_clock();
     Ok(())
 }
 

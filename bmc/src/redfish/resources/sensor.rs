@@ -55,7 +55,7 @@ impl Resource for Sensor {
             .description(format!("Source: {}", it.source))
             .reading_null()
             .with(value(snapshot, id), sensor::Sensor::reading)
-            .reading_type(reading_type(it.kind))
+            .with(reading_type(it.kind), sensor::Sensor::reading_type)
             .reading_units(it.kind.unit())
             .physical_context(physical_context(it.context))
             .with(low, sensor::Sensor::reading_range_min)
@@ -170,8 +170,9 @@ excerpts! {
     voltage: SensorExcerptVoltage;
 }
 
-fn reading_type(kind: SensorKind) -> ReadingType {
-    match kind {
+/// The word of the schema for what a sensor measures; it has none for time.
+fn reading_type(kind: SensorKind) -> Option<ReadingType> {
+    Some(match kind {
         SensorKind::Temperature => ReadingType::Temperature,
         SensorKind::Rotation => ReadingType::Rotational,
         SensorKind::Percent => ReadingType::Percent,
@@ -179,7 +180,8 @@ fn reading_type(kind: SensorKind) -> ReadingType {
         SensorKind::Current => ReadingType::Current,
         SensorKind::Power => ReadingType::Power,
         SensorKind::Frequency => ReadingType::Frequency,
-    }
+        SensorKind::Offset => return None,
+    })
 }
 
 /// The word of the schema for what a sensor looks at.
