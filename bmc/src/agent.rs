@@ -45,7 +45,7 @@ use crate::{
     server::{self, Bound, ServerConfig, ServerError},
     sim::Simulation,
     state::{StateDir, StateError},
-    tasks::{self, power_record::PowerRecord},
+    tasks::{self, cycles::Cycles, power_record::PowerRecord},
 };
 
 /// Why the agent does not start.
@@ -147,11 +147,11 @@ impl Agent {
         } = prepared.await??;
         let settings = state.settings()?;
         let boot = Tree::new(&config.root).text(BOOT_ID);
-        let record =
-            restore_power(&*board, &state, boot, &inventory, &settings)?;
+        let kept = restore_power(&*board, &state, boot, &inventory, &settings)?;
         let model = Model::new(inventory, settings);
         model.post_volumes(volumes);
-        record.resets().for_each(|(system, at)| model.post_reset(system, at));
+        let resets = kept.record.resets();
+        resets.for_each(|(system, at)| model.post_reset(system, at));
         let exporter = Exporter::new(model.clone());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
@@ -160,7 +160,8 @@ impl Agent {
 
         let leaving = CancellationToken::new();
         let commands =
-            own_parts(&*board, &state, record, &model, &tasks, &leaving, &stop);
+            own_parts(&*board, &state, kept, &model, &tasks, &leaving, &stop);
+        mind_heat(&config, &model, &commands, &tasks, &stop);
         for driver in drivers {
             let (model, commands) = (model.clone(), commands.clone());
             let stop = stop.child_token();
@@ -404,7 +405,7 @@ fn restore_power(
     boot: Option<String>,
     inventory: &Inventory,
     settings: &Settings,
-) -> Result<PowerRecord, StateError> {
+) -> Result<Kept, StateError> {
     let mut record = state.power()?;
     let lost = record.enter(boot);
     let power = board.power();
@@ -424,14 +425,36 @@ fn restore_power(
         // A full disk is no reason not to serve.
         warn!(error = %Chain(&error), "it is not kept which systems are on");
     }
-    Ok(record)
+    Ok(Kept { record, cycles: state.cycles()? })
+}
+
+/// Starts the last means against heat.
+fn mind_heat(
+    config: &Config,
+    model: &Model,
+    commands: &Commands,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    tasks.start(tasks::emergency::watch(
+        config.thermal_emergency.clone(),
+        model.clone(),
+        commands.clone(),
+        stop.child_token(),
+    ));
+}
+
+/// What is known of the power from before.
+struct Kept {
+    record: PowerRecord,
+    cycles: Cycles,
 }
 
 /// Starts the tasks that own power and settings.
 fn own_parts(
     board: &dyn Board,
     state: &StateDir,
-    record: PowerRecord,
+    kept: Kept,
     model: &Model,
     tasks: &TaskTracker,
     leaving: &CancellationToken,
@@ -439,12 +462,13 @@ fn own_parts(
 ) -> Commands {
     let (power, powers) = mpsc::channel(QUEUE);
     let (settings, changes) = mpsc::channel(QUEUE);
-    tasks.start(tasks::power::own(
-        board.power(),
-        powers,
-        model.clone(),
-        stop.child_token(),
-    ));
+    let Kept { record, cycles } = kept;
+    let owner = tasks::power::Owner {
+        power: board.power(),
+        model: model.clone(),
+        cycles,
+    };
+    tasks.start(owner.own(powers, stop.child_token()));
     let owner = tasks::settings::Owner::new(
         state.settings_file(),
         board.power(),

@@ -130,6 +130,12 @@ pub enum CommandError {
         /// The part.
         part: Part,
     },
+    /// It is off, and what was asked is for what runs.
+    #[error("{part} is off")]
+    Off {
+        /// The part.
+        part: Part,
+    },
     /// It was started again too often.
     #[error(
         "{part} was started again too often: once more in {} s",
@@ -205,6 +211,8 @@ pub struct ControlChange {
     pub mode: Option<ControlMode>,
     /// What it shall do, in percent, if that changes.
     pub set_point: Option<f64>,
+    /// For how long a person has it, if not as long as usual.
+    pub lease: Option<Duration>,
 }
 
 /// A change of the volumes of a system.

@@ -69,8 +69,47 @@ pub struct Config {
     /// How long running work may take to end when the agent stops, in
     /// seconds.
     pub grace_seconds: u64,
+    /// What is done when the fans do not help against heat.
+    pub thermal_emergency: Emergency,
     /// How the agent itself is updated.
     pub update: Update,
+}
+
+/// What is done when the fans do not help against heat: when a temperature
+/// stays above its fatal threshold, where it has one.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Emergency {
+    /// What is done to the systems beside the sensor: `shutdown`, `force_off`
+    /// or `none`.
+    pub action: LastMeans,
+    /// How long it has to be too hot, in seconds.
+    pub after_seconds: u64,
+    /// How long a system may take to shut down until it is switched off, in
+    /// seconds.
+    pub force_after_seconds: u64,
+}
+
+/// What is done to a system that is too hot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LastMeans {
+    /// It is shut down, and switched off if it does not.
+    Shutdown,
+    /// It is switched off at once.
+    ForceOff,
+    /// It is left on.
+    None,
+}
+
+impl Default for Emergency {
+    fn default() -> Self {
+        Self {
+            action: LastMeans::Shutdown,
+            after_seconds: 10,
+            force_after_seconds: 60,
+        }
+    }
 }
 
 /// How the agent itself is updated.
@@ -136,6 +175,7 @@ impl Default for Config {
             log: "info".into(),
             log_format: Format::Text,
             grace_seconds: 5,
+            thermal_emergency: Emergency::default(),
             update: Update::default(),
         }
     }
@@ -172,6 +212,22 @@ impl Config {
                 reason: "an address like `https://fleet.example:8444` is \
                          expected",
             });
+        }
+        let emergency = &self.thermal_emergency;
+        for (key, value) in [
+            ("thermal_emergency.after_seconds", emergency.after_seconds),
+            (
+                "thermal_emergency.force_after_seconds",
+                emergency.force_after_seconds,
+            ),
+        ] {
+            if value > 3600 {
+                return Err(Unusable {
+                    key,
+                    value: value.to_string(),
+                    reason: "3600 at most",
+                });
+            }
         }
         let names =
             [("name", &self.name), ("serial_number", &self.serial_number)];

@@ -19,8 +19,15 @@ const NOTE: &str = "restart.json";
 
 /// What is no setting, and so is left by every reset: who the machine is, what
 /// happened to it, and what it runs.
-const LASTING: &[&str] =
-    &["lock", "identity", "hand.json", "logs", "power.json", "slots"];
+const LASTING: &[&str] = &[
+    "lock",
+    "identity",
+    "cycles.json",
+    "hand.json",
+    "logs",
+    "power.json",
+    "slots",
+];
 
 /// What belongs to the way to the machine: its keys, the fleet, its protocols.
 const NETWORK: &[&str] = &["tls", "fleet", "network.json"];

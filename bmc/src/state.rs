@@ -18,7 +18,11 @@ use serde_json::json;
 use tracing::error;
 use uuid::Uuid;
 
-use crate::{leave, model::Settings, tasks::power_record::PowerRecord};
+use crate::{
+    leave,
+    model::Settings,
+    tasks::{cycles::Cycles, power_record::PowerRecord},
+};
 
 /// Why the state directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -91,6 +95,14 @@ impl StateDir {
     /// Where it is kept which systems are on.
     pub(crate) fn power_file(&self) -> PathBuf {
         self.path.join("power.json")
+    }
+
+    /// How often systems were started in the last hour.
+    ///
+    /// # Errors
+    /// See [`load_or_put_aside`].
+    pub(crate) fn cycles(&self) -> Result<Cycles, StateError> {
+        Cycles::open(self.path.join("cycles.json"))
     }
 
     /// Which systems were on.

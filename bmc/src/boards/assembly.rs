@@ -342,4 +342,8 @@ impl Controls for ByPart<dyn Controls> {
     fn drive(&self, control: &Id, percent: Option<f64>) -> io::Result<()> {
         self.of(control).drive(control, percent)
     }
+
+    fn leave(&self, control: &Id) -> io::Result<()> {
+        self.of(control).leave(control)
+    }
 }

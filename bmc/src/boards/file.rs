@@ -113,6 +113,7 @@ section! {
         busy_watts: f64,
         boot_seconds: Seconds,
         shutdown_seconds: Seconds,
+        cycles_per_hour: Option<usize>,
     }
     /// How it gets warm.
     ThermalSection {
@@ -195,6 +196,7 @@ section! {
         range: Option<(f64, f64)>,
         upper_caution: Option<f64>,
         upper_critical: Option<f64>,
+        upper_fatal: Option<f64>,
         lower_caution: Option<f64>,
         lower_critical: Option<f64>,
     }

@@ -105,6 +105,17 @@ pub trait Controls: Send + Sync + 'static {
     /// # Errors
     /// What the part said.
     fn drive(&self, control: &Id, percent: Option<f64>) -> io::Result<()>;
+
+    /// Does what is safe now that the agent ends and nobody looks after the
+    /// control: only for parts without a loop of their own. May block for a
+    /// moment.
+    ///
+    /// # Errors
+    /// What the part said.
+    fn leave(&self, control: &Id) -> io::Result<()> {
+        let _ = control;
+        Ok(())
+    }
 }
 
 /// What switches power.

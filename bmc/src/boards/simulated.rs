@@ -203,6 +203,7 @@ impl Builder<'_> {
                 .unwrap_or_default(),
             boot_mode: section.boot.as_ref().and_then(|boot| boot.mode),
             restores_power: true,
+            cycles_per_hour: section.power.cycles_per_hour,
             watchdog: section.watchdog_seconds.map(Seconds::duration),
             ..System::default()
         })
@@ -381,6 +382,7 @@ impl Builder<'_> {
         sensor.thresholds = Thresholds {
             upper_caution: section.upper_caution,
             upper_critical: section.upper_critical,
+            upper_fatal: section.upper_fatal,
             lower_caution: section.lower_caution,
             lower_critical: section.lower_critical,
         };

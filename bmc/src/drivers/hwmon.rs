@@ -293,6 +293,8 @@ impl Chip<'_> {
                 Thresholds {
                     upper_caution: limit("max").filter(|max| *max <= most),
                     upper_critical: critical,
+                    upper_fatal: limit("emergency")
+                        .filter(|fatal| critical.is_none_or(|it| it < *fatal)),
                     ..Thresholds::default()
                 }
             }

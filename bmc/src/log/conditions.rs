@@ -1,40 +1,40 @@
 //! From what becomes of the hardware to the hardware log.
+//!
+//! What goes together is noted once: a bus with all that is on it, a part with
+//! all its sensors.
 
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet},
     sync::Arc,
+    time::Duration,
 };
 
-use onprem_redfish::message::{Message, resource_event, sensor_event};
-use tokio::sync::broadcast::error::RecvError;
+use onprem_redfish::message::{resource_event, sensor_event};
+use tokio::{
+    sync::broadcast::error::{RecvError, TryRecvError},
+    time::{Instant, sleep, sleep_until},
+};
 use tokio_util::sync::CancellationToken;
 
 use super::{
     Kind, Logs,
-    entry::{Condition, Entry},
+    entry::Entry,
+    standing::{Standing, crossed, entry, standing},
 };
 use crate::{
-    model::{
-        Change, Chassis, Id, Model, PowerState, Quality, Sensor, SensorKind,
-        Snapshot,
-    },
+    model::{Change, Chassis, Id, Model, PowerState, Quality, Snapshot},
     redfish::uri,
 };
 
-/// How a sensor is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Standing {
-    Normal,
-    LowerCaution,
-    LowerCritical,
-    UpperCaution,
-    UpperCritical,
-    /// It does not answer.
-    Lost,
-}
+/// What changes within this time may go together.
+const SETTLE: Duration = Duration::from_millis(50);
+/// How long those on a bus that answers again have to answer as well.
+const RETURN: Duration = Duration::from_secs(4);
+/// So many sensors of a chassis that go at once are one matter.
+const SET: usize = 3;
 
-/// Notes power changes, thresholds that are crossed and sensors that fail,
-/// until `stop`.
+/// Notes power changes, thresholds that are crossed, and what does not answer
+/// or answers again, until `stop`.
 pub(crate) async fn follow(
     model: Model,
     logs: Arc<Logs>,
@@ -44,38 +44,121 @@ pub(crate) async fn follow(
     let mut known = Known::default();
     known.sensors(&model.snapshot(), None, &mut |_, _| {});
     known.power(&model.snapshot(), &mut |_, _| {});
+    let mut returned = None;
     loop {
-        let change = tokio::select! {
-            () = stop.cancelled() => return,
-            change = changes.recv() => change,
+        let mut news = News::default();
+        let late = async {
+            match returned {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
         };
+        tokio::select! {
+            () = stop.cancelled() => return,
+            () = late => {
+                returned = None;
+                news.contacts = true;
+            }
+            change = changes.recv() => match change {
+                Ok(change) => news.take(change),
+                Err(RecvError::Lagged(_)) => news.lost(),
+                Err(RecvError::Closed) => return,
+            },
+        }
+        if news == News::default() {
+            continue;
+        }
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = sleep(SETTLE) => {}
+        }
+        loop {
+            match changes.try_recv() {
+                Ok(change) => news.take(change),
+                Err(TryRecvError::Lagged(_)) => news.lost(),
+                Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+            }
+        }
         let snapshot = model.snapshot();
         let mut note = |systems: &[Id], entry: Entry| {
-            let logs = match systems {
-                [] => vec![logs.of(Kind::Hardware)],
-                of => of.iter().map(|it| logs.of_system(it)).collect(),
+            // What is about several is noted once, where all looks first.
+            let log = match systems {
+                [system] => logs.of_system(system),
+                _ => logs.of(Kind::Hardware),
             };
-            for log in logs {
-                log.append(entry.clone());
-            }
+            log.append(entry);
         };
-        match change {
-            Ok(Change::Power(_)) => known.power(&snapshot, &mut note),
-            Ok(Change::Supply(..)) => known.inputs(&snapshot, &mut note),
-            Ok(Change::Readings(ids)) => {
-                known.sensors(&snapshot, Some(&ids), &mut note);
-            }
-            Ok(Change::Quality(id)) => {
-                known.sensors(&snapshot, Some(&[id]), &mut note);
-            }
-            Err(RecvError::Lagged(_)) => {
-                known.power(&snapshot, &mut note);
-                known.inputs(&snapshot, &mut note);
-                known.sensors(&snapshot, None, &mut note);
-            }
-            Ok(_) => {}
-            Err(RecvError::Closed) => return,
+        if news.inputs {
+            known.inputs(&snapshot, &mut note);
         }
+        match &news.sensors {
+            Which::None => {}
+            Which::Some(ids) => {
+                known.sensors(&snapshot, Some(ids), &mut note);
+            }
+            Which::All => known.sensors(&snapshot, None, &mut note),
+        }
+        if news.contacts && known.contacts(&snapshot, &mut note) {
+            returned = Some(Instant::now() + RETURN);
+        }
+        if news.power {
+            known.power(&snapshot, &mut note);
+        }
+    }
+}
+
+/// What has to be looked at.
+#[derive(Debug, Default, PartialEq)]
+struct News {
+    power: bool,
+    inputs: bool,
+    contacts: bool,
+    sensors: Which,
+}
+
+/// Which sensors.
+#[derive(Debug, Default, PartialEq)]
+enum Which {
+    #[default]
+    None,
+    Some(BTreeSet<Id>),
+    All,
+}
+
+impl Which {
+    fn add(&mut self, ids: &[Id]) {
+        let ids = ids.iter().cloned();
+        match self {
+            Self::None => *self = Self::Some(ids.collect()),
+            Self::Some(known) => known.extend(ids),
+            Self::All => {}
+        }
+    }
+}
+
+impl News {
+    fn take(&mut self, change: Change) {
+        match change {
+            Change::Power(_) => self.power = true,
+            Change::Supply(..) => self.inputs = true,
+            Change::Contact(_) => self.contacts = true,
+            Change::Readings(ids) => self.sensors.add(&ids),
+            Change::Quality(id) => self.sensors.add(&[id]),
+            Change::Inventory
+            | Change::Settings(_)
+            | Change::Boot(_)
+            | Change::Control(..) => {}
+        }
+    }
+
+    /// Nobody knows what there was.
+    fn lost(&mut self) {
+        *self = Self {
+            power: true,
+            inputs: true,
+            contacts: true,
+            sensors: Which::All,
+        };
     }
 }
 
@@ -84,8 +167,15 @@ pub(crate) async fn follow(
 struct Known {
     power: HashMap<Id, PowerState>,
     sensors: HashMap<Id, Standing>,
+    /// The sensors that were lost together and are not back: those of a
+    /// chassis.
+    sets: BTreeMap<Id, BTreeSet<Id>>,
     /// The power supplies without input.
     outages: HashSet<Id>,
+    /// The systems that do not answer on their bus.
+    silent: BTreeSet<Id>,
+    /// The chassis that have nobody who answers.
+    dark: BTreeSet<Id>,
 }
 
 impl Known {
@@ -149,14 +239,69 @@ impl Known {
         }
     }
 
+    /// Notes whose bus says nothing of them any more, and who is back; whether
+    /// those of a whole chassis are to be looked at again.
+    fn contacts(
+        &mut self,
+        snapshot: &Snapshot,
+        note: &mut impl FnMut(&[Id], Entry),
+    ) -> bool {
+        let mut returned = false;
+        for (root, systems) in on_buses(snapshot) {
+            let silent = |id: &&Id| {
+                let contact = snapshot.contacts.get(*id);
+                contact.is_some_and(|it| it.quality != Quality::Good)
+            };
+            let (silent, heard): (Vec<&Id>, Vec<&Id>) =
+                systems.iter().partition(silent);
+            if let Some(root) = &root
+                && systems.len() > 1
+            {
+                if self.dark.contains(root) {
+                    if heard.is_empty() {
+                        continue;
+                    }
+                    self.dark.remove(root);
+                    self.silent.retain(|id| !systems.contains(id));
+                    let uri = uri::of(uri::CHASSIS, &[root]);
+                    note(&[], answers(&uri));
+                    returned = true;
+                    continue;
+                }
+                let known = systems.iter().any(|it| self.silent.contains(it));
+                if heard.is_empty() && !known {
+                    self.dark.insert(root.clone());
+                    self.silent.extend(systems.iter().cloned());
+                    let uri = uri::of(uri::CHASSIS, &[root]);
+                    note(&[], says_nothing(&uri));
+                    continue;
+                }
+            }
+            for id in silent {
+                if self.silent.insert(id.clone()) {
+                    let uri = uri::of(uri::SYSTEM, &[id]);
+                    note(std::slice::from_ref(id), says_nothing(&uri));
+                }
+            }
+            for id in heard {
+                if self.silent.remove(id) {
+                    let uri = uri::of(uri::SYSTEM, &[id]);
+                    note(std::slice::from_ref(id), answers(&uri));
+                }
+            }
+        }
+        returned
+    }
+
     /// Looks at the sensors `ids`, or at all.
     fn sensors(
         &mut self,
         snapshot: &Snapshot,
-        ids: Option<&[Id]>,
+        ids: Option<&BTreeSet<Id>>,
         note: &mut impl FnMut(&[Id], Entry),
     ) {
         for chassis in &snapshot.inventory.chassis {
+            let mut moved = Vec::new();
             for (at, sensor) in chassis.sensors.iter().enumerate() {
                 if ids.is_some_and(|ids| !ids.contains(&sensor.id)) {
                     continue;
@@ -165,161 +310,86 @@ impl Known {
                 let before = self.sensors.insert(sensor.id.clone(), now);
                 let before = before.unwrap_or(Standing::Normal);
                 if before != now {
-                    let number = u32::try_from(at + 1).ok();
-                    let entry =
-                        crossed(snapshot, chassis, sensor, number, before, now);
-                    // It matters to whatever is in the chassis.
-                    note(&chassis.systems, entry);
+                    moved.push((at, sensor, before, now));
                 }
+            }
+            let lost = moved.iter().filter(|it| it.3 == Standing::Lost);
+            if lost.count() >= SET {
+                let set = self.sets.entry(chassis.id.clone()).or_default();
+                let first = set.is_empty();
+                moved.retain(|(_, sensor, _, now)| {
+                    let lost = *now == Standing::Lost;
+                    if lost {
+                        set.insert(sensor.id.clone());
+                    }
+                    !lost
+                });
+                if first {
+                    note(&chassis.systems, of_set(chassis, set.len(), true));
+                }
+            }
+            for (at, sensor, before, now) in moved {
+                let was_in_set = self.sets.get_mut(&chassis.id);
+                let was_in_set =
+                    was_in_set.is_some_and(|set| set.remove(&sensor.id));
+                if was_in_set && now == Standing::Normal {
+                    continue;
+                }
+                let number = u32::try_from(at + 1).ok();
+                let entry =
+                    crossed(snapshot, chassis, sensor, number, before, now);
+                // It matters to whatever is in the chassis.
+                note(&chassis.systems, entry);
+            }
+            if self.sets.get(&chassis.id).is_some_and(BTreeSet::is_empty) {
+                self.sets.remove(&chassis.id);
+                note(&chassis.systems, of_set(chassis, 0, false));
             }
         }
     }
 }
 
-fn standing(snapshot: &Snapshot, sensor: &Sensor) -> Standing {
-    let Some(reading) = snapshot.reading(&sensor.id) else {
-        return Standing::Normal;
-    };
-    let (Quality::Good, Some(value)) = (&reading.quality, reading.number())
-    else {
-        return Standing::Lost;
-    };
-    let limits = &sensor.thresholds;
-    let above = |limit: Option<f64>| limit.is_some_and(|it| value >= it);
-    let below = |limit: Option<f64>| limit.is_some_and(|it| value <= it);
-    if above(limits.upper_critical) {
-        Standing::UpperCritical
-    } else if below(limits.lower_critical) {
-        Standing::LowerCritical
-    } else if above(limits.upper_caution) {
-        Standing::UpperCaution
-    } else if below(limits.lower_caution) {
-        Standing::LowerCaution
+/// The systems on control buses, by the outermost chassis that they are in.
+fn on_buses(snapshot: &Snapshot) -> BTreeMap<Option<Id>, Vec<Id>> {
+    let mut found: BTreeMap<Option<Id>, Vec<Id>> = BTreeMap::new();
+    let systems = snapshot.inventory.systems.iter();
+    for system in systems.filter(|it| it.bay.is_some()) {
+        let mut root = system.chassis.first().cloned();
+        for _ in 0..snapshot.inventory.chassis.len() {
+            let here = root.as_deref().and_then(|id| snapshot.chassis(id));
+            match here.and_then(|here| here.contained_by.clone()) {
+                Some(outer) => root = Some(outer),
+                None => break,
+            }
+        }
+        found.entry(root).or_default().push(system.id.clone());
+    }
+    found
+}
+
+fn says_nothing(uri: &str) -> Entry {
+    let status = resource_event::resource_status_changed_critical;
+    let kind = "Management Subsystem Health";
+    entry(&status(uri, "Critical"), "State Asserted", kind, None, uri)
+}
+
+fn answers(uri: &str) -> Entry {
+    let status = resource_event::resource_status_changed_ok;
+    let kind = "Management Subsystem Health";
+    entry(&status(uri, "OK"), "State Deasserted", kind, None, uri)
+}
+
+/// That so many sensors of `chassis` were lost together, or that those that
+/// were are back.
+fn of_set(chassis: &Chassis, count: usize, lost: bool) -> Entry {
+    let uri = uri::of(uri::CHASSIS, &[&chassis.id]);
+    let (message, code) = if lost {
+        let which = format!("{count} sensors of {}", chassis.name);
+        (sensor_event::sensor_failure(which), "State Asserted")
     } else {
-        Standing::Normal
-    }
-}
-
-fn crossed(
-    snapshot: &Snapshot,
-    chassis: &Chassis,
-    sensor: &Sensor,
-    number: Option<u32>,
-    before: Standing,
-    now: Standing,
-) -> Entry {
-    let name = &sensor.name;
-    let unit = sensor.kind.unit();
-    let reading = snapshot.reading(&sensor.id);
-    let value = reading.and_then(crate::model::Reading::number);
-    let value = value.unwrap_or_default();
-    let limits = &sensor.thresholds;
-    let limit = |limit: Option<f64>| limit.unwrap_or_default();
-    let (message, code): (Message, _) = match (before, now) {
-        (_, Standing::Lost) => {
-            (sensor_event::sensor_failure(name), "State Asserted")
-        }
-        (Standing::Lost, Standing::Normal) => {
-            (sensor_event::sensor_restored(name), "State Deasserted")
-        }
-        (_, Standing::UpperCritical) => (
-            sensor_event::reading_above_upper_critical_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.upper_critical),
-            ),
-            "Upper Critical - going high",
-        ),
-        (_, Standing::LowerCritical) => (
-            sensor_event::reading_below_lower_critical_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.lower_critical),
-            ),
-            "Lower Critical - going low",
-        ),
-        (_, Standing::UpperCaution) => (
-            sensor_event::reading_above_upper_caution_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.upper_caution),
-            ),
-            match before {
-                Standing::UpperCritical => "Upper Critical - going low",
-                _ => "Upper Non-critical - going high",
-            },
-        ),
-        (_, Standing::LowerCaution) => (
-            sensor_event::reading_below_lower_caution_threshold(
-                name,
-                value,
-                unit,
-                limit(limits.lower_caution),
-            ),
-            match before {
-                Standing::LowerCritical => "Lower Critical - going high",
-                _ => "Lower Non-critical - going low",
-            },
-        ),
-        (_, Standing::Normal) => (
-            sensor_event::sensor_reading_normal_range(name, value, unit),
-            match before {
-                Standing::UpperCritical => "Upper Critical - going low",
-                Standing::UpperCaution => "Upper Non-critical - going low",
-                Standing::LowerCritical => "Lower Critical - going high",
-                _ => "Lower Non-critical - going high",
-            },
-        ),
+        let which = format!("The sensors of {}", chassis.name);
+        (sensor_event::sensor_restored(which), "State Deasserted")
     };
-    let uri = uri::of(uri::SENSOR, &[&chassis.id, &sensor.id]);
-    entry(&message, code, kind(sensor.kind), number, &uri)
-}
-
-fn entry(
-    message: &Message,
-    code: &str,
-    sensor: &str,
-    number: Option<u32>,
-    uri: &str,
-) -> Entry {
-    let entry = Entry::of(message).origin(uri).condition(Condition {
-        code: code.to_owned(),
-        sensor: sensor.to_owned(),
-        number,
-    });
-    Entry { message: Some(event_data(code).to_owned()), ..entry }
-}
-
-/// Bytes 13 to 16 of the record in an IPMI system event log: event type and
-/// event data (IPMI 2.0, tables 32-1, 42-1 to 42-3); `FF` is unspecified.
-fn event_data(code: &str) -> &'static str {
-    match code {
-        "Lower Non-critical - going low" => "0x0100FFFF",
-        "Lower Non-critical - going high" => "0x0101FFFF",
-        "Lower Critical - going low" => "0x0102FFFF",
-        "Lower Critical - going high" => "0x0103FFFF",
-        "Upper Non-critical - going low" => "0x0106FFFF",
-        "Upper Non-critical - going high" => "0x0107FFFF",
-        "Upper Critical - going low" => "0x0108FFFF",
-        "Upper Critical - going high" => "0x0109FFFF",
-        "State Deasserted" => "0x0300FFFF",
-        "State Asserted" => "0x0301FFFF",
-        "Transition to Running" => "0x0A00FFFF",
-        "Transition to Power Off" => "0x0A02FFFF",
-        _ => "0xFFFFFFFF",
-    }
-}
-
-/// `SensorType` of `LogEntry`.
-fn kind(kind: SensorKind) -> &'static str {
-    match kind {
-        SensorKind::Temperature => "Temperature",
-        SensorKind::Voltage => "Voltage",
-        SensorKind::Current => "Current",
-        SensorKind::Rotation => "Fan",
-        _ => "Other Units-based Sensor",
-    }
+    let kind = "Other Units-based Sensor";
+    entry(&message, code, kind, None, &uri)
 }

@@ -8,6 +8,7 @@ mod conditions;
 mod entry;
 mod journal;
 mod segment;
+mod standing;
 mod store;
 
 use std::{collections::BTreeMap, path::Path, sync::Arc};

@@ -25,8 +25,10 @@ pub enum ControlMode {
     /// Its own loop.
     #[default]
     Automatic,
-    /// A person.
+    /// A person, for a while.
     Manual,
+    /// The agent: it is too hot, or nobody knows how hot it is.
+    Override,
 }
 
 /// What a control does.
@@ -34,10 +36,13 @@ pub enum ControlMode {
 pub struct ControlState {
     /// Who decides.
     pub mode: ControlMode,
-    /// What the person said, in percent.
+    /// What the person or the agent said, in percent.
     pub set_point: Option<f64>,
     /// When that was.
     pub since: Option<DateTime<Utc>>,
-    /// The sensor that made the agent take the control back from a person.
+    /// Until when a person has it.
+    pub until: Option<DateTime<Utc>>,
+    /// The sensor that made the agent take the control, from a person or from
+    /// its own loop.
     pub taken_back_for: Option<Id>,
 }

@@ -85,6 +85,8 @@ pub struct System {
     pub boot_mode: Option<BootMode>,
     /// Whether the agent decides what it does when the power comes back.
     pub restores_power: bool,
+    /// How often an hour it may be started again, where that has a limit.
+    pub cycles_per_hour: Option<usize>,
     /// How long its watchdog waits, where it has one that the agent sets.
     pub watchdog: Option<Duration>,
     /// When it started, where it says so itself.
@@ -356,6 +358,8 @@ pub struct Thresholds {
     pub upper_caution: Option<f64>,
     /// Above: somebody has to act.
     pub upper_critical: Option<f64>,
+    /// Above: what it watches is about to be destroyed.
+    pub upper_fatal: Option<f64>,
     /// Below: somebody should look.
     pub lower_caution: Option<f64>,
     /// Below: somebody has to act.
@@ -368,7 +372,8 @@ impl Thresholds {
     pub fn health(&self, value: f64) -> Health {
         let above = |limit: Option<f64>| limit.is_some_and(|l| value >= l);
         let below = |limit: Option<f64>| limit.is_some_and(|l| value <= l);
-        if above(self.upper_critical) || below(self.lower_critical) {
+        let fatal = above(self.upper_fatal);
+        if fatal || above(self.upper_critical) || below(self.lower_critical) {
             Health::Critical
         } else if above(self.upper_caution) || below(self.lower_caution) {
             Health::Warning

@@ -40,6 +40,14 @@ impl Error {
         Self { status, messages, headers: Vec::new() }
     }
 
+    /// The same with another word on what to do about it.
+    pub(crate) fn resolved_by(mut self, advice: &str) -> Self {
+        let messages = self.messages.into_iter();
+        self.messages =
+            messages.map(|it| it.resolved_by(advice.to_owned())).collect();
+        self
+    }
+
     fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.push((name, value));
         self
@@ -296,6 +304,9 @@ impl From<CommandError> for Error {
                 let message = message.about("/ControlMode");
                 Self::new(StatusCode::CONFLICT, message)
             }
+            CommandError::Off { .. } => {
+                Self::new(StatusCode::CONFLICT, base::resource_in_standby())
+            }
             CommandError::TooOften { wait, .. } => {
                 let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
                 let text = seconds.max(1).to_string();
@@ -335,8 +346,7 @@ fn reset_uri(part: &Part) -> String {
 }
 
 const TOO_OFTEN: &str = "The system was started again as often as \
-    `cycles_per_hour` in the board file allows: wait, or switch it off and \
-    on.";
+    `cycles_per_hour` in the board file allows: wait.";
 
 const ALLOW_HOST_POWER: &str = "Set `allow_host_power = true` in the \
     configuration of the agent to let it change the power of its own host.";

@@ -1,37 +1,37 @@
-//! Owns what can be driven by hand, and takes it back when heat says so.
+//! Owns what can be driven by hand: a person has it for a while, its own loop
+//! else, and heat has the last word.
 //!
-//! What a person sets lasts as long as the agent does: at its end, and when a
-//! temperature is critical or unknown, a control goes back to its own loop.
+//! What a person sets lasts as long as the lease and the agent do. When a
+//! temperature is critical, or one that has to be known is not, every fan
+//! that could help runs as hard as it can, whoever had it before. That needs
+//! the readings and the fan, and nothing else: no fleet, no clock, no disk.
 
-use std::{
-    collections::BTreeSet,
-    sync::{
-        Arc, Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
-use chrono::Utc;
-use onprem_link::task::blocking;
+use chrono::{TimeDelta, Utc};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
-    time::timeout,
+    time::{Instant, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::drives::{Drives, PATIENCE};
 use crate::{
     boards::Controls,
     commands::{Command, CommandError, ControlChange},
     model::{
         Change, Chassis, Control, ControlMode, ControlState, Health, Id, Model,
-        Part, Quality, Reading, SensorKind, Snapshot,
+        Part, Quality, Reading, Sensor, SensorKind, Snapshot,
     },
 };
 
-/// How long a part may take with one step.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// How long a person has a control who does not say so.
+pub(crate) const LEASE: Duration = Duration::from_mins(15);
+/// So many °C below what is critical, a fan need not run as hard as it can.
+const COOLER: f64 = 5.0;
+/// How often what did not work is tried again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Carries out changes one after the other until `stop`, then lets go of all.
 pub(crate) async fn own(
@@ -40,263 +40,283 @@ pub(crate) async fn own(
     model: Model,
     stop: CancellationToken,
 ) {
-    let controls = Drives::new(controls, PATIENCE);
+    let drives = Drives::new(controls, PATIENCE);
     let mut changes = model.changes();
+    let (leases, failing) = (BTreeMap::new(), BTreeMap::new());
+    let mut owner = Owner { drives, model, leases, failing };
     loop {
+        let ends = owner.leases.values().min().copied();
+        let lease = async {
+            match ends {
+                Some(at) => sleep_until(at).await,
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
             change = changes.recv() => match change {
                 Ok(Change::Readings(_) | Change::Quality(_))
-                | Err(RecvError::Lagged(_)) => {
-                    take_back(&controls, &model).await;
-                }
+                | Err(RecvError::Lagged(_)) => owner.mind_the_heat().await,
                 Ok(_) => {}
                 Err(RecvError::Closed) => break,
             },
+            () = lease => owner.end_leases().await,
             command = commands.recv() => {
                 let Some(Command { part, what, answer }) = command else {
                     break;
                 };
-                let result = change(&controls, &model, &part, what).await;
+                let result = owner.change(&part, what).await;
                 // The one who asked may have given up.
                 let _ = answer.send(result);
             }
         }
     }
-    for (chassis, control) in manual(&model.snapshot()) {
-        let part = Part::Chassis(chassis.id.clone());
-        if let Err(error) = controls.drive(&part, &control.id, None).await {
-            warn!(%error, control = %control.id, "control left as it is");
+    owner.let_go().await;
+}
+
+/// Why the agent has its hand on a control.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Alarm {
+    /// This sensor says that it is too hot, or had to say how hot it is and
+    /// does not.
+    Heat(Id),
+    /// This sensor, which need not be there, says nothing that can be
+    /// believed, or that it is too cold: nobody may drive by hand what cools.
+    Doubt(Id),
+}
+
+impl Alarm {
+    fn sensor(self) -> Id {
+        let (Self::Heat(sensor) | Self::Doubt(sensor)) = self;
+        sensor
+    }
+}
+
+struct Owner {
+    drives: Drives,
+    model: Model,
+    /// When people have to give controls back.
+    leases: BTreeMap<Id, Instant>,
+    /// When those that could not be taken or given back are tried again.
+    failing: BTreeMap<Id, Instant>,
+}
+
+impl Owner {
+    /// Drives as hard as it can be what could cool what is too hot, and gives
+    /// back what is not.
+    async fn mind_the_heat(&mut self) {
+        let snapshot = self.model.snapshot();
+        for (chassis, control) in all(&snapshot) {
+            let now = snapshot.controls.get(&control.id);
+            let now = now.cloned().unwrap_or_default();
+            let alarm = alarm(&snapshot, chassis, &now);
+            let next = match (alarm, now.mode) {
+                (Some(Alarm::Heat(_)), ControlMode::Override) => continue,
+                (Some(Alarm::Heat(sensor)), _) => ControlState {
+                    mode: ControlMode::Override,
+                    set_point: Some(100.0),
+                    taken_back_for: Some(sensor),
+                    ..ControlState::default()
+                },
+                (Some(Alarm::Doubt(sensor)), ControlMode::Manual) => {
+                    let taken_back_for = Some(sensor);
+                    ControlState { taken_back_for, ..ControlState::default() }
+                }
+                (_, ControlMode::Override) => ControlState::default(),
+                (None | Some(_), _) => continue,
+            };
+            let again = self.failing.get(&control.id);
+            if again.is_some_and(|again| *again > Instant::now()) {
+                continue;
+            }
+            let part = Part::Chassis(chassis.id.clone());
+            let driven =
+                self.drives.drive(&part, &control.id, next.set_point).await;
+            if let Err(error) = driven {
+                let next = Instant::now() + AGAIN;
+                if self.failing.insert(control.id.clone(), next).is_none() {
+                    warn!(%error, control = %control.id, "not taken");
+                }
+                continue;
+            }
+            self.failing.remove(&control.id);
+            self.leases.remove(&control.id);
+            if let Some(sensor) = &next.taken_back_for {
+                let percent = next.set_point;
+                warn!(control = %control.id, %sensor, ?percent, "taken");
+            } else {
+                info!(control = %control.id, "given back");
+            }
+            let since = Some(Utc::now());
+            let next = ControlState { since, ..next };
+            self.model.post_control(&chassis.id, &control.id, next);
+        }
+    }
+
+    /// Gives back to their loops what people had for as long as they may.
+    async fn end_leases(&mut self) {
+        let snapshot = self.model.snapshot();
+        let now = Instant::now();
+        for (chassis, control) in all(&snapshot) {
+            if self.leases.get(&control.id).is_none_or(|ends| *ends > now) {
+                continue;
+            }
+            let part = Part::Chassis(chassis.id.clone());
+            match self.drives.drive(&part, &control.id, None).await {
+                Ok(()) => {
+                    self.leases.remove(&control.id);
+                    info!(control = %control.id, "lease over");
+                    let state = ControlState {
+                        since: Some(Utc::now()),
+                        ..ControlState::default()
+                    };
+                    self.model.post_control(&chassis.id, &control.id, state);
+                }
+                Err(error) => {
+                    warn!(%error, control = %control.id, "not given back");
+                    self.leases.insert(control.id.clone(), now + AGAIN);
+                }
+            }
+        }
+        // What went with its part has no lease either.
+        self.leases.retain(|_, ends| *ends > now);
+    }
+
+    async fn change(
+        &mut self,
+        part: &Part,
+        change: ControlChange,
+    ) -> Result<(), CommandError> {
+        let snapshot = self.model.snapshot();
+        let unknown = || CommandError::Unknown { part: part.clone() };
+        let Part::Chassis(chassis) = part else { return Err(unknown()) };
+        let chassis = snapshot.chassis(chassis).ok_or_else(unknown)?;
+        let mut all = chassis.controls.iter();
+        let control = all.find(|it| it.id == change.control);
+        let control = control.ok_or_else(unknown)?;
+        let now = snapshot.controls.get(&control.id);
+        let now = now.cloned().unwrap_or_default();
+        let alarm = alarm(&snapshot, chassis, &now);
+        let lease = change.lease.unwrap_or(LEASE);
+        let state = match (change.mode.unwrap_or(now.mode), alarm) {
+            // What is as it is: heat keeps what it has.
+            (ControlMode::Automatic, Some(Alarm::Heat(_)))
+                if now.mode == ControlMode::Override =>
+            {
+                return Ok(());
+            }
+            (ControlMode::Automatic, _) => ControlState::default(),
+            (ControlMode::Manual | ControlMode::Override, Some(alarm)) => {
+                let (part, sensor) = (part.clone(), alarm.sensor());
+                return Err(CommandError::Alarm { part, sensor });
+            }
+            (ControlMode::Manual | ControlMode::Override, None) => {
+                let reading = snapshot.reading(&control.sensor);
+                let driven = reading.and_then(Reading::number);
+                // Who says nothing gets what is so now, or what is safe.
+                let wanted = change.set_point.or(now.set_point).or(driven);
+                let lease = TimeDelta::from_std(lease).unwrap_or_default();
+                ControlState {
+                    mode: ControlMode::Manual,
+                    set_point: Some(wanted.unwrap_or(100.0).clamp(0.0, 100.0)),
+                    until: Some(Utc::now() + lease),
+                    ..ControlState::default()
+                }
+            }
+        };
+        self.drives.drive(part, &control.id, state.set_point).await?;
+        if state.mode == ControlMode::Manual {
+            self.leases.insert(control.id.clone(), Instant::now() + lease);
+        } else {
+            self.leases.remove(&control.id);
+        }
+        info!(control = %control.id, percent = ?state.set_point, "control set");
+        let state = ControlState { since: Some(Utc::now()), ..state };
+        self.model.post_control(&chassis.id, &control.id, state);
+        Ok(())
+    }
+
+    /// Gives everything back, and leaves it so that it harms nobody.
+    async fn let_go(&self) {
+        let snapshot = self.model.snapshot();
+        for (chassis, control) in all(&snapshot) {
+            let id = &control.id;
+            let mode = snapshot.controls.get(id).map(|state| state.mode);
+            if mode.unwrap_or_default() != ControlMode::Automatic {
+                let part = Part::Chassis(chassis.id.clone());
+                if let Err(error) = self.drives.drive(&part, id, None).await {
+                    warn!(%error, control = %id, "control left as it is");
+                }
+            }
+            if let Err(error) = self.drives.leave(id).await {
+                warn!(%error, control = %id, "control left as it is");
+            }
         }
     }
 }
 
-/// The controls that a person has, with their chassis.
-fn manual(snapshot: &Snapshot) -> Vec<(&Chassis, &Control)> {
+/// All controls, with their chassis.
+fn all(snapshot: &Snapshot) -> Vec<(&Chassis, &Control)> {
     let chassis = snapshot.inventory.chassis.iter();
     let all = chassis.flat_map(|chassis| {
         chassis.controls.iter().map(move |control| (chassis, control))
     });
-    let is_manual = |id: &str| {
-        let state = snapshot.controls.get(id);
-        state.is_some_and(|state| state.mode == ControlMode::Manual)
-    };
-    all.filter(|(_, control)| is_manual(&control.id)).collect()
+    all.collect()
 }
 
-/// The sensor because of which nobody may drive what cools `chassis`: it is
-/// critical, or says nothing that can be believed.
-fn alarm(snapshot: &Snapshot, chassis: &Chassis) -> Option<Id> {
-    let mut sensors = chassis.sensors.iter();
-    let found = sensors.find(|sensor| {
-        if sensor.kind != SensorKind::Temperature {
-            return false;
+/// Whether `chassis` is in the one called `outer`, or is that one.
+fn is_in(snapshot: &Snapshot, chassis: &Chassis, outer: &Id) -> bool {
+    let mut at = Some(chassis);
+    // So many steps lead out of any of them.
+    for _ in 0..=snapshot.inventory.chassis.len() {
+        let Some(here) = at else { return false };
+        if here.id == *outer {
+            return true;
+        }
+        let holder = here.contained_by.as_deref();
+        at = holder.and_then(|id| snapshot.chassis(id));
+    }
+    false
+}
+
+/// What the sensors in `chassis`, and in what it holds, say to the one who
+/// drives by `state` what cools them; heat before doubt.
+fn alarm(
+    snapshot: &Snapshot,
+    chassis: &Chassis,
+    state: &ControlState,
+) -> Option<Alarm> {
+    let all = snapshot.inventory.chassis.iter();
+    let inside = all.filter(|it| is_in(snapshot, it, &chassis.id));
+    let sensors = inside.flat_map(|chassis| &chassis.sensors);
+    let mut doubt = None;
+    for sensor in sensors.filter(|it| it.kind == SensorKind::Temperature) {
+        if is_heat(snapshot, sensor, state) {
+            return Some(Alarm::Heat(sensor.id.clone()));
         }
         let quality = snapshot.reading(&sensor.id).map(|it| &it.quality);
-        quality != Some(&Quality::Good)
-            || snapshot.sensor_health(sensor) == Health::Critical
-    });
-    found.map(|sensor| sensor.id.clone())
-}
-
-async fn take_back(controls: &Drives, model: &Model) {
-    let snapshot = model.snapshot();
-    for (chassis, control) in manual(&snapshot) {
-        let Some(sensor) = alarm(&snapshot, chassis) else { continue };
-        let part = Part::Chassis(chassis.id.clone());
-        match controls.drive(&part, &control.id, None).await {
-            Ok(()) => {
-                warn!(control = %control.id, %sensor, "control taken back");
-                let state = ControlState {
-                    since: Some(Utc::now()),
-                    taken_back_for: Some(sensor),
-                    ..ControlState::default()
-                };
-                model.post_control(&chassis.id, &control.id, state);
-            }
-            // The next reading brings the next try.
-            Err(error) => {
-                warn!(%error, control = %control.id, "not taken back");
-            }
+        let doubtful = quality != Some(&Quality::Good)
+            || snapshot.sensor_health(sensor) == Health::Critical;
+        if doubtful {
+            doubt.get_or_insert(Alarm::Doubt(sensor.id.clone()));
         }
     }
+    doubt
 }
 
-async fn change(
-    controls: &Drives,
-    model: &Model,
-    part: &Part,
-    change: ControlChange,
-) -> Result<(), CommandError> {
-    let snapshot = model.snapshot();
-    let unknown = || CommandError::Unknown { part: part.clone() };
-    let Part::Chassis(chassis) = part else { return Err(unknown()) };
-    let chassis = snapshot.chassis(chassis).ok_or_else(unknown)?;
-    let mut all = chassis.controls.iter();
-    let control = all.find(|it| it.id == change.control);
-    let control = control.ok_or_else(unknown)?;
-    let now = snapshot.controls.get(&control.id).cloned().unwrap_or_default();
-    let mode = change.mode.unwrap_or(now.mode);
-    let state = match mode {
-        ControlMode::Automatic => {
-            ControlState { since: Some(Utc::now()), ..ControlState::default() }
-        }
-        ControlMode::Manual => {
-            if let Some(sensor) = alarm(&snapshot, chassis) {
-                return Err(CommandError::Alarm { part: part.clone(), sensor });
-            }
-            let reading = snapshot.reading(&control.sensor);
-            let driven = reading.and_then(Reading::number);
-            // Who says nothing gets what is so now, or what is safe.
-            let wanted = change.set_point.or(now.set_point).or(driven);
-            ControlState {
-                mode,
-                set_point: Some(wanted.unwrap_or(100.0).clamp(0.0, 100.0)),
-                since: Some(Utc::now()),
-                taken_back_for: None,
-            }
-        }
+fn is_heat(snapshot: &Snapshot, sensor: &Sensor, state: &ControlState) -> bool {
+    let Some(reading) = snapshot.reading(&sensor.id) else { return false };
+    let (Quality::Good, Some(celsius)) = (&reading.quality, reading.number())
+    else {
+        return sensor.required;
     };
-    controls.drive(part, &control.id, state.set_point).await?;
-    info!(control = %control.id, percent = ?state.set_point, "control set");
-    model.post_control(&chassis.id, &control.id, state);
-    Ok(())
-}
-
-/// What drives controls, each of them one step after the other.
-#[derive(Clone)]
-struct Drives {
-    controls: Arc<dyn Controls>,
-    /// Steps that were given up, and have not ended. A part that hangs holds
-    /// up itself, and one thread.
-    stuck: Arc<Mutex<BTreeSet<Id>>>,
-    /// How long one step may take.
-    patience: Duration,
-}
-
-impl Drives {
-    fn new(controls: Arc<dyn Controls>, patience: Duration) -> Self {
-        Self { controls, stuck: Arc::default(), patience }
-    }
-
-    /// Drives `control` by `percent`, or leaves it to its own loop.
-    async fn drive(
-        &self,
-        part: &Part,
-        control: &Id,
-        percent: Option<f64>,
-    ) -> Result<(), CommandError> {
-        if !self.stuck().insert(control.clone()) {
-            return Err(CommandError::Busy { part: part.clone() });
-        }
-        let failed = |reason| {
-            let part = part.clone();
-            CommandError::Failed { part, reason }
-        };
-        // Set by who is first: the step that ends, or we who give it up.
-        let settled = Arc::new(AtomicBool::new(false));
-        let step = Step { of: self.clone(), id: control.clone() };
-        let ended = Arc::clone(&settled);
-        let mut driving = blocking(move || {
-            let drive = |percent| step.of.controls.drive(&step.id, percent);
-            let mut driven = drive(percent);
-            if ended.swap(true, Ordering::AcqRel) && percent.is_some() {
-                // Nobody knows of it any more.
-                driven = drive(None);
-            }
-            driven
-        });
-        let driven = match timeout(self.patience, &mut driving).await {
-            Ok(driven) => driven,
-            Err(_) if settled.swap(true, Ordering::AcqRel) => driving.await,
-            Err(_) => {
-                let patience = self.patience;
-                return Err(failed(format!("no answer in {patience:?}")));
-            }
-        };
-        let driven = driven.unwrap_or_else(|error| Err(error.into()));
-        driven.map_err(|error| CommandError::unkept(part, &error))
-    }
-
-    fn stuck(&self) -> MutexGuard<'_, BTreeSet<Id>> {
-        self.stuck.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// A step under way; however it ends, the control can be driven again.
-struct Step {
-    of: Drives,
-    id: Id,
-}
-
-impl Drop for Step {
-    fn drop(&mut self) {
-        self.of.stuck().remove(&self.id);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use std::{
-        io,
-        sync::mpsc::{Receiver, Sender, channel},
-    };
-
-    use super::*;
-
-    /// A part that answers when it is let.
-    struct Hanging {
-        let_go: Mutex<Receiver<()>>,
-        driven: Sender<Option<f64>>,
-    }
-
-    impl Controls for Hanging {
-        fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
-            self.let_go.lock().unwrap().recv().unwrap();
-            self.driven.send(percent).unwrap();
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_part_that_hangs_is_given_up_and_let_go_when_it_comes_back() {
-        let (let_go, wait) = channel();
-        let (reports, was) = channel();
-        let part = Hanging { let_go: Mutex::new(wait), driven: reports };
-        let drives = Drives::new(Arc::new(part), Duration::from_millis(50));
-        let (part, fan) = (Part::Chassis("c".into()), Id::from("Fan"));
-        let first = drives.drive(&part, &fan, Some(40.0)).await;
-        assert!(matches!(first, Err(CommandError::Failed { .. })), "{first:?}");
-        let second = drives.drive(&part, &fan, None).await;
-        assert!(matches!(second, Err(CommandError::Busy { .. })), "{second:?}");
-        for _ in 0..3 {
-            let_go.send(()).unwrap();
-        }
-        assert_eq!(was.recv().unwrap(), Some(40.0));
-        assert_eq!(was.recv().unwrap(), None, "nobody knows of 40 percent");
-        while drives.stuck().contains(&fan) {
-            tokio::task::yield_now().await;
-        }
-        drives.drive(&part, &fan, None).await.unwrap();
-    }
-
-    /// A part whose driver is wrong.
-    struct Broken;
-
-    impl Controls for Broken {
-        fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
-            assert!(percent.is_none(), "a mistake in a driver");
-            Ok(())
-        }
-    }
-
-    #[tokio::test]
-    async fn a_driver_that_panics_can_be_asked_again() {
-        let drives = Drives::new(Arc::new(Broken), PATIENCE);
-        let (part, fan) = (Part::Chassis("c".into()), Id::from("Fan"));
-        let first = drives.drive(&part, &fan, Some(40.0)).await;
-        assert!(matches!(first, Err(CommandError::Failed { .. })), "{first:?}");
-        drives.drive(&part, &fan, None).await.unwrap();
-    }
+    let limits = &sensor.thresholds;
+    let limit = [limits.upper_critical, limits.upper_fatal];
+    let limit = limit.into_iter().flatten().reduce(f64::min);
+    // What is taken for this sensor is not given back at the first degree.
+    let taken = state.mode == ControlMode::Override
+        && state.taken_back_for.as_ref() == Some(&sensor.id);
+    let margin = if taken { COOLER } else { 0.0 };
+    limit.is_some_and(|limit| celsius >= limit - margin)
 }

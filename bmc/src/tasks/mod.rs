@@ -1,6 +1,9 @@
 //! Tasks: what runs in the background as long as the agent does.
 
 pub(crate) mod control;
+pub(crate) mod cycles;
+mod drives;
+pub(crate) mod emergency;
 pub(crate) mod leave;
 pub(crate) mod poll;
 pub(crate) mod power;

@@ -284,3 +284,128 @@ async fn a_board_file_that_no_rack_fits_is_refused() {
         assert!(error.contains(said), "{said}: {error}");
     }
 }
+
+/// The hardware log of a node.
+async fn hardware_log(client: &Client, node: &str) -> Vec<Value> {
+    let uri = format!("{SYSTEMS}/{node}/LogServices/SEL/Entries");
+    let log = client.get(&uri).await.body;
+    log["Members"].as_array().unwrap_or_else(|| panic!("{log}")).clone()
+}
+
+fn about<'a>(entries: &'a [Value], uri: &str) -> Vec<&'a str> {
+    let of = |entry: &&Value| {
+        entry["Links"]["OriginOfCondition"]["@odata.id"] == uri
+            && entry["SensorType"] == "Management Subsystem Health"
+    };
+    // The newest is the first.
+    let found = entries.iter().rev().filter(of);
+    found.map(|entry| entry["Severity"].as_str().unwrap()).collect()
+}
+
+/// Waits until the log of the hardware says so often what is about `uri`.
+async fn noted(client: &Client, node: &str, uri: &str, said: &[&str]) {
+    let looking = async {
+        while about(&hardware_log(client, node).await, uri) != said {
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    if timeout(Duration::from_secs(20), looking).await.is_err() {
+        panic!("{:#?}", hardware_log(client, node).await);
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_goes_silent_is_noted_and_a_whole_bus_once() {
+    let (blade, rack, _pty) = rack(|board| board).await;
+    let admin = blade.admin();
+    until(&admin, "f3", is_seen).await;
+    rack.fault(14, Some(Fault::Silent));
+    let node = format!("{SYSTEMS}/d2");
+    noted(&admin, "d2", &node, &["Critical"]).await;
+    rack.fault(14, None);
+    noted(&admin, "d2", &node, &["Critical", "OK"]).await;
+
+    rack.hang(true);
+    let whole = "/redfish/v1/Chassis/rack";
+    noted(&admin, "a0", whole, &["Critical"]).await;
+    rack.fault(5, Some(Fault::Silent));
+    rack.hang(false);
+    noted(&admin, "a0", whole, &["Critical", "OK"]).await;
+    // One that does not come back with the others is named.
+    noted(&admin, "b1", &format!("{SYSTEMS}/b1"), &["Critical"]).await;
+    let other = hardware_log(&admin, "c2").await;
+    let other = about(&other, &format!("{SYSTEMS}/c2"));
+    assert!(other.is_empty(), "{other:?}");
+}
+
+#[tokio::test]
+async fn cycles_are_counted_over_a_restart_of_the_agent() {
+    let quick = |board: String| {
+        board.replace("cycles_per_hour = 4", "cycles_per_hour = 2")
+    };
+    let (blade, rack, _pty) = rack(quick).await;
+    let admin = blade.admin();
+    until(&admin, "c0", is("On")).await;
+    for _ in 0..2 {
+        assert_eq!(reset(&admin, "c0", "ForceOff").await.status, 200);
+        until(&admin, "c0", is("Off")).await;
+        assert_eq!(reset(&admin, "c0", "On").await.status, 200);
+        until(&admin, "c0", is("On")).await;
+    }
+    assert_eq!(reset(&admin, "c0", "ForceOff").await.status, 200);
+    until(&admin, "c0", is("Off")).await;
+    let blade = blade.again(false, || {}).await;
+    let admin = blade.admin();
+    until(&admin, "c0", is("Off")).await;
+    let refused = reset(&admin, "c0", "On").await;
+    assert_eq!(refused.status, 503, "{}", refused.body);
+    assert!(refused.header("retry-after").parse::<u32>().unwrap() > 3000);
+    // Another one is not meant, and a whole rack says who was left.
+    let all = "/redfish/v1/Chassis/rack/Actions/Chassis.Reset";
+    let some = admin.post(all, &json!({"ResetType": "On"})).await;
+    assert_eq!(some.status, 503, "{}", some.body);
+    let said = some.body.to_string();
+    assert!(said.contains("c0: system `c0` was started"), "{said}");
+    assert!(!said.contains("c1:"), "{said}");
+    assert!(!rack.is_on(8));
+}
+
+#[tokio::test]
+async fn nodes_come_back_as_their_policy_says_one_after_the_other() {
+    let (blade, rack, _pty) = rack(|board| {
+        let board =
+            board.replace("cut_at_restore = false", "cut_at_restore = true");
+        board.replace("stagger_seconds = 1", "stagger_seconds = 0.5")
+    })
+    .await;
+    let admin = blade.admin();
+    until(&admin, "f3", is_seen).await;
+    let policies =
+        [("b0", "AlwaysOn"), ("b1", "AlwaysOff"), ("b2", "LastState")];
+    for (node, policy) in policies {
+        let uri = format!("{SYSTEMS}/{node}");
+        let body = json!({ "PowerRestorePolicy": policy });
+        let set = admin.patch(&uri, &body).await;
+        assert_eq!(set.status, 200, "{}", set.body);
+    }
+    for node in ["b0", "b2", "b3"] {
+        assert_eq!(reset(&admin, node, "ForceOff").await.status, 200);
+        until(&admin, node, is("Off")).await;
+    }
+    let before = rack.log().len();
+    let all_off = || (1..24).for_each(|address| rack.set(address, false));
+    let blade = blade.again(true, all_off).await;
+    let admin = blade.admin();
+    for (node, state) in
+        [("f3", "On"), ("b0", "On"), ("b1", "Off"), ("b2", "Off"), ("b3", "On")]
+    {
+        until(&admin, node, is(state)).await;
+    }
+    let log = rack.log();
+    let on = log[before..].iter().filter(|it| it.on).collect::<Vec<_>>();
+    assert_eq!(on.len(), 24 - 1 - 2, "all but the own, and those off");
+    for pair in on.windows(2) {
+        let between = pair[1].at - pair[0].at;
+        assert!(between >= Duration::from_millis(450), "{between:?}");
+    }
+}

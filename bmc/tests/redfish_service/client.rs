@@ -84,6 +84,22 @@ impl Blade {
         Self::with_state(state, Some(file)).await
     }
 
+    /// An agent that acts against heat after a second, on the simulated blade
+    /// with its board file changed.
+    pub(crate) async fn minding_heat(
+        change: impl FnOnce(String) -> String,
+    ) -> Self {
+        let state = Arc::new(TempDir::new().unwrap());
+        let text = std::fs::read_to_string(board()).unwrap();
+        let file = state.path().join("board.toml");
+        std::fs::write(&file, change(text)).unwrap();
+        Self::with_config(state, |config| {
+            config.board = Some(file);
+            config.thermal_emergency.after_seconds = 1;
+        })
+        .await
+    }
+
     /// An agent on the machine whose `/proc` and `/sys` are in `root`.
     pub(crate) async fn of_tree(root: &Path) -> Self {
         let state = Arc::new(TempDir::new().unwrap());
@@ -163,6 +179,35 @@ impl Blade {
         let boot = uuid::Uuid::new_v4().to_string();
         std::fs::write(random.join("boot_id"), boot).unwrap();
         Self::on_machine(state, Some(machine)).await
+    }
+
+    /// The same agent on the same board after a restart, on a machine that was
+    /// without power where `lost`; `meanwhile` happens before it is back.
+    pub(crate) async fn again(
+        self,
+        lost: bool,
+        meanwhile: impl FnOnce(),
+    ) -> Self {
+        let Self { agent, state, .. } = self;
+        assert!(agent.stop().await);
+        meanwhile();
+        let board = Some(state.path().join("board.toml"));
+        if !lost {
+            return Self::with_state(state, board).await;
+        }
+        let machine = TempDir::new().unwrap();
+        let random = machine.path().join("proc/sys/kernel/random");
+        std::fs::create_dir_all(&random).unwrap();
+        let boot = uuid::Uuid::new_v4().to_string();
+        std::fs::write(random.join("boot_id"), boot).unwrap();
+        let devices = machine.path().join("dev");
+        std::os::unix::fs::symlink("/dev", devices).unwrap();
+        let root = machine.path().to_owned();
+        let blade = Self::with_config(state, |config| {
+            config.board = board;
+            config.root = root;
+        });
+        Self { machine: Some(machine), ..blade.await }
     }
 
     async fn on_machine(state: Arc<TempDir>, machine: Option<TempDir>) -> Self {

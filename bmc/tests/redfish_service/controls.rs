@@ -150,9 +150,11 @@ async fn a_chip_gets_its_fan_back_when_the_agent_ends() {
 
     let crit = root.path().join("sys/class/hwmon/hwmon0/temp1_input");
     fs::write(&crit, "96000\n").unwrap();
-    until(&admin, &uri, |it| it["ControlMode"] == "Automatic").await;
-    assert_eq!(said("pwm1_enable"), "5");
+    until_said(&admin, &uri, "Override").await;
+    assert_eq!((said("pwm1_enable"), said("pwm1")), ("1".into(), "255".into()));
     fs::write(&crit, "50000\n").unwrap();
+    until_said(&admin, &uri, "Automatic").await;
+    assert_eq!(said("pwm1_enable"), "5");
     let cooled = async {
         while admin.patch(&uri, &manual(20)).await.status == 409 {
             sleep(Duration::from_millis(100)).await;
@@ -162,4 +164,136 @@ async fn a_chip_gets_its_fan_back_when_the_agent_ends() {
     assert_eq!(said("pwm1_enable"), "1");
     assert!(host.agent.stop().await);
     assert_eq!(said("pwm1_enable"), "5");
+}
+
+/// The blade with its processor in air of so many °C.
+async fn blade_in(
+    celsius: f64,
+    change: impl FnOnce(String) -> String,
+) -> Blade {
+    Blade::minding_heat(|board| {
+        let mut board = board;
+        for (from, to) in [
+            ("ambient = 23.5", format!("ambient = {celsius}")),
+            // A little heat sink with a lot of wind.
+            ("capacity = 9.0 ", "capacity = 0.3 ".to_owned()),
+            ("resistance_still = 9.5", "resistance_still = 25".to_owned()),
+            ("resistance_full = 4.2", "resistance_full = 0.5".to_owned()),
+        ] {
+            assert!(board.contains(from), "{from}");
+            board = board.replacen(from, &to, 1);
+        }
+        change(board)
+    })
+    .await
+}
+
+#[tokio::test]
+async fn a_lease_ends_by_itself_and_is_renewed_by_a_patch() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let lease = |seconds: Value| {
+        json!({"ControlMode": "Manual", "SetPoint": 93,
+            "Oem": {"OnPrem": {"ManualSeconds": seconds}}})
+    };
+    for wrong in [json!(0), json!(86_401), json!("long"), json!(1.5)] {
+        let refused = admin.patch(CONTROL, &lease(wrong.clone())).await;
+        assert_eq!(refused.status, 400, "{wrong}: {}", refused.body);
+        assert_eq!(refused.messages(), ["PropertyValueOutOfRange"]);
+    }
+    let automatic = json!({"Oem": {"OnPrem": {"ManualSeconds": 9}}});
+    let refused = admin.patch(CONTROL, &automatic).await;
+    assert_eq!(refused.messages(), ["PropertyValueConflict"]);
+
+    let until = |body: &Value| {
+        let text = body["Oem"]["OnPrem"]["ManualUntil"].as_str();
+        text.unwrap().parse::<chrono::DateTime<chrono::Utc>>().unwrap()
+    };
+    let set = admin.patch(CONTROL, &manual(93)).await.body;
+    let left = until(&set) - chrono::Utc::now();
+    assert!((13..16).contains(&left.num_minutes()), "{left}");
+    let set = admin.patch(CONTROL, &lease(json!(2))).await.body;
+    assert!(until(&set) - chrono::Utc::now() < chrono::TimeDelta::seconds(4));
+    // Once more, and longer.
+    let set = admin.patch(CONTROL, &lease(json!(4))).await.body;
+    let ends = until(&set);
+    let now = until_said(&admin, CONTROL, "Automatic").await;
+    assert!(chrono::Utc::now() >= ends, "{ends}");
+    assert_eq!(now.get("Oem"), None);
+    assert_eq!(now["Status"]["Health"], "OK");
+}
+
+async fn until_said(client: &Client, uri: &str, mode: &str) -> Value {
+    let looking = async {
+        loop {
+            let now = client.get(uri).await.body;
+            if now["ControlMode"] == mode {
+                return now;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), looking).await.expect(mode)
+}
+
+#[tokio::test]
+async fn a_critical_temperature_takes_the_fan_from_a_lease_at_once() {
+    // What counts for months is longer than the agent has.
+    let blade = blade_in(40.0, |board| board).await;
+    let admin = blade.admin();
+    let body = json!({"ControlMode": "Manual", "SetPoint": 0,
+        "Oem": {"OnPrem": {"ManualSeconds": 86_400}}});
+    // It is found hot, which has to be over first.
+    let set = async {
+        while admin.patch(CONTROL, &body).await.status == 409 {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(30), set).await.expect("it cools");
+    // Without a fan, and so warm around, the processor becomes too hot.
+    let taken = until_said(&admin, CONTROL, "Override").await;
+    assert_eq!(taken["SetPoint"].as_f64(), Some(100.0));
+    let sensor = &taken["Oem"]["OnPrem"]["TakenFor"]["@odata.id"];
+    assert!(sensor.as_str().unwrap().ends_with("CPU_Temperature"), "{taken}");
+    assert_eq!(onprem_redfish::check(&taken), []);
+    until(&admin, DUTY, |it| it["Reading"].as_f64() == Some(100.0)).await;
+    let refused = admin.patch(CONTROL, &manual(10)).await;
+    assert_eq!(refused.status, 409, "{}", refused.body);
+    // Cooled down, it follows its own loop again.
+    let back = until_said(&admin, CONTROL, "Automatic").await;
+    assert_eq!(back.get("Oem"), None);
+}
+
+#[tokio::test]
+async fn heat_that_no_fan_helps_against_ends_in_a_shutdown() {
+    let blade = blade_in(100.0, |board| {
+        let fatal = "upper_critical = 85\nupper_fatal = 90";
+        assert!(board.contains("upper_critical = 85"));
+        board.replacen("upper_critical = 85", fatal, 1)
+    });
+    let blade = blade.await;
+    let admin = blade.admin();
+    let node = "/redfish/v1/Systems/node";
+    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let off = async {
+        loop {
+            let now = admin.get(node).await.body;
+            let state = now["PowerState"].as_str().unwrap().to_owned();
+            let mut seen = seen.lock().unwrap();
+            if seen.last() != Some(&state) {
+                seen.push(state.clone());
+            }
+            drop(seen);
+            if state == "Off" {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    timeout(Duration::from_secs(60), off).await.expect("off");
+    let seen = seen.lock().unwrap();
+    assert_eq!(*seen, ["On", "PoweringOff", "Off"], "in good order");
+    let sensor = "/redfish/v1/Chassis/blade/Sensors/CPU_Temperature";
+    let limits = admin.get(sensor).await.body["Thresholds"].clone();
+    assert_eq!(limits["UpperFatal"]["Reading"].as_f64(), Some(90.0));
 }

@@ -11,6 +11,7 @@ mod curve;
 use std::{
     io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde::Deserialize;
@@ -23,7 +24,7 @@ use crate::{
         Controls,
         part::{Fitting, Kind, Part, chassis_of},
     },
-    bus::{Chip, I2cError, gpio::LineName},
+    bus::{Chip, I2cError, gpio::LineName, pause},
     model::{
         Control, Fan, Id, Inventory, Percent, PhysicalContext, PowerState,
         Quality, Reading, Sample, Sensor, SensorKind, Snapshot, Thresholds,
@@ -41,6 +42,8 @@ const CONTROL: u8 = 0x86;
 const CUT: u8 = 1;
 /// What cuts the power where there are no registers.
 const LEGACY_CUT: u8 = 0xff;
+/// What it needs after a write.
+const RECOVERY: Duration = Duration::from_secs(1);
 /// The line of the button.
 const BUTTON: &str = "GPIO4";
 
@@ -75,12 +78,13 @@ struct Case {
     wanted: Loop,
     /// °C of what it cools.
     celsius: Option<f64>,
+    /// When it was last written to.
+    written: Option<Instant>,
 }
 
 impl Case {
     /// Drives the fan as it shall be, and says how that is in percent; nothing
-    /// as long as the firmware is being looked for. The part needs a second
-    /// after a write, which is how often this is called.
+    /// as long as the firmware is being looked for.
     fn step(&mut self, at: Instant) -> Result<Option<u8>, Error> {
         let done = self.drive(at);
         if done.is_err() {
@@ -98,6 +102,7 @@ impl Case {
             Firmware::Unknown => {
                 let before = self.chip.read_byte(DUTY)?;
                 let written = if before >= 100 { 98 } else { before + 1 };
+                self.rest();
                 self.chip.write_byte(DUTY, written)?;
                 self.firmware = Firmware::Tried { before, written };
                 Ok(None)
@@ -105,6 +110,7 @@ impl Case {
             Firmware::Tried { before, written } => {
                 let found = self.chip.read_byte(DUTY)?;
                 if found == written {
+                    self.rest();
                     self.chip.write_byte(DUTY, before.min(100))?;
                     self.firmware = Firmware::Registers;
                 } else {
@@ -141,17 +147,33 @@ impl Case {
     ) -> Result<Option<u8>, Error> {
         let duty = self.wanted.next(self.celsius, at).min(100);
         if self.wanted.now() != Some(duty) {
+            self.rest();
             write(&self.chip, duty)?;
         }
         self.wanted.driven(duty);
         Ok(Some(duty))
     }
 
+    /// Waits until the part takes another write: it needs a second after one.
+    fn rest(&mut self) {
+        let since = self.written.map(|at| at.elapsed());
+        if let Some(left) = since.and_then(|it| RECOVERY.checked_sub(it)) {
+            pause(left);
+        }
+        self.written = Some(Instant::now());
+    }
+
     /// Cuts the power. Nothing comes after it.
     fn cut(&mut self) -> Result<(), Error> {
         match self.firmware {
-            Firmware::Registers => self.chip.write_byte(CONTROL, CUT)?,
-            Firmware::Legacy => self.chip.send_byte(LEGACY_CUT)?,
+            Firmware::Registers => {
+                self.rest();
+                self.chip.write_byte(CONTROL, CUT)?;
+            }
+            Firmware::Legacy => {
+                self.rest();
+                self.chip.send_byte(LEGACY_CUT)?;
+            }
             // Who does not know the part does not write to it.
             Firmware::Unknown | Firmware::Tried { .. } => {}
         }
@@ -237,7 +259,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         required: true,
     };
     let (wanted, celsius) = (Loop::default(), None);
-    let case = Case { chip, firmware, wanted, celsius };
+    let case = Case { chip, firmware, wanted, celsius, written: None };
     let case = Arc::new(Mutex::new(case));
     let watch = Watch {
         place,
@@ -317,6 +339,11 @@ impl Controls for Drives {
         let mut case = lock(&self.0);
         case.wanted.manual = percent;
         case.step(Instant::now()).map(drop).map_err(io::Error::other)
+    }
+
+    fn leave(&self, control: &Id) -> io::Result<()> {
+        // It stays as it was driven last, and nobody looks how warm it is.
+        self.drive(control, Some(100.0))
     }
 }
 

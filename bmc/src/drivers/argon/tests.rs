@@ -11,7 +11,8 @@ fn case(firmware: Firmware, part: Argon) -> (SimulatedI2c, Case) {
     sim.attach(ADDRESS, part);
     let bus = I2cBus::new("i2c-1", Box::new(sim.clone()));
     let (chip, wanted) = (bus.chip(ADDRESS), Loop::default());
-    (sim, Case { chip, firmware, wanted, celsius: Some(56.0) })
+    let (celsius, written) = (Some(56.0), None);
+    (sim, Case { chip, firmware, wanted, celsius, written })
 }
 
 fn step(case: &mut Case) -> Result<Option<u8>, String> {

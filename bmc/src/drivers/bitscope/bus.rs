@@ -27,8 +27,6 @@ const CONFIRM: Duration = Duration::from_secs(5);
 const PAUSE: Duration = Duration::from_secs(1);
 /// How long a bus may hang until its nodes count as lost.
 const LOST: Duration = Duration::from_secs(30);
-/// Cycles are counted over this time.
-const HOUR: Duration = Duration::from_hours(1);
 
 /// How the bus is used.
 #[derive(Clone, Copy, Debug)]
@@ -37,8 +35,6 @@ pub(super) struct Timing {
     pub(super) stagger: Duration,
     /// For how long a node is off when it is started again.
     pub(super) dwell: Duration,
-    /// How often an hour one node may be started again.
-    pub(super) cycles_per_hour: usize,
 }
 
 /// What a node shall do.
@@ -54,8 +50,6 @@ pub(super) enum Goal {
 pub(super) enum Refusal {
     /// The node is on its way to another one.
     Busy,
-    /// It was started again too often; it may be once more after this time.
-    TooOften(Duration),
     /// It is the node whose serial port the bus is on.
     Own,
 }
@@ -124,7 +118,6 @@ impl Plan {
 struct State {
     known: BTreeMap<u8, Known>,
     plans: BTreeMap<u8, Plan>,
-    cycles: BTreeMap<u8, VecDeque<Instant>>,
     /// When the last node was switched on.
     started: Option<Instant>,
     /// Where the sweep goes on, and when it begins anew.
@@ -220,16 +213,6 @@ impl Bus {
                 Goal::Off => {}
                 Goal::On | Goal::Cycle => return Err(Refusal::Busy),
             }
-        }
-        if goal == Goal::Cycle {
-            let cycles = state.cycles.entry(address).or_default();
-            cycles.retain(|at| now.duration_since(*at) < HOUR);
-            if cycles.len() >= self.shared.timing.cycles_per_hour {
-                let oldest = cycles.front().copied().unwrap_or(now);
-                let wait = HOUR.saturating_sub(now.duration_since(oldest));
-                return Err(Refusal::TooOften(wait));
-            }
-            cycles.push_back(now);
         }
         known.failed = None;
         state.plans.insert(address, Plan::new(step, now));

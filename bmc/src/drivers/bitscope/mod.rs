@@ -57,7 +57,6 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let timing = Timing {
         stagger: seconds("stagger_seconds", options.stagger_seconds, 1.0, 0.0)?,
         dwell: seconds("dwell_seconds", options.dwell_seconds, 3.0, DWELL)?,
-        cycles_per_hour: options.cycles_per_hour.unwrap_or(4),
     };
     let identity = options.serial_number.as_ref();
     let identity = identity.unwrap_or(&fitting.identity).clone();
@@ -277,9 +276,6 @@ impl Power for Switches {
             Ok(true) => Ok(Some(PowerState::PoweringOn)),
             Ok(false) => Ok(Some(PowerState::PoweringOff)),
             Err(Refusal::Busy) => Err(CommandError::Busy { part }),
-            Err(Refusal::TooOften(wait)) => {
-                Err(CommandError::TooOften { part, wait })
-            }
             Err(Refusal::Own) => {
                 let what = kind.as_str();
                 Err(CommandError::Unsupported { part, what })

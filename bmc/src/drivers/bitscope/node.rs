@@ -18,6 +18,8 @@ use crate::{
 
 /// Nodes on a blade.
 pub(super) const SLOTS: u8 = 4;
+/// How often an hour a node may be started again, unless the board file says.
+const CYCLES: usize = 4;
 /// What a node can be told. There is no way to ask it to shut down.
 const RESET_TYPES: [ResetType; 4] = [
     ResetType::On,
@@ -143,6 +145,7 @@ impl Node {
             uuid: device_uuid(&format!("{identity} {address:02x}")),
             reset_types: RESET_TYPES.to_vec(),
             restores_power: true,
+            cycles_per_hour: Some(options.cycles_per_hour.unwrap_or(CYCLES)),
             bay: Some(Bay { address, label: label.as_str().into() }),
             ..System::default()
         };

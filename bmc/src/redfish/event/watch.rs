@@ -105,6 +105,7 @@ enum Alarm {
     Failed,
     UpperCaution,
     UpperCritical,
+    UpperFatal,
     LowerCaution,
     LowerCritical,
 }
@@ -237,7 +238,9 @@ fn alarm(snapshot: &Snapshot, sensor: &Sensor) -> Option<(Alarm, f64)> {
     let limits = &sensor.thresholds;
     let above = |limit: Option<f64>| limit.is_some_and(|it| value >= it);
     let below = |limit: Option<f64>| limit.is_some_and(|it| value <= it);
-    let alarm = if above(limits.upper_critical) {
+    let alarm = if above(limits.upper_fatal) {
+        Alarm::UpperFatal
+    } else if above(limits.upper_critical) {
         Alarm::UpperCritical
     } else if below(limits.lower_critical) {
         Alarm::LowerCritical
@@ -260,7 +263,7 @@ fn messages(
 ) -> Vec<Message> {
     use Alarm::{
         Failed, LowerCaution, LowerCritical, None as Normal, UpperCaution,
-        UpperCritical,
+        UpperCritical, UpperFatal,
     };
     let (name, unit) = (&sensor.name, sensor.kind.unit());
     let limits = &sensor.thresholds;
@@ -275,6 +278,18 @@ fn messages(
         (_, Failed) => sensor_event::sensor_failure(name),
         (_, Normal) => {
             sensor_event::sensor_reading_normal_range(name, value, unit)
+        }
+        (_, UpperFatal) => {
+            let limit = limit(limits.upper_fatal);
+            sensor_event::reading_above_upper_fatal_threshold(
+                name, value, unit, limit,
+            )
+        }
+        (UpperFatal, UpperCritical | UpperCaution) => {
+            let limit = limit(limits.upper_fatal);
+            sensor_event::reading_below_upper_fatal_threshold(
+                name, value, unit, limit,
+            )
         }
         (UpperCritical, UpperCaution) => {
             let limit = limit(limits.upper_critical);

@@ -32,7 +32,7 @@ impl Resource for AutomationNode {
         let state = view.snapshot.controls.get(&control.id);
         let state = match state.map(|state| state.mode).unwrap_or_default() {
             ControlMode::Automatic => NodeState::Running,
-            ControlMode::Manual => NodeState::Idle,
+            ControlMode::Manual | ControlMode::Override => NodeState::Idle,
         };
         let ids = [&*chassis.id, &*control.id];
         let links = Links::new()

@@ -118,7 +118,7 @@ impl Resource for Chassis {
         })
         .links(links);
         let answer = answer(body);
-        if !has_power(snapshot, it) {
+        if switched(snapshot, it).is_empty() {
             return Some(answer);
         }
         let kinds = KINDS.map(ResetType::as_str);
@@ -154,18 +154,35 @@ impl Resource for Chassis {
     }
 }
 
-/// Whether the agent switches the power of all that is in it.
-fn has_power(snapshot: &Snapshot, chassis: &model::Chassis) -> bool {
-    let mut systems =
-        chassis.systems.iter().filter_map(|id| snapshot.system(id)).peekable();
-    systems.peek().is_some() && systems.all(|system| system.restores_power)
+/// The systems in it, and in what it holds, whose power the agent switches.
+/// The one that the agent runs on is none of them.
+fn switched<'a>(
+    snapshot: &'a Snapshot,
+    chassis: &'a model::Chassis,
+) -> Vec<&'a model::System> {
+    let mut inside = vec![chassis];
+    let mut at = 0;
+    // A chassis is in one other at most, but a board file could say a circle.
+    while let Some(holder) = inside.get(at).copied()
+        && at < snapshot.inventory.chassis.len()
+    {
+        let all = snapshot.inventory.chassis.iter();
+        let held =
+            all.filter(|it| it.contained_by.as_ref() == Some(&holder.id));
+        inside.extend(held.collect::<Vec<_>>());
+        at += 1;
+    }
+    let ids = inside.into_iter().flat_map(|chassis| &chassis.systems);
+    let systems = ids.filter_map(|id| snapshot.system(id));
+    systems.filter(|system| system.restores_power).collect()
 }
 
-/// Switches all that is in it.
+/// Switches all that is in it: those that can be, although others cannot.
 async fn reset(write: &Write<'_>, action: &str) -> Result<Acted, Error> {
     let snapshot = write.service.model.snapshot();
     let chassis = snapshot.chassis(write.id(0)).ok_or_else(Error::internal)?;
-    if !has_power(&snapshot, chassis) {
+    let systems = switched(&snapshot, chassis);
+    if systems.is_empty() {
         let message = base::action_not_supported(action);
         return Err(Error::bad(vec![message]));
     }
@@ -181,10 +198,21 @@ async fn reset(write: &Write<'_>, action: &str) -> Result<Acted, Error> {
         let advice = format!("Send one of these: {all}.");
         Error::bad(vec![message.resolved_by(advice)])
     })?;
-    for system in &chassis.systems {
-        write.service.commands.reset(system, *kind).await?;
+    let mut refused = Vec::new();
+    for system in systems {
+        if let Err(error) =
+            write.service.commands.reset(&system.id, *kind).await
+        {
+            refused.push((&system.id, error));
+        }
     }
-    Ok(Acted::Done)
+    let said = refused.iter().map(|(id, why)| format!("{id}: {why}"));
+    let said = said.collect::<Vec<_>>().join("; ");
+    let Some((_, first)) = refused.into_iter().next() else {
+        return Ok(Acted::Done);
+    };
+    let error = Error::from(first);
+    Err(error.resolved_by(&format!("These were not switched: {said}.")))
 }
 
 /// Sets asset tag, host name and indicator of `part`, and `more`: all, or

@@ -1,5 +1,7 @@
 //! `Control`: what drives a fan, by itself or as a person says.
 
+use std::{ops::RangeInclusive, time::Duration};
+
 use chrono::SecondsFormat;
 use onprem_redfish::{
     message::base,
@@ -10,12 +12,12 @@ use onprem_redfish::{
         sensor::SensorExcerpt,
     },
 };
-use serde_json::Value;
+use serde_json::{Map, Value, json};
 
 use super::{With as _, enabled, number, sensor};
 use crate::{
     commands::ControlChange,
-    model::{ControlMode, Health, Part},
+    model::{ControlMode, Health, Id, Part, Snapshot},
     redfish::{
         error::Error,
         resource::{Answer, Freshness, Pending, Resource, View, Write, answer},
@@ -25,6 +27,11 @@ use crate::{
 
 const MODE: &str = "/ControlMode";
 const SET_POINT: &str = "/SetPoint";
+/// For how many seconds a person has the control, who then has to say so
+/// again.
+const LEASE: &str = "/Oem/OnPrem/ManualSeconds";
+const LEASES: RangeInclusive<u64> = 1..=86_400;
+const OEM_TYPE: &str = "#OnPremControl.v1_0_0.OnPrem";
 const MODES: [&str; 2] = ["Automatic", "Manual"];
 
 /// `/redfish/v1/Chassis/{ChassisId}/Controls/{ControlId}`
@@ -71,6 +78,7 @@ impl Resource for Control {
             .control_mode(match state.mode {
                 ControlMode::Automatic => control::ControlMode::Automatic,
                 ControlMode::Manual => control::ControlMode::Manual,
+                ControlMode::Override => control::ControlMode::Override,
             })
             .set_point_null()
             .with(state.set_point.and_then(number), control::Control::set_point)
@@ -93,11 +101,25 @@ impl Resource for Control {
         let mut answer = answer(body);
         let name = "ControlMode@Redfish.AllowableValues".to_owned();
         answer.body.insert(name, MODES[..].into());
+        let mut about = Map::new();
+        about.insert("@odata.type".to_owned(), OEM_TYPE.into());
+        if let Some(until) = state.until {
+            let until = until.to_rfc3339_opts(SecondsFormat::Secs, true);
+            about.insert("ManualUntil".to_owned(), until.into());
+        }
+        if let Some(sensor) = &state.taken_back_for {
+            let holder = holder(snapshot, sensor).unwrap_or(chassis);
+            let uri = sensor::at(holder, sensor);
+            about.insert("TakenFor".to_owned(), json!({ "@odata.id": uri }));
+        }
+        if about.len() > 1 {
+            answer.body.insert("Oem".to_owned(), json!({ "OnPrem": about }));
+        }
         Some(answer.volatile(&["Sensor", "Status"]))
     }
 
     fn writable(&self) -> &'static [&'static str] {
-        &[MODE, SET_POINT]
+        &[MODE, SET_POINT, LEASE]
     }
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
@@ -108,6 +130,13 @@ impl Resource for Control {
             Ok(done?)
         })
     }
+}
+
+/// The chassis that a sensor is in.
+fn holder<'a>(snapshot: &'a Snapshot, sensor: &Id) -> Option<&'a str> {
+    let mut all = snapshot.inventory.chassis.iter();
+    let holder = all.find(|it| it.sensor(sensor).is_some())?;
+    Some(&holder.id)
 }
 
 fn wanted(write: &Write<'_>) -> Result<ControlChange, Error> {
@@ -141,6 +170,22 @@ fn wanted(write: &Write<'_>) -> Result<ControlChange, Error> {
             None
         }
     };
+    let seconds = write.values.get(LEASE).map(Value::as_u64);
+    let lease = match seconds {
+        None => None,
+        Some(Some(seconds)) if LEASES.contains(&seconds) => {
+            Some(Duration::from_secs(seconds))
+        }
+        Some(value) => {
+            let text = value.map_or("null".to_owned(), |v| v.to_string());
+            let message =
+                base::property_value_out_of_range(text, "ManualSeconds");
+            let [least, most] = [LEASES.start(), LEASES.end()];
+            let advice = format!("Send a whole number from {least} to {most}.");
+            wrong.push(message.about(LEASE).resolved_by(advice));
+            None
+        }
+    };
     let id = write.id(1).into();
     let now = write.service.model.snapshot();
     let now = now.controls.get(&id).map(|state| state.mode);
@@ -150,8 +195,14 @@ fn wanted(write: &Write<'_>) -> Result<ControlChange, Error> {
         let advice = "Send `ControlMode` `Manual` with it.";
         wrong.push(message.about(SET_POINT).resolved_by(advice));
     }
+    if lease.is_some() && after == ControlMode::Automatic {
+        let message =
+            base::property_value_conflict("ManualSeconds", "ControlMode");
+        let advice = "Send `ControlMode` `Manual` with it.";
+        wrong.push(message.about(LEASE).resolved_by(advice));
+    }
     if wrong.is_empty() {
-        Ok(ControlChange { control: id, mode, set_point })
+        Ok(ControlChange { control: id, mode, set_point, lease })
     } else {
         Err(Error::bad(wrong))
     }

@@ -120,6 +120,7 @@ fn thresholds(of: &model::Thresholds) -> Option<Thresholds> {
     let thresholds = Thresholds::new()
         .with(of.upper_caution.map(above), Thresholds::upper_caution)
         .with(of.upper_critical.map(above), Thresholds::upper_critical)
+        .with(of.upper_fatal.map(above), Thresholds::upper_fatal)
         .with(of.lower_caution.map(below), Thresholds::lower_caution)
         .with(of.lower_critical.map(below), Thresholds::lower_critical);
     Some(thresholds)
