@@ -145,6 +145,7 @@ pub(super) struct Limits {
     lower_caution: Option<f64>,
     upper_caution: Option<f64>,
     upper_critical: Option<f64>,
+    upper_fatal: Option<f64>,
 }
 
 impl From<Limits> for Thresholds {
@@ -152,6 +153,7 @@ impl From<Limits> for Thresholds {
         Self {
             upper_caution: limits.upper_caution,
             upper_critical: limits.upper_critical,
+            upper_fatal: limits.upper_fatal,
             lower_caution: limits.lower_caution,
             lower_critical: limits.lower_critical,
         }
