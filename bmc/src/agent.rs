@@ -27,8 +27,13 @@ use tracing::{info, warn};
 use crate::{
     accounts::{self, Accounts},
     boards::{
-        Board, Naming, Scan, Shelves, assembly::Assembly, file::BoardError,
-        hand::Hand, host::Host, next_boot::NextBoot, part::SimulatedBuses,
+        Board, Naming, Scan, Shelves,
+        assembly::Assembly,
+        file::BoardError,
+        hand::Hand,
+        host::{self, Host},
+        next_boot::NextBoot,
+        part::SimulatedBuses,
     },
     bus::record::Recorder,
     clock::Clock,
@@ -369,12 +374,15 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     } else {
         Box::new(host(naming))
     };
-    let software = match config.board {
-        // What is simulated has none.
-        Some(_) => Vec::new(),
-        None => software::read(&Tree::new(&config.root)),
-    };
     let scan = board.scan();
+    let mut systems = scan.inventory.systems.iter();
+    // What is no part of this machine is not its.
+    let own = systems.any(|it| *it.id == *host::SYSTEM);
+    let software = if own && simulation.is_none() {
+        software::read(&tree)
+    } else {
+        Vec::new()
+    };
     let volumes = board.volumes();
     volumes.open(state.path())?;
     let volumes = volumes.list(&scan.inventory);

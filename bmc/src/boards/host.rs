@@ -31,7 +31,8 @@ use crate::{
     },
 };
 
-const SYSTEM: &str = "host";
+/// The id of the system that a host is.
+pub(crate) const SYSTEM: &str = "host";
 /// The id of the chassis that a host is.
 pub(super) const CHASSIS: &str = "host";
 

@@ -19,10 +19,11 @@ use crate::{
     },
     drivers::{
         Driver, ads1115, argon, bitscope, ina219, ina226, ina3221_direct, lm75,
-        pcf8563, sixfab_ups, ssd1306, tmp117, tree::Tree,
+        pcf8563, rpi, sixfab_ups, ssd1306, tmp117, tree::Tree,
     },
     model::{Chassis, Id, Inventory},
     sim::{
+        self,
         bitscope::Rack,
         gpio::SimulatedGpio,
         i2c::{I2cPart, SimulatedI2c},
@@ -41,6 +42,7 @@ pub const KINDS: &[Kind] = &[
     ina3221_direct::KIND,
     lm75::KIND,
     pcf8563::KIND,
+    rpi::KIND,
     sixfab_ups::KIND,
     ssd1306::KIND,
     tmp117::KIND,
@@ -125,6 +127,7 @@ pub struct SimulatedBuses {
     i2c: BTreeMap<String, SimulatedI2c>,
     gpio: BTreeMap<String, SimulatedGpio>,
     racks: BTreeMap<String, Rack>,
+    pis: BTreeMap<Id, sim::rpi::Firmware>,
 }
 
 impl SimulatedBuses {
@@ -132,6 +135,12 @@ impl SimulatedBuses {
     #[must_use]
     pub fn rack(&self, name: &str) -> Option<&Rack> {
         self.racks.get(name)
+    }
+
+    /// The firmware of the Raspberry Pi that is the part `id`.
+    #[must_use]
+    pub fn pi(&self, id: &str) -> Option<&sim::rpi::Firmware> {
+        self.pis.get(id)
     }
 
     /// The I²C bus `name`.
@@ -259,6 +268,26 @@ impl Fitting<'_> {
             sim.attach(address, simulator());
         }
         Ok(bus.chip(address))
+    }
+
+    /// Checks that the board file says no bus and no address: there is one way
+    /// to the part.
+    ///
+    /// # Errors
+    /// It does.
+    pub fn without_bus(&self) -> Result<(), String> {
+        if self.bus.is_empty() && self.address.is_none() {
+            return Ok(());
+        }
+        Err("it is on no bus, and has no address".to_owned())
+    }
+
+    /// The simulated firmware of a Raspberry Pi, with a `PoE` HAT or without.
+    pub fn simulated_pi(&mut self, poe_hat: bool) -> sim::rpi::Firmware {
+        let firmware = sim::rpi::Firmware::new(poe_hat);
+        let pis = &mut self.buses.simulated.pis;
+        pis.insert(self.id.clone(), firmware.clone());
+        firmware
     }
 
     /// Checks that the board file says which bus the part is on.

@@ -6,6 +6,7 @@
 
 pub mod gpio;
 pub mod i2c;
+pub mod ioctl;
 pub mod record;
 pub mod serial;
 

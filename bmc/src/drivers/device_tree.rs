@@ -1,7 +1,7 @@
 //! The device tree: what a Raspberry Pi, a Jetson or another board with it
 //! says about itself.
 
-use super::tree::Tree;
+use super::{rpi::revision::Revision, tree::Tree};
 use crate::model::{BoardIdentity, MemoryKind};
 
 /// The kernel shows it at both places; containers may hide the first.
@@ -35,8 +35,29 @@ pub fn read(tree: &Tree) -> Option<Board> {
     };
     let revision = tree.bytes(&format!("{folder}/system/linux,revision")).ok();
     let revision = revision.and_then(|b| b.try_into().ok());
-    let memory = revision.map(u32::from_be_bytes).and_then(memory);
+    let code = revision.map(u32::from_be_bytes);
+    let revision = code.and_then(Revision::read);
+    let memory = revision.map(|it| (it.memory, it.memory_kind));
     Some(Board { identity, memory })
+}
+
+/// What the board calls itself.
+#[must_use]
+pub fn model(tree: &Tree) -> Option<String> {
+    property(tree, "model")
+}
+
+/// Whether the board says that it is compatible with something whose name
+/// begins like this: `raspberrypi,`.
+#[must_use]
+pub fn is_compatible(tree: &Tree, begin: &str) -> bool {
+    let names = property(tree, "compatible").unwrap_or_default();
+    names.split('\0').any(|name| name.starts_with(begin))
+}
+
+fn property(tree: &Tree, name: &str) -> Option<String> {
+    let mut folders = FOLDERS.into_iter();
+    folders.find_map(|folder| tree.text(&format!("{folder}/{name}")))
 }
 
 /// Maker and model: `Raspberry Pi 4 Model B Rev 1.4` is a `4B Rev 1.4` of
@@ -70,20 +91,6 @@ fn part_number(tree: &Tree, folder: &str) -> Option<String> {
     })
 }
 
-/// Memory by the revision code of a Raspberry Pi: bit 23 marks the new style,
-/// bits 20-22 the size, bits 12-15 the processor.
-fn memory(revision: u32) -> Option<(u64, MemoryKind)> {
-    if revision & (1 << 23) == 0 {
-        return None;
-    }
-    let bytes = (256 << 20) << ((revision >> 20) & 7);
-    let kind = match (revision >> 12) & 15 {
-        0..=2 => MemoryKind::Lpddr2,
-        _ => MemoryKind::Lpddr4,
-    };
-    Some((bytes, kind))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -114,14 +121,5 @@ mod tests {
         ] {
             assert_eq!(split(text), (maker.into(), model.into()), "{text}");
         }
-    }
-
-    #[test]
-    fn reads_memory_from_the_revision_code() {
-        // Raspberry Pi 4B with 8 GB, 5 with 4 GB, 3B with 1 GB.
-        assert_eq!(memory(0xd0_3114), Some((8 << 30, MemoryKind::Lpddr4)));
-        assert_eq!(memory(0xc0_4170), Some((4 << 30, MemoryKind::Lpddr4)));
-        assert_eq!(memory(0xa0_2082), Some((1 << 30, MemoryKind::Lpddr2)));
-        assert_eq!(memory(0x00_000e), None);
     }
 }

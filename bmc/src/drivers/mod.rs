@@ -25,6 +25,7 @@ pub mod pcf8563;
 pub mod power_supply;
 pub mod processor;
 mod rail;
+pub mod rpi;
 pub mod serial;
 pub mod sixfab_ups;
 pub mod software;
@@ -39,7 +40,10 @@ use std::time::Duration;
 
 use crate::{
     commands::ResetType,
-    model::{Contact, Id, PowerState, Sample, Snapshot, Started, Vitals},
+    model::{
+        Contact, Id, Part, PowerState, Sample, Snapshot, Started, Trouble,
+        Vitals,
+    },
 };
 
 /// How often a sensor is read unless there is a reason for another rate.
@@ -60,6 +64,9 @@ pub struct Batch {
     pub boots: Vec<(Id, Started)>,
     /// Whether power supplies have their input: chassis, supply, and that.
     pub supplies: Vec<(Id, Id, bool)>,
+    /// What is wrong with a part as this driver, named by its id, sees it: all
+    /// of it.
+    pub troubles: Vec<(Part, Id, Vec<Trouble>)>,
     /// What shall be done to systems.
     pub wishes: Vec<Wish>,
 }

@@ -22,7 +22,10 @@ use super::{
     standing::{Standing, crossed, entry, standing},
 };
 use crate::{
-    model::{Change, Chassis, Id, Model, PowerState, Quality, Snapshot},
+    model::{
+        Change, Chassis, Id, Model, Part, PowerState, Quality, Snapshot, Told,
+        Turn,
+    },
     redfish::uri,
 };
 
@@ -44,6 +47,9 @@ pub(crate) async fn follow(
     let mut known = Known::default();
     known.sensors(&model.snapshot(), None, &mut |_, _| {});
     known.power(&model.snapshot(), &mut |_, _| {});
+    known.troubles(&model.snapshot(), &mut |systems, entry| {
+        note(&logs, systems, entry);
+    });
     let mut returned = None;
     loop {
         let mut news = News::default();
@@ -80,14 +86,11 @@ pub(crate) async fn follow(
             }
         }
         let snapshot = model.snapshot();
-        let mut note = |systems: &[Id], entry: Entry| {
-            // What is about several is noted once, where all looks first.
-            let log = match systems {
-                [system] => logs.of_system(system),
-                _ => logs.of(Kind::Hardware),
-            };
-            log.append(entry);
-        };
+        let mut note =
+            |systems: &[Id], entry: Entry| note(&logs, systems, entry);
+        if news.troubles {
+            known.troubles(&snapshot, &mut note);
+        }
         if news.inputs {
             known.inputs(&snapshot, &mut note);
         }
@@ -107,11 +110,22 @@ pub(crate) async fn follow(
     }
 }
 
+/// Notes what is about `systems`; what is about several once, where all look
+/// first.
+fn note(logs: &Logs, systems: &[Id], entry: Entry) {
+    let log = match systems {
+        [system] => logs.of_system(system),
+        _ => logs.of(Kind::Hardware),
+    };
+    log.append(entry);
+}
+
 /// What has to be looked at.
 #[derive(Debug, Default, PartialEq)]
 struct News {
     power: bool,
     inputs: bool,
+    troubles: bool,
     contacts: bool,
     sensors: Which,
 }
@@ -141,6 +155,7 @@ impl News {
         match change {
             Change::Power(_) => self.power = true,
             Change::Supply(..) => self.inputs = true,
+            Change::Trouble(_) => self.troubles = true,
             Change::Contact(_) => self.contacts = true,
             Change::Readings(ids) => self.sensors.add(&ids),
             Change::Quality(id) => self.sensors.add(&[id]),
@@ -156,6 +171,7 @@ impl News {
         *self = Self {
             power: true,
             inputs: true,
+            troubles: true,
             contacts: true,
             sensors: Which::All,
         };
@@ -172,13 +188,43 @@ struct Known {
     sets: BTreeMap<Id, BTreeSet<Id>>,
     /// The power supplies without input.
     outages: HashSet<Id>,
+    /// What is wrong that no sensor measures.
+    troubles: Told,
     /// The systems that do not answer on their bus.
     silent: BTreeSet<Id>,
     /// The chassis that have nobody who answers.
     dark: BTreeSet<Id>,
 }
 
+fn systems_of(part: &Part) -> &[Id] {
+    match part {
+        Part::System(id) => std::slice::from_ref(id),
+        Part::Chassis(_) | Part::Manager(_) => &[],
+    }
+}
+
 impl Known {
+    fn troubles(
+        &mut self,
+        snapshot: &Snapshot,
+        note: &mut impl FnMut(&[Id], Entry),
+    ) {
+        for turn in self.troubles.turns(snapshot) {
+            let Turn { part, word, text, health } = turn;
+            let detected = resource_event::resource_errors_detected;
+            let corrected = resource_event::resource_errors_corrected;
+            let (message, code) = match health {
+                Some(_) => (detected(word, &text), "State Asserted"),
+                None => (corrected(word, &text), "State Deasserted"),
+            };
+            let (uri, systems) = (uri::of_part(&part), systems_of(&part));
+            let kind = "Management Subsystem Health";
+            let entry = entry(&message, code, kind, None, &uri);
+            let severity = health.unwrap_or_default().into();
+            note(systems, Entry { severity, ..entry });
+        }
+    }
+
     fn power(
         &mut self,
         snapshot: &Snapshot,

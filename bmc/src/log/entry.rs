@@ -5,6 +5,8 @@ use onprem_link::id::Xid;
 use onprem_redfish::message::Message;
 use serde::{Deserialize, Serialize};
 
+use crate::model::Health;
+
 /// The longest text of an entry, and of anything in it, in bytes.
 const LONGEST: usize = 512;
 /// The most arguments of a message that are kept.
@@ -23,6 +25,16 @@ pub(crate) enum Severity {
     Warning,
     /// Somebody has to act.
     Critical,
+}
+
+impl From<Health> for Severity {
+    fn from(health: Health) -> Self {
+        match health {
+            Health::Ok => Self::Ok,
+            Health::Warning => Self::Warning,
+            Health::Critical => Self::Critical,
+        }
+    }
 }
 
 impl Severity {

@@ -1,6 +1,6 @@
 //! Health: what readings say about the parts they belong to.
 
-use super::{Chassis, Quality, Sensor, Snapshot, System};
+use super::{Chassis, Id, Part, Quality, Sensor, Snapshot, System};
 
 /// How a part is doing; sorts from well to badly.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,11 +36,11 @@ impl Snapshot {
         if lost { Health::Warning } else { Health::Ok }
     }
 
-    /// The worst health in the chassis: of its sensors, and of systems that
-    /// have to answer on a control bus.
+    /// The worst health in the chassis: of its sensors, and of its systems as
+    /// far as no sensor says it.
     #[must_use]
     pub fn chassis_health(&self, chassis: &Chassis) -> Health {
-        let systems = chassis.systems.iter().map(|id| self.contact_health(id));
+        let systems = chassis.systems.iter().map(|id| self.own_health(id));
         systems.fold(self.sensors_health(chassis), Health::max)
     }
 
@@ -60,12 +60,25 @@ impl Snapshot {
         }
     }
 
-    /// The health of the system on its control bus, and the worst of the
-    /// sensors in the chassis that hold it.
+    /// How the part is by what is wrong with it that no sensor measures.
+    #[must_use]
+    pub fn trouble_health(&self, part: &Part) -> Health {
+        let all = self.troubles(part).map(|known| known.trouble.health);
+        all.max().unwrap_or_default()
+    }
+
+    /// How the system is beside what sensors say.
+    fn own_health(&self, system: &Id) -> Health {
+        let trouble = self.trouble_health(&Part::System(system.clone()));
+        self.contact_health(system).max(trouble)
+    }
+
+    /// The health of the system itself, and the worst of the sensors in the
+    /// chassis that hold it.
     #[must_use]
     pub fn system_health(&self, system: &System) -> Health {
         let chassis = system.chassis.iter().filter_map(|id| self.chassis(id));
         let worst = chassis.map(|c| self.sensors_health(c));
-        worst.fold(self.contact_health(&system.id), Health::max)
+        worst.fold(self.own_health(&system.id), Health::max)
     }
 }

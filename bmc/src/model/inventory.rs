@@ -87,6 +87,8 @@ pub struct System {
     pub restores_power: bool,
     /// How often an hour it may be started again, where that has a limit.
     pub cycles_per_hour: Option<usize>,
+    /// Whether it is known when its processors are slowed down.
+    pub tells_throttling: bool,
     /// How long its watchdog waits, where it has one that the agent sets.
     pub watchdog: Option<Duration>,
     /// When it started, where it says so itself.

@@ -8,6 +8,7 @@ mod network;
 mod quantity;
 mod reading;
 mod settings;
+mod trouble;
 mod volume;
 
 use std::{
@@ -42,6 +43,7 @@ pub use self::{
     },
     reading::{Contact, Quality, Reading, Sample},
     settings::{Part, PartSettings, Settings},
+    trouble::{Known, Throttle, Told, Trouble, Turn},
     volume::{RaidType, Volume, VolumeFault, VolumeWish},
 };
 
@@ -99,6 +101,8 @@ pub enum Change {
     /// A power supply lost its input, or has it again: its chassis, and
     /// itself.
     Supply(Id, Id),
+    /// Something is wrong with the part, or is no more.
+    Trouble(Part),
     /// New values of these sensors.
     Readings(Arc<[Id]>),
     /// A sensor became trustworthy, stale or failed.
@@ -139,6 +143,8 @@ pub struct Snapshot {
     /// When a time server, or a person, last said that the machine's clock is
     /// right, or set it.
     pub clock_confirmed: Option<Instant>,
+    /// What is wrong with parts, or was since they started.
+    pub troubles: Arc<BTreeMap<Part, Vec<Known>>>,
 }
 
 impl Snapshot {
@@ -159,6 +165,12 @@ impl Snapshot {
     pub fn volumes(&self, system: &str, storage: &str) -> &[Volume] {
         let key = (Id::from(system), Id::from(storage));
         self.volumes.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// What is wrong with `part` now.
+    pub fn troubles(&self, part: &Part) -> impl Iterator<Item = &Known> {
+        let all = self.troubles.get(part).into_iter().flatten();
+        all.filter(|known| !known.trouble.over)
     }
 
     /// The last reading of the sensor `id`.
@@ -401,6 +413,35 @@ impl Model {
             }
             next.fixed_version += 1;
             vec![Change::Supply(chassis.clone(), supply.clone())]
+        });
+    }
+
+    /// Takes what `source` says is wrong with `part`; what it does not say any
+    /// more is not so.
+    pub fn post_troubles(
+        &self,
+        part: &Part,
+        source: &Id,
+        troubles: Vec<Trouble>,
+    ) {
+        let same = {
+            let snapshot = self.snapshot();
+            let said = snapshot.troubles.get(part).into_iter().flatten();
+            let said = said.filter(|known| known.source == *source);
+            said.map(|known| &known.trouble).eq(&troubles)
+        };
+        if same {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.troubles);
+            let before = all.remove(part).unwrap_or_default();
+            let now = trouble::renew(&before, source, troubles);
+            if !now.is_empty() {
+                all.insert(part.clone(), now);
+            }
+            next.fixed_version += 1;
+            vec![Change::Trouble(part.clone())]
         });
     }
 

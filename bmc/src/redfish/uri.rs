@@ -1,5 +1,7 @@
 //! Where resources live.
 
+use crate::model::Part;
+
 macro_rules! uris {
     ($($name:ident = $($part:literal)+;)*) => {
         $(pub(crate) const $name: &str = concat!("/redfish/v1", $($part),+);)*
@@ -137,6 +139,15 @@ uris! {
     REGISTRY = "/Registries/{MessageRegistryFileId}";
     SCHEMAS = "/JsonSchemas";
     SCHEMA = "/JsonSchemas/{JsonSchemaFileId}";
+}
+
+/// Where `part` is.
+pub(crate) fn of_part(part: &Part) -> String {
+    match part {
+        Part::System(id) => of(SYSTEM, &[id]),
+        Part::Chassis(id) => of(CHASSIS, &[id]),
+        Part::Manager(id) => of(MANAGER, &[id]),
+    }
 }
 
 /// The URI that `pattern` gives with `ids` in the places of its braces.

@@ -23,6 +23,7 @@ mod node;
 pub mod pcf8563;
 mod plant;
 pub mod registers;
+pub mod rpi;
 pub mod serial;
 pub mod sixfab_ups;
 pub mod ssd1306;

@@ -106,6 +106,9 @@ fn post(model: &Model, batch: Batch) -> Vec<Wish> {
     for (system, state) in batch.power {
         model.post_power(&system, state);
     }
+    for (part, source, troubles) in batch.troubles {
+        model.post_troubles(&part, &source, troubles);
+    }
     for (chassis, supply, fed) in batch.supplies {
         model.post_supply(&chassis, &supply, fed);
     }

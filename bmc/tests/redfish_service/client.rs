@@ -256,7 +256,7 @@ impl Blade {
         .await
     }
 
-    async fn with_config(
+    pub(crate) async fn with_config(
         state: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
     ) -> Self {

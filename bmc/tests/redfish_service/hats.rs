@@ -180,6 +180,23 @@ async fn a_ups_that_is_lost_is_critical_until_it_is_back_and_watched_again() {
 }
 
 #[tokio::test]
+async fn a_ups_is_not_left_watching_an_agent_that_ends() {
+    let blade = hats(|board| board).await;
+    let admin = blade.admin();
+    let bus = bus(&blade);
+    let hat = ups(&blade);
+    bus.unplug(0x41);
+    let sensor = at("Sensors/ups_Input_Voltage");
+    let lost = |it: &Value| it["Status"]["State"] == "UnavailableOffline";
+    until(&admin, &sensor, lost).await;
+    bus.plug(0x41);
+    until(&admin, &sensor, |it| it["Status"]["State"] == "Enabled").await;
+    assert_eq!(hat.lock().unwrap().watchdog, Some(10));
+    assert!(blade.agent.stop().await, "all tasks end");
+    assert_eq!(hat.lock().unwrap().watchdog, None);
+}
+
+#[tokio::test]
 async fn the_fan_of_a_case_follows_its_sensor_and_a_person() {
     let blade = hats(|board| board).await;
     let admin = blade.admin();

@@ -33,6 +33,7 @@ mod outbound;
 mod parts;
 mod power;
 mod query;
+mod raspberry_pi;
 mod roles;
 mod sessions;
 #[path = "../support/mod.rs"]

@@ -53,8 +53,9 @@ const BROKEN: i32 = 2;
 const FAN_ON: u8 = 1;
 const FAN_OFF: u8 = 2;
 const FAN_AUTO: u8 = 3;
-/// What sets the watchdog going.
+/// What sets the watchdog going, and stops it.
 const ENABLE: u8 = 1;
+const DISABLE: u8 = 2;
 /// How many minutes the watchdog can wait.
 const MINUTES: std::ops::RangeInclusive<u8> = 4..=180;
 

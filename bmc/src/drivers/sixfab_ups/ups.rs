@@ -1,14 +1,17 @@
 //! What asks the HAT, one question a time, and acts on what it says.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use tokio::time::Instant;
 
 use super::{
-    BROKEN, ENABLE, FAN_AUTO, FAN_HEALTH, FAN_MODE, FAN_ON, FAN_SPEED,
+    BROKEN, DISABLE, ENABLE, FAN_AUTO, FAN_HEALTH, FAN_MODE, FAN_ON, FAN_SPEED,
     FEED_WATCHDOG, FIRMWARE, LEVEL, LOOK, MODE_EVERY, ON_BATTERY, PACE, ROUND,
     SET_WATCHDOG, SET_WATCHDOG_MINUTES, SOFT_OFF, VALUES, Value, WORKING_MODE,
     frame::{Error, Hat, TRIES},
@@ -17,7 +20,7 @@ use super::{
 };
 use crate::{
     commands::ResetType,
-    drivers::{Batch, Driver, Wish, good_for},
+    drivers::{Batch, Driver, Farewell, Wish, good_for},
     model::{Id, PowerState, Quantity, Sample, Sensor, Snapshot},
 };
 
@@ -52,6 +55,8 @@ pub(super) struct Ups {
     turn: usize,
     standing: Standing,
     feed_at: Option<Instant>,
+    /// Whether the agent ends.
+    leaving: Arc<AtomicBool>,
 }
 
 impl Driver for Ups {
@@ -86,6 +91,22 @@ impl Driver for Ups {
         }
         batch
     }
+
+    /// Nobody will feed the watchdog: it would cut the power.
+    fn farewell(&self) -> Option<Farewell> {
+        self.watchdog?;
+        let (hat, leaving) = (self.hat.clone(), Arc::clone(&self.leaving));
+        let place = self.name.clone();
+        Some(Box::new(move || {
+            leaving.store(true, Ordering::Release);
+            match hat.set(SET_WATCHDOG, &[DISABLE]) {
+                Ok(()) => tracing::info!(place, "watchdog stopped"),
+                Err(error) => {
+                    tracing::error!(place, %error, "watchdog not stopped");
+                }
+            }
+        }))
+    }
 }
 
 impl Ups {
@@ -114,6 +135,7 @@ impl Ups {
             turn: 0,
             standing: Standing::New,
             feed_at: None,
+            leaving: Arc::default(),
         }
     }
 
@@ -165,6 +187,9 @@ impl Ups {
             firmware;
         self.feed_at = None;
         let Some(minutes) = self.watchdog else { return Ok(()) };
+        if self.leaving.load(Ordering::Acquire) {
+            return Ok(());
+        }
         self.hat.set(SET_WATCHDOG_MINUTES, &[minutes])?;
         self.hat.set(SET_WATCHDOG, &[ENABLE])
     }

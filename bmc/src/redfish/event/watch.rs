@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 use super::{super::uri, Events};
 use crate::model::{
     Change, Chassis, Health, Id, Inventory, Model, Part, PowerState, Quality,
-    Sensor, Snapshot,
+    Sensor, Snapshot, Told, Turn,
 };
 
 /// Sends an event for each change that someone may want to hear of.
@@ -25,9 +25,9 @@ pub(super) async fn follow(
     let snapshot = model.snapshot();
     let mut known = Known::of(&snapshot);
     // Who was not told by the last run of the agent hears it from this one.
-    known.readings(&snapshot, None, &mut |message, uri| {
-        events.send(&message, &uri);
-    });
+    let mut first = |message: Message, uri: String| events.send(&message, &uri);
+    known.troubles(&snapshot, &mut first);
+    known.readings(&snapshot, None, &mut first);
     loop {
         let change = tokio::select! {
             () = stop.cancelled() => return,
@@ -39,7 +39,8 @@ pub(super) async fn follow(
         match change {
             Ok(Change::Inventory) => known.parts(&snapshot, &mut send),
             Ok(Change::Settings(part)) => {
-                send(resource_event::resource_changed(), at(&part));
+                let uri = uri::of_part(&part);
+                send(resource_event::resource_changed(), uri);
             }
             Ok(Change::Boot(id)) => {
                 let message = resource_event::resource_changed();
@@ -55,6 +56,7 @@ pub(super) async fn follow(
                 let message = resource_event::resource_changed();
                 send(message, uri::of(uri::CONTROL, &[&chassis, &control]));
             }
+            Ok(Change::Trouble(_)) => known.troubles(&snapshot, &mut send),
             Ok(Change::Supply(chassis, id)) => {
                 known.input(&snapshot, &chassis, &id, &mut send);
             }
@@ -67,18 +69,11 @@ pub(super) async fn follow(
             }
             Err(RecvError::Lagged(_)) => {
                 known.parts(&snapshot, &mut send);
+                known.troubles(&snapshot, &mut send);
                 known.readings(&snapshot, None, &mut send);
             }
             Err(RecvError::Closed) => return,
         }
-    }
-}
-
-fn at(part: &Part) -> String {
-    match part {
-        Part::System(id) => uri::of(uri::SYSTEM, &[id]),
-        Part::Chassis(id) => uri::of(uri::CHASSIS, &[id]),
-        Part::Manager(id) => uri::of(uri::MANAGER, &[id]),
     }
 }
 
@@ -116,6 +111,7 @@ struct Known {
     alarms: HashMap<Id, Alarm>,
     health: HashMap<Id, Health>,
     parts: BTreeSet<String>,
+    troubles: Told,
 }
 
 impl Known {
@@ -160,6 +156,42 @@ impl Known {
         send(status(&uri, snapshot.input_health(id)), uri);
         if let Some(chassis) = snapshot.chassis(chassis) {
             self.chassis(snapshot, chassis, send);
+        }
+    }
+
+    /// Sends what is wrong that no sensor measures, and what of it is over,
+    /// with the health that follows.
+    fn troubles(
+        &mut self,
+        snapshot: &Snapshot,
+        send: &mut impl FnMut(Message, String),
+    ) {
+        let mut parts = BTreeSet::new();
+        for Turn { part, word, text, health } in self.troubles.turns(snapshot) {
+            let message = match health {
+                Some(_) => {
+                    resource_event::resource_errors_detected(word, &text)
+                }
+                None => resource_event::resource_errors_corrected(word, &text),
+            };
+            send(message, uri::of_part(&part));
+            parts.insert(part);
+        }
+        for part in parts {
+            let Part::System(id) = &part else {
+                let health = snapshot.trouble_health(&part);
+                let uri = uri::of_part(&part);
+                send(status(&uri, health), uri);
+                continue;
+            };
+            let Some(system) = snapshot.system(id) else { continue };
+            let uri = uri::of_part(&part);
+            send(status(&uri, snapshot.system_health(system)), uri);
+            for id in &system.chassis {
+                if let Some(chassis) = snapshot.chassis(id) {
+                    self.chassis(snapshot, chassis, send);
+                }
+            }
         }
     }
 

@@ -1,10 +1,13 @@
 //! `Processor`: one a socket.
 
-use onprem_redfish::schema::processor::{self, ProcessorType};
+use onprem_redfish::schema::{
+    processor::{self, ProcessorType, ThrottleCause},
+    resource,
+};
 
-use super::{With as _, enabled};
+use super::{With as _, enabled, sensor::trouble};
 use crate::{
-    model::{Architecture, BitWidth, Health},
+    model::{Architecture, BitWidth, Part, Throttle},
     redfish::{
         resource::{Answer, Resource, View, answer},
         uri,
@@ -35,6 +38,9 @@ impl Resource for Processor {
             (Architecture::RiscV, _) => ("RISC-V", "RV64"),
         };
         let known = it.architecture != Architecture::RiscV;
+        let system = view.system(ids)?;
+        let part = Part::System(system.id.clone());
+        let slowed = system.tells_throttling.then(|| throttled(view, &part));
         let body = processor::Processor::new("", *id, it.name())
             .socket(&*it.socket)
             .processor_type(ProcessorType::Cpu)
@@ -51,9 +57,42 @@ impl Resource for Processor {
             )
             .total_cores(it.cores.into())
             .total_threads(it.threads.into())
-            .status(enabled(Health::Ok));
+            .with(slowed, |body, causes: Vec<ThrottleCause>| {
+                body.throttled(!causes.is_empty()).throttle_causes(causes)
+            })
+            .status(status(view, &part));
         Some(answer(body))
     }
+}
+
+/// What slows the processors of `part` down.
+fn throttled(view: &View<'_>, part: &Part) -> Vec<ThrottleCause> {
+    let all = view.snapshot.troubles(part);
+    let mut causes = Vec::new();
+    for slows in all.filter_map(|known| known.trouble.slows) {
+        let cause = match slows {
+            Throttle::Power => ThrottleCause::PowerLimit,
+            Throttle::Heat => ThrottleCause::ThermalLimit,
+            Throttle::Clock => ThrottleCause::ClockLimit,
+        };
+        if !causes.contains(&cause) {
+            causes.push(cause);
+        }
+    }
+    causes
+}
+
+/// How the processors are: as what slows them down says.
+fn status(view: &View<'_>, part: &Part) -> resource::Status {
+    let all = view.snapshot.troubles(part);
+    let slow = all.filter(|known| known.trouble.slows.is_some());
+    let slow: Vec<_> = slow.collect();
+    let health = slow.iter().map(|known| known.trouble.health).max();
+    let status = enabled(health.unwrap_or_default());
+    if slow.is_empty() {
+        return status;
+    }
+    status.conditions(slow.into_iter().map(trouble))
 }
 
 impl crate::model::Processor {

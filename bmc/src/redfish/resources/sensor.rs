@@ -94,6 +94,12 @@ fn why_failed(
     Some(condition("Reading", why, reading.at, well))
 }
 
+/// What is wrong with a part that no sensor measures.
+pub(super) fn trouble(known: &model::Known) -> resource::Condition {
+    let model::Trouble { word, text, health: well, .. } = &known.trouble;
+    condition(word, text, known.since, health(*well))
+}
+
 /// What is wrong with `what`, and why, since `at`.
 pub(super) fn condition(
     what: &str,

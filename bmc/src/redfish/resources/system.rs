@@ -16,7 +16,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     With as _, allowable, enabled, health, number, power_state,
-    sensor::condition, system_boot,
+    sensor::{condition, trouble},
+    system_boot,
 };
 use crate::{
     commands::ResetType,
@@ -162,8 +163,11 @@ impl Resource for System {
 /// How it is; where it is on a control bus, whether it answers there.
 fn status(snapshot: &Snapshot, system: &model::System) -> resource::Status {
     let well = snapshot.system_health(system);
+    let part = Part::System(system.id.clone());
+    let mut conditions: Vec<_> =
+        snapshot.troubles(&part).map(trouble).collect();
     if system.bay.is_none() {
-        return enabled(well);
+        return with_conditions(enabled(well), conditions);
     }
     let contact = snapshot.contacts.get(&system.id);
     let state = match contact.map(|contact| &contact.quality) {
@@ -176,10 +180,16 @@ fn status(snapshot: &Snapshot, system: &model::System) -> resource::Status {
         let Quality::Failed(why) = &contact.quality else { return None };
         Some(condition("PowerState", why, contact.at, health(well)))
     });
-    resource::Status::new()
-        .state(state)
-        .health(health(well))
-        .with(condition, |status, why| status.conditions([why]))
+    conditions.extend(condition);
+    let status = resource::Status::new().state(state).health(health(well));
+    with_conditions(status, conditions)
+}
+
+fn with_conditions(
+    status: resource::Status,
+    conditions: Vec<resource::Condition>,
+) -> resource::Status {
+    if conditions.is_empty() { status } else { status.conditions(conditions) }
 }
 
 /// What we know of it beyond the standard.
@@ -203,6 +213,15 @@ fn oem(system: &model::System, snapshot: &Snapshot) -> Option<Value> {
             bus.insert("ReadingTime".to_owned(), at.into());
         }
         about.insert("ControlBus".to_owned(), bus.into());
+    }
+    let part = Part::System(system.id.clone());
+    let known = snapshot.troubles.get(&part).into_iter().flatten();
+    let earlier: Vec<_> = known
+        .filter(|known| known.trouble.over)
+        .map(|known| known.trouble.word)
+        .collect();
+    if !earlier.is_empty() {
+        about.insert("PastConditions".to_owned(), earlier.into());
     }
     if about.is_empty() {
         return None;
