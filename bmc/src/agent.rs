@@ -40,6 +40,7 @@ use crate::{
     collectors::{self, Exporter},
     commands::{Commands, QUEUE},
     config::{Config, Unusable},
+    console::Consoles,
     drivers::{
         software::{self, Software},
         tree::Tree,
@@ -164,6 +165,8 @@ impl Agent {
         let guard = stop.clone().drop_guard();
 
         let leaving = CancellationToken::new();
+        let lines = board.consoles();
+        let consoles = Consoles::open(state.path(), lines, &tasks, &stop);
         let commands =
             own_parts(&*board, &state, kept, &model, &tasks, &leaving, &stop);
         mind_heat(&config, &model, &commands, &tasks, &stop);
@@ -190,6 +193,7 @@ impl Agent {
                 update: config.update.clone(),
                 software,
                 state_dir: state.path().to_owned(),
+                consoles,
                 allow_http_events: config.allow_http_events,
                 clock,
                 configuration: serde_json::to_value(&config)
@@ -203,11 +207,7 @@ impl Agent {
         let server = server_config(&config, &snapshot.inventory);
         let serving = Arc::clone(&service);
         let bound = server::start(server, serving, &tasks, &stop).await?;
-        let told = state.write_addresses(bound.address, bound.metrics);
-        if let Err(error) = told {
-            // A full disk is no reason not to serve.
-            warn!(error = %Chain(&error), "scripts cannot be told where");
-        }
+        tell_scripts(&state, bound);
         service.announce(bound.address, &stop);
         info!(address = %bound.address, "listening");
         if let Some(address) = bound.metrics {
@@ -286,7 +286,7 @@ impl Agent {
     /// The stream broke, or carried no HTTP.
     pub async fn converse(
         &self,
-        stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+        stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
         peer: IpAddr,
     ) -> io::Result<()> {
         let service = Arc::clone(&self.service);
@@ -336,6 +336,14 @@ impl Drop for Agent {
         if let Some(simulation) = &self.simulation {
             simulation.close();
         }
+    }
+}
+
+fn tell_scripts(state: &StateDir, bound: Bound) {
+    let told = state.write_addresses(bound.address, bound.metrics);
+    if let Err(error) = told {
+        // A full disk is no reason not to serve.
+        warn!(error = %Chain(&error), "scripts cannot be told where");
     }
 }
 

@@ -8,6 +8,7 @@ pub mod clock;
 pub mod collectors;
 pub mod commands;
 pub mod config;
+pub mod console;
 mod discovery;
 pub mod drivers;
 pub mod leave;

@@ -18,8 +18,11 @@ use super::{
 use crate::{
     bus::record::{Recorder, Recording},
     commands::{CommandError, ResetType},
+    console::Line,
     drivers::{segment, tree::Tree},
-    model::{Chassis, Id, Inventory, Manager, PartSettings, PowerState},
+    model::{
+        Chassis, Id, Inventory, Manager, PartSettings, PowerState, System,
+    },
     sim::Simulation,
 };
 
@@ -92,15 +95,31 @@ impl Assembly {
         let identity = naming.serial_number.as_ref();
         let identity = identity.unwrap_or(&naming.fallback_identity).clone();
         let ids = Vec::new();
-        let mut fitter = Fitter { source: &source, buses, ids, identity };
+        let machine_is = simulation.as_ref();
+        let mut fitter =
+            Fitter { source: &source, buses, ids, identity, machine_is };
         let sections = source.board.part.iter();
         let mut parts = Vec::new();
+        let mut consoles = Vec::new();
         for section in sections {
             let mut part = fitter.fit(section)?;
             part.describe(&mut described);
             if let Some(id) = twice(&described) {
                 let reason = format!("a second `{id}`");
                 return Err(source.wrong(&section.id, reason));
+            }
+            for (system, _) in part.consoles() {
+                let here = |it: &System| it.id == system;
+                // What the host is called is not known yet.
+                let missing =
+                    said.is_none() && !described.systems.iter().any(here);
+                if missing || consoles.contains(&system) {
+                    let word =
+                        if missing { "no" } else { "a second console of" };
+                    let reason = format!("{word} system `{system}`");
+                    return Err(source.wrong(&section.id, reason));
+                }
+                consoles.push(system);
             }
             parts.push(part);
         }
@@ -131,6 +150,8 @@ struct Fitter<'a> {
     buses: Buses,
     ids: Vec<Id>,
     identity: String,
+    /// The machine, where it is simulated.
+    machine_is: Option<&'a Simulation>,
 }
 
 impl Fitter<'_> {
@@ -165,6 +186,7 @@ impl Fitter<'_> {
             bus: section.bus.as_deref().unwrap_or_default(),
             address: section.address,
             options: section.options.clone().unwrap_or_default(),
+            simulation: self.machine_is,
             buses: &mut self.buses,
         };
         let part = (kind.fit)(&mut fitting);
@@ -286,6 +308,10 @@ impl Board for Assembly {
 
     fn volumes(&self) -> Arc<dyn Volumes> {
         self.machine.volumes()
+    }
+
+    fn consoles(&self) -> Vec<(Id, Line)> {
+        self.parts.iter().flat_map(|part| part.consoles()).collect()
     }
 }
 

@@ -15,6 +15,7 @@ use std::{io, path::Path, sync::Arc};
 
 use crate::{
     commands::{CommandError, ResetType},
+    console::Line,
     drivers::Driver,
     model::{Id, Inventory, PartSettings, PowerState, Volume, VolumeWish},
     state::StateError,
@@ -55,6 +56,11 @@ pub trait Board: Send + 'static {
 
     /// What makes volumes of the board's drives.
     fn volumes(&self) -> Arc<dyn Volumes>;
+
+    /// The serial consoles of the board's systems.
+    fn consoles(&self) -> Vec<(Id, Line)> {
+        Vec::new()
+    }
 }
 
 /// What makes volumes of drives.

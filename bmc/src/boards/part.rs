@@ -17,13 +17,14 @@ use crate::{
         record::{Recorder, Recording},
         serial::{KernelSerial, SerialLink},
     },
+    console::Line,
     drivers::{
         Driver, ads1115, argon, bitscope, ina219, ina226, ina3221_direct, lm75,
-        pcf8563, rpi, sixfab_ups, ssd1306, tmp117, tree::Tree,
+        pcf8563, rpi, serial_console, sixfab_ups, ssd1306, tmp117, tree::Tree,
     },
     model::{Chassis, Id, Inventory},
     sim::{
-        self,
+        self, Simulation,
         bitscope::Rack,
         gpio::SimulatedGpio,
         i2c::{I2cPart, SimulatedI2c},
@@ -43,6 +44,7 @@ pub const KINDS: &[Kind] = &[
     lm75::KIND,
     pcf8563::KIND,
     rpi::KIND,
+    serial_console::KIND,
     sixfab_ups::KIND,
     ssd1306::KIND,
     tmp117::KIND,
@@ -70,6 +72,11 @@ pub trait Part: Send {
     /// What switches the systems that the part brings, with their ids.
     fn power(&self) -> Option<(Vec<Id>, Arc<dyn Power>)> {
         None
+    }
+
+    /// The serial consoles of systems.
+    fn consoles(&self) -> Vec<(Id, Line)> {
+        Vec::new()
     }
 
     /// What drives the controls that the part brings, with their ids.
@@ -232,6 +239,7 @@ pub struct Fitting<'a> {
     pub(super) bus: &'a str,
     pub(super) address: Option<u8>,
     pub(super) options: toml::Table,
+    pub(super) simulation: Option<&'a Simulation>,
     pub(super) buses: &'a mut Buses,
 }
 
@@ -348,6 +356,12 @@ impl Fitting<'_> {
     #[must_use]
     pub fn is_on_host(&self) -> bool {
         *self.chassis == *super::host::CHASSIS
+    }
+
+    /// The machine that the part belongs to, where it is simulated.
+    #[must_use]
+    pub fn simulation(&self) -> Option<&Simulation> {
+        self.simulation
     }
 
     /// Whether the part's bus is simulated.

@@ -27,6 +27,7 @@ pub mod processor;
 mod rail;
 pub mod rpi;
 pub mod serial;
+pub mod serial_console;
 pub mod sixfab_ups;
 pub mod software;
 pub mod ssd1306;

@@ -67,6 +67,7 @@ where
             .initial_connection_window_size(CONNECTION_WINDOW)
             .max_send_buf_size(SEND_BUFFER)
             .max_header_list_size(MAX_HEADERS)
+            .enable_connect_protocol()
             .serve_connection(io, service)
     );
     if let Some(ended) = stop.run_until_cancelled(connection.as_mut()).await {

@@ -50,6 +50,13 @@ impl Audit {
         Self { logs, strangers: Mutex::default() }
     }
 
+    /// Notes what somebody does who has been let in.
+    pub(crate) fn note(&self, by: By, text: String) {
+        let entry = Entry::new(Severity::Ok, text);
+        let entry = entry.message(&base::success()).by(by);
+        self.logs.append(Kind::Audit, entry);
+    }
+
     /// Returns when the entry is in the file, and on the disk if it is known
     /// who asked.
     pub(crate) async fn write(&self, by: By) {

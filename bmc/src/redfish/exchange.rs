@@ -87,6 +87,8 @@ impl Exchange<'_> {
         match route {
             Route::Document(document) => self.document(document),
             Route::Events => self.events(),
+            Route::Console => self.console(path, ids),
+            Route::ConsoleHistory => self.console_history(path, ids).await,
             Route::Push => self.push(body).await,
             Route::Attachment => self.attachment(path, ids).await,
             Route::Monitor => {
@@ -282,6 +284,11 @@ impl Exchange<'_> {
     }
 
     pub(super) async fn audit(&self, status: StatusCode) {
+        self.service.audit.write(self.by(status)).await;
+    }
+
+    /// Who asks for what, and what came of it.
+    pub(super) fn by(&self, status: StatusCode) -> By {
         let caller = self.caller.as_ref();
         let (via, request) = match (self.origin, caller) {
             (Origin::Tunnel(grant), _) => ("fleet", Some(&*grant.request)),
@@ -290,7 +297,7 @@ impl Exchange<'_> {
             (_, Some(_)) => ("basic", None),
             (_, None) => ("none", None),
         };
-        let by = By {
+        By {
             who: caller
                 .map(|caller| &caller.name)
                 .or(self.opened.get())
@@ -302,8 +309,7 @@ impl Exchange<'_> {
             method: self.parts.method.to_string(),
             uri: self.parts.uri.path().to_owned(),
             status: status.as_u16(),
-        };
-        self.service.audit.write(by).await;
+        }
     }
 }
 

@@ -119,7 +119,7 @@ impl Service {
 }
 
 /// Does a browser say that another site's page sends the request?
-fn is_from_elsewhere(head: &Parts) -> bool {
+pub(super) fn is_from_elsewhere(head: &Parts) -> bool {
     let text = |name: HeaderName| {
         let value = head.headers.get(name)?;
         Some(value.to_str().unwrap_or_default())

@@ -3,6 +3,7 @@
 
 mod audit;
 mod body;
+mod console;
 mod diagnostic;
 mod document;
 mod error;
@@ -63,6 +64,7 @@ use crate::{
     collectors::Exporter,
     commands::Commands,
     config,
+    console::Consoles,
     discovery::{self, Announced, Networks},
     drivers::{own::Ticks, software::Software},
     log::{Entry, Kind, Logs},
@@ -94,6 +96,8 @@ pub struct Parts {
     pub software: Vec<Software>,
     /// Where logs and subscriptions are kept.
     pub state_dir: PathBuf,
+    /// The serial consoles of the systems.
+    pub consoles: Consoles,
     /// Whether events may be posted without TLS to other machines.
     pub allow_http_events: bool,
     /// The clock, as far as it may be set.
@@ -146,6 +150,7 @@ pub struct Service {
     task_book: Arc<task::Book>,
     updater: Arc<update::Updater>,
     software: Vec<Software>,
+    consoles: Consoles,
     /// Held from the check of `If-Match` until the write is seen by readers.
     writing: tokio::sync::Mutex<()>,
     /// What the TLS port is, once it is open.
@@ -244,6 +249,7 @@ impl Service {
             task_book,
             updater,
             software: parts.software,
+            consoles: parts.consoles,
             writing: tokio::sync::Mutex::default(),
             door: ArcSwap::default(),
             fleet: OnceLock::new(),
@@ -347,7 +353,7 @@ impl Service {
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
-        let (parts, body) = request.into_parts();
+        let (parts, body) = console::as_get(request).into_parts();
         if !is_write(&parts.method) {
             let request = Request::from_parts(parts, Incoming::default());
             return self.answer(request, origin).await;

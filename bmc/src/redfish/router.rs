@@ -26,6 +26,9 @@ pub(crate) enum Route {
     Action(&'static Entry, &'static Action),
     /// The stream of events.
     Events,
+    /// Where a WebSocket is a serial console, and what came on it.
+    Console,
+    ConsoleHistory,
     /// Where one waits for the end of a task.
     Monitor,
     /// What is attached to an entry of a log.
@@ -117,6 +120,8 @@ impl Routes {
             add(schema.uri, Route::Document(Box::leak(Box::new(schema))));
         }
         add(uri::SSE, Route::Events);
+        add(uri::CONSOLE, Route::Console);
+        add(uri::CONSOLE_HISTORY, Route::ConsoleHistory);
         add(uri::TASK_MONITOR, Route::Monitor);
         add(uri::MANAGER_LOG_ATTACHMENT, Route::Attachment);
         add(uri::UPDATE_PUSH, Route::Push);

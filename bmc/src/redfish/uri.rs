@@ -15,6 +15,8 @@ uris! {
     SYSTEM_INTERFACES = "/Systems/{ComputerSystemId}/EthernetInterfaces";
     SYSTEM_INTERFACE =
         "/Systems/{ComputerSystemId}/EthernetInterfaces/{EthernetInterfaceId}";
+    CONSOLE = "/Systems/{ComputerSystemId}/SerialConsole";
+    CONSOLE_HISTORY = "/Systems/{ComputerSystemId}/SerialConsole/History";
     PROCESSORS = "/Systems/{ComputerSystemId}/Processors";
     PROCESSOR = "/Systems/{ComputerSystemId}/Processors/{ProcessorId}";
     MEMORIES = "/Systems/{ComputerSystemId}/Memory";

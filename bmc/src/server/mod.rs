@@ -301,6 +301,7 @@ impl Redfish {
                 .timer(TokioTimer::new())
                 .max_concurrent_streams(STREAMS)
                 .keep_alive_interval(HEADER)
+                .enable_connect_protocol()
                 .serve_connection(
                     TokioIo::new(stream),
                     answers!(service, origin),
@@ -314,7 +315,7 @@ impl Redfish {
 
 /// Serves HTTP/1.1 on what lies below TLS.
 pub(crate) async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
     service: Arc<Service>,
     origin: Origin,
     stop: CancellationToken,
@@ -323,7 +324,8 @@ pub(crate) async fn converse(
         .timer(Alarm::default())
         .header_read_timeout(HEADER)
         .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), answers!(service, origin));
+        .serve_connection(TokioIo::new(stream), answers!(service, origin))
+        .with_upgrades();
     drain!(connection, stop)
 }
 

@@ -9,7 +9,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::serial::SerialPart;
+use super::{serial::SerialPart, terminal::Terminal};
 
 /// Closes the pipe; the one byte that the master always takes.
 const CLOSE: u8 = 0x07;
@@ -77,9 +77,10 @@ struct World {
     log: VecDeque<Switched>,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Node {
     on: bool,
+    terminal: Terminal,
     fault: Option<Fault>,
     /// For the next command only.
     once: Option<Fault>,
@@ -87,12 +88,29 @@ struct Node {
     heard: Vec<u8>,
 }
 
+impl Node {
+    fn new(address: u8) -> Self {
+        Self {
+            on: true,
+            terminal: Terminal::new(&format!("node-{address:02x}")),
+            fault: None,
+            once: None,
+            heard: Vec::new(),
+        }
+    }
+
+    fn switch(&mut self, on: bool) {
+        self.on = on;
+        self.terminal.switch(on);
+    }
+}
+
 impl Rack {
     /// A locked bus of nodes at the addresses from 0, all on. The manager's is
     /// the one at 0.
     #[must_use]
     pub fn new(nodes: u8) -> Self {
-        let node = |address| (address, Node { on: true, ..Node::default() });
+        let node = |address| (address, Node::new(address));
         let world = World {
             nodes: (0..nodes.min(NODES)).map(node).collect(),
             master: 0,
@@ -122,7 +140,7 @@ impl Rack {
 
     /// Gives the node power, or takes it, without any command.
     pub fn set(&self, address: u8, on: bool) {
-        self.node(address, |node| node.on = on);
+        self.node(address, |node| node.switch(on));
     }
 
     /// Whether the node has power.
@@ -189,7 +207,9 @@ impl SerialPart for Rack {
     }
 
     fn send(&mut self) -> Vec<u8> {
-        self.lock().out.drain(..).collect()
+        let mut world = self.lock();
+        world.overhear();
+        world.out.drain(..).collect()
     }
 }
 
@@ -289,9 +309,9 @@ impl World {
             (b'\\', _) => self.switch(address, false),
             (b'~', _) => {
                 self.console = true;
-                if self.nodes.get(&address).is_some_and(|node| node.on) {
-                    self.say(b"\r\nDebian GNU/Linux 12 node ttyAMA0\r\n");
-                    self.say(b"\r\nnode login: ");
+                if let Some(node) = self.nodes.get_mut(&address) {
+                    // What was said to nobody is lost.
+                    node.terminal.send();
                 }
             }
             _ => {}
@@ -316,7 +336,7 @@ impl World {
         }
         self.log.push_back(Switched { at: Instant::now(), address, on });
         if let Some(node) = self.nodes.get_mut(&address) {
-            node.on = on;
+            node.switch(on);
         }
     }
 
@@ -329,7 +349,17 @@ impl World {
         let Some(node) = self.nodes.get_mut(&address) else { return };
         if node.on && node.heard.len() < UNREAD {
             node.heard.push(byte);
-            self.say(&[byte]);
+            node.terminal.receive(&[byte]);
+        }
+    }
+
+    /// What the open console says.
+    fn overhear(&mut self) {
+        let open = self.pipe.filter(|_| self.console && !self.hung);
+        let node = open.and_then(|open| self.nodes.get_mut(&open));
+        if let Some(node) = node {
+            let said = node.terminal.send();
+            self.say(&said);
         }
     }
 }
@@ -361,6 +391,8 @@ mod tests {
     async fn a_console_loses_what_comes_too_fast() {
         let mut rack = Rack::new(4);
         rack.receive(b"UnLockMe[02]|[00]~");
+        assert_eq!(told(&mut rack, b""), "02|00~", "nobody had asked");
+        tokio::time::advance(Duration::from_secs(2)).await;
         assert!(told(&mut rack, b"").ends_with("login: "));
         rack.receive(b"ab");
         tokio::time::advance(PACE).await;

@@ -27,6 +27,7 @@ pub mod rpi;
 pub mod serial;
 pub mod sixfab_ups;
 pub mod ssd1306;
+pub mod terminal;
 pub mod tmp117;
 pub mod volumes;
 
@@ -105,6 +106,14 @@ impl Simulation {
     #[must_use]
     pub fn part(&self, id: &str) -> SimulatedPart {
         SimulatedPart { simulation: self.clone(), id: id.into() }
+    }
+
+    /// Whether the computer `system` has power.
+    #[must_use]
+    pub fn has_power(&self, system: &str) -> bool {
+        let mut world = self.lock();
+        world.advance();
+        world.nodes.get(system).is_some_and(Node::has_power)
     }
 
     /// Lets go of everything that waits for a stalled part.

@@ -39,6 +39,9 @@ impl<P: SerialPart> SerialPart for Arc<Mutex<P>> {
 /// How often a part is asked whether it has something to say.
 const LOOK: Duration = Duration::from_millis(2);
 
+/// The same of a part that has been silent for a while.
+const SELDOM: Duration = Duration::from_millis(16);
+
 /// A line to a simulated part, without a kernel in between.
 #[derive(Debug)]
 pub struct SimulatedSerial {
@@ -66,13 +69,16 @@ impl SerialLink for SimulatedSerial {
         patience: Duration,
     ) -> io::Result<usize> {
         let mut waited = Duration::ZERO;
+        let mut look = LOOK;
         loop {
             self.waiting.extend(self.part.send());
             if !self.waiting.is_empty() || waited >= patience {
                 break;
             }
-            pause(LOOK);
-            waited += LOOK;
+            let length = look.min(patience.saturating_sub(waited));
+            pause(length);
+            waited += length;
+            look = (look * 2).min(SELDOM);
         }
         let count = self.waiting.len().min(buffer.len());
         for (to, from) in buffer.iter_mut().zip(self.waiting.drain(..count)) {

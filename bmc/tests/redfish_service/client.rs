@@ -24,10 +24,12 @@ use rustls_pki_types::{
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
     time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
+use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::task::TaskTracker;
 
 /// Where the root is.
@@ -500,6 +502,39 @@ impl Client {
         // It ends with the sender.
         TaskTracker::new().spawn(connection);
         Connection { client: self.clone(), sender }
+    }
+
+    /// A WebSocket at `path`, or the status of the answer.
+    pub(crate) async fn websocket(
+        &self,
+        path: &str,
+    ) -> Result<WebSocketStream<TlsStream<TcpStream>>, u16> {
+        let mut stream = self.secure(&[b"http/1.1"]).await;
+        let mut head = format!(
+            "GET {path} HTTP/1.1\r\nHost: localhost:{}\r\n\
+             Connection: keep-alive, Upgrade\r\nUpgrade: websocket\r\n\
+             Sec-WebSocket-Version: 13\r\n\
+             Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n",
+            self.port
+        );
+        for (name, value) in &self.headers {
+            for word in [name.as_str(), ": ", value.to_str().unwrap(), "\r\n"] {
+                head.push_str(word);
+            }
+        }
+        stream.write_all((head + "\r\n").as_bytes()).await.unwrap();
+        let mut answer = Vec::new();
+        while !answer.ends_with(b"\r\n\r\n") {
+            answer.push(stream.read_u8().await.unwrap());
+        }
+        let answer = String::from_utf8(answer).unwrap();
+        let status = answer.split(' ').nth(1).unwrap().parse().unwrap();
+        if status != 101 {
+            return Err(status);
+        }
+        // The example of RFC 6455, section 1.3.
+        assert!(answer.contains("s3pPLMBiTxaQ9kYGzzhZRbK+xOo="), "{answer}");
+        Ok(WebSocketStream::from_raw_socket(stream, Role::Client, None).await)
     }
 
     /// A TLS connection that offers these protocols.

@@ -14,6 +14,7 @@ mod chips;
 mod client;
 mod client_certificate;
 mod conditions;
+mod console;
 mod controls;
 mod diagnostic_data;
 mod discovery;

@@ -46,6 +46,7 @@ impl Inside {
             exporter: blade.agent.exporter().clone(),
             state_dir: state.path().to_owned(),
             allow_http_events: false,
+            consoles: onprem_bmc::console::Consoles::default(),
             clock: onprem_bmc::clock::Clock::of_machine(false),
         };
         let tasks = TaskTracker::new();

@@ -1,5 +1,5 @@
 //! The one who owns the bus: a thread that carries out power commands first,
-//! and else asks one node after the other how it is.
+//! asks one node after the other how it is, and serves a console in between.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -13,14 +13,21 @@ use std::{
 
 use chrono::{DateTime, Utc};
 use tokio::time::Instant;
-use tracing::{debug, warn};
 
-use super::protocol::{Error, Wire};
+use super::{
+    console::Consoles,
+    protocol::{Error, Wire},
+};
+use crate::console::Line;
 
 /// How often each node is asked.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
+/// The same while a console is open, which is closed for it.
+const SHARED: Duration = Duration::from_secs(12);
 /// How often a node is asked while its power changes.
-const LOOK: Duration = Duration::from_millis(100);
+pub(super) const LOOK: Duration = Duration::from_millis(100);
+/// No console is opened for what is due within this time.
+const SOON: Duration = Duration::from_millis(250);
 /// How long a node may take to be what it was told to be.
 const CONFIRM: Duration = Duration::from_secs(5);
 /// How long a bus that does not answer is left alone.
@@ -64,7 +71,7 @@ pub(super) struct Known {
     /// Why there is no newer one.
     silent: Option<Arc<str>>,
     /// What the node did not become when it was told to, and why.
-    failed: Option<(bool, Arc<str>)>,
+    pub(super) failed: Option<(bool, Arc<str>)>,
     /// Whether it is the manager's own.
     pub(super) own: bool,
 }
@@ -79,7 +86,7 @@ impl Known {
 
 /// How far a change of power has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+pub(super) enum Step {
     /// The power is to be cut; a cycle goes on afterwards.
     Cut { cycle: bool },
     /// It was, and the node has to say so.
@@ -94,35 +101,39 @@ enum Step {
 
 impl Step {
     /// Whether it is on its way on.
-    fn comes(self) -> bool {
+    pub(super) fn comes(self) -> bool {
         matches!(self, Self::Start | Self::Starting)
     }
 }
 
 #[derive(Clone, Copy, Debug)]
-struct Plan {
-    step: Step,
+pub(super) struct Plan {
+    pub(super) step: Step,
     /// When something is to be done next.
-    next: Instant,
+    pub(super) next: Instant,
     /// When it has failed.
-    by: Instant,
+    pub(super) by: Instant,
 }
 
 impl Plan {
-    fn new(step: Step, next: Instant) -> Self {
+    pub(super) fn new(step: Step, next: Instant) -> Self {
         Self { step, next, by: next + CONFIRM }
     }
 }
 
 #[derive(Debug, Default)]
-struct State {
-    known: BTreeMap<u8, Known>,
-    plans: BTreeMap<u8, Plan>,
+pub(super) struct State {
+    pub(super) known: BTreeMap<u8, Known>,
+    pub(super) plans: BTreeMap<u8, Plan>,
     /// When the last node was switched on.
-    started: Option<Instant>,
+    pub(super) started: Option<Instant>,
     /// Where the sweep goes on, and when it begins anew.
     sweep: VecDeque<u8>,
     again: Option<Instant>,
+    /// Something was asked for since the thread last looked.
+    woken: bool,
+    /// Whether a console is open on the bus.
+    shared: bool,
     /// Whether the bus has ever answered, and since when it does not.
     heard: bool,
     lost: Option<Instant>,
@@ -135,34 +146,40 @@ pub(super) struct Bus {
 }
 
 #[derive(Debug)]
-struct Shared {
-    timing: Timing,
+pub(super) struct Shared {
+    pub(super) timing: Timing,
     state: Mutex<State>,
     changed: Condvar,
     ended: AtomicBool,
 }
 
 impl Shared {
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wake(&self) {
+        self.lock().woken = true;
+        self.changed.notify_all();
     }
 }
 
 impl Drop for Bus {
     fn drop(&mut self) {
         self.shared.ended.store(true, Ordering::Relaxed);
-        self.shared.changed.notify_all();
+        self.shared.wake();
     }
 }
 
 impl Bus {
-    /// Takes `wire`, to look after the nodes at `addresses`.
+    /// Takes `wire`, to look after the nodes that `consoles` has lines for.
     pub(super) fn start(
         wire: Wire,
-        addresses: &[u8],
+        consoles: Consoles,
         timing: Timing,
     ) -> Result<Self, String> {
-        let known = addresses.iter().map(|it| (*it, Known::default()));
+        let lines: Vec<(u8, Line)> = consoles.lines();
+        let known = lines.iter().map(|(it, _)| (*it, Known::default()));
         let state = State { known: known.collect(), ..State::default() };
         let shared = Arc::new(Shared {
             timing,
@@ -170,7 +187,15 @@ impl Bus {
             changed: Condvar::new(),
             ended: AtomicBool::new(false),
         });
-        let owner = Owner { wire, shared: Arc::clone(&shared) };
+        for (_, line) in lines {
+            let shared = Arc::downgrade(&shared);
+            line.on_wake(move || {
+                if let Some(shared) = shared.upgrade() {
+                    shared.wake();
+                }
+            });
+        }
+        let owner = Owner { wire, shared: Arc::clone(&shared), consoles };
         let thread = thread::Builder::new().name("bitscope".into());
         let started = thread.spawn(move || owner.run());
         started.map_err(|error| format!("no thread for the bus: {error}"))?;
@@ -184,6 +209,11 @@ impl Bus {
         let known = state.known.get(&address).cloned().unwrap_or_default();
         let plan = state.plans.get(&address);
         (known, plan.map(|plan| plan.step.comes()))
+    }
+
+    /// How often a node is asked now, at the longest.
+    pub(super) fn sweep(&self) -> Duration {
+        if self.shared.lock().shared { SHARED } else { SWEEP }
     }
 
     /// Begins the way of a node to `goal`: whether it is on its way on.
@@ -216,6 +246,7 @@ impl Bus {
         }
         known.failed = None;
         state.plans.insert(address, Plan::new(step, now));
+        state.woken = true;
         self.shared.changed.notify_all();
         Ok(goal == Goal::On)
     }
@@ -225,20 +256,27 @@ impl Bus {
 enum Turn {
     Power(u8, Plan),
     Sweep(u8),
-    Wait(Duration),
+    Serve(Duration),
+    Rest(Duration),
 }
 
-struct Owner {
-    wire: Wire,
-    shared: Arc<Shared>,
+pub(super) struct Owner {
+    pub(super) wire: Wire,
+    pub(super) shared: Arc<Shared>,
+    consoles: Consoles,
 }
 
 impl Owner {
     fn run(mut self) {
         while !self.shared.ended.load(Ordering::Relaxed) {
-            match self.turn() {
-                Turn::Power(address, plan) => self.power(address, plan),
+            let active = self.consoles.choose(self.wire.master());
+            match self.turn(active.is_some()) {
+                Turn::Power(address, plan) => {
+                    self.consoles.suspend(&mut self.wire);
+                    self.power(address, plan);
+                }
                 Turn::Sweep(address) => {
+                    self.consoles.pause(&mut self.wire);
                     let status = self.status(address);
                     if status.is_err_and(|error| error.is_of_bus()) {
                         // Nobody else answers either.
@@ -247,20 +285,29 @@ impl Owner {
                         state.again = Some(Instant::now() + PAUSE);
                     }
                 }
-                Turn::Wait(length) => {
-                    let state = self.shared.lock();
-                    // A command, the end, or the time: all are looked at.
-                    let _ = self.shared.changed.wait_timeout(state, length);
+                Turn::Serve(length) => {
+                    self.consoles.serve(&mut self.wire, length);
+                }
+                Turn::Rest(length) => {
+                    self.consoles.pause(&mut self.wire);
+                    let mut state = self.shared.lock();
+                    if !std::mem::take(&mut state.woken) {
+                        // A command, the end, or the time: all are looked at.
+                        let _ = self.shared.changed.wait_timeout(state, length);
+                    }
                 }
             }
         }
+        self.consoles.pause(&mut self.wire);
     }
 
-    /// Power goes first; nodes are asked in between.
-    fn turn(&self) -> Turn {
+    /// Power goes first; nodes are asked in between, and seldom while a console
+    /// is open: what its node says meanwhile is lost.
+    fn turn(&mut self, console: bool) -> Turn {
         let now = Instant::now();
         let mut state = self.shared.lock();
         let state = &mut *state;
+        state.shared = console;
         let due = state.plans.iter().filter(|(_, plan)| plan.next <= now);
         if let Some((address, plan)) = due.min_by_key(|(_, plan)| plan.next) {
             return Turn::Power(*address, *plan);
@@ -270,16 +317,22 @@ impl Owner {
             state.sweep = state.known.keys().copied().collect();
             state.again = Some(now + SWEEP);
         }
-        if let Some(address) = state.sweep.pop_front() {
+        let may = !console || self.consoles.may_pause(now);
+        if let Some(address) = state.sweep.pop_front_if(|_| may) {
             return Turn::Sweep(address);
         }
         let next = state.plans.values().map(|plan| plan.next).min();
+        let again = if state.sweep.is_empty() { again } else { now + LOOK };
+        if let Some(next) = next.filter(|next| *next < now + SOON) {
+            return Turn::Rest(next.duration_since(now));
+        }
         let next = next.map_or(again, |next| next.min(again));
-        Turn::Wait(next.duration_since(now))
+        let length = next.duration_since(now);
+        if console { Turn::Serve(length) } else { Turn::Rest(length) }
     }
 
     /// Asks a node whether it is on, and notes what it says.
-    fn status(&mut self, address: u8) -> Result<bool, Error> {
+    pub(super) fn status(&mut self, address: u8) -> Result<bool, Error> {
         let status = self.wire.status(address);
         let own = self.wire.master() == Some(address);
         let now = Instant::now();
@@ -318,77 +371,5 @@ impl Owner {
             }
         }
         status.map(|status| status.on)
-    }
-
-    /// Takes one step on the way of a node.
-    fn power(&mut self, address: u8, plan: Plan) {
-        let now = Instant::now();
-        let taken = match self.step(address, plan.step) {
-            Err(error) if now < plan.by => {
-                debug!(address, %error, "power not confirmed yet");
-                Ok(Some(Plan { next: now + LOOK, ..plan }))
-            }
-            Ok(Some(next)) if next.step != plan.step => Ok(Some(next)),
-            // It waits for its turn, which is no failure.
-            Ok(Some(next)) if next.step == Step::Start => Ok(Some(next)),
-            Ok(Some(_)) if now >= plan.by => Err("it is as it was".to_owned()),
-            Ok(Some(next)) => Ok(Some(Plan { by: plan.by, ..next })),
-            Ok(None) => Ok(None),
-            Err(error) => Err(error.to_string()),
-        };
-        let mut state = self.shared.lock();
-        let state = &mut *state;
-        let now = state.plans.get(&address);
-        if now.is_none_or(|now| now.step != plan.step) {
-            // Somebody wanted something else meanwhile.
-            return;
-        }
-        match taken {
-            Ok(Some(next)) => drop(state.plans.insert(address, next)),
-            Ok(None) => drop(state.plans.remove(&address)),
-            Err(reason) => {
-                state.plans.remove(&address);
-                let on = plan.step.comes();
-                let word = if on { "on" } else { "off" };
-                let why =
-                    format!("node {address:#04x} is not {word}: {reason}");
-                warn!(address, reason, "power not confirmed");
-                if let Some(known) = state.known.get_mut(&address) {
-                    known.failed = Some((on, why.into()));
-                }
-            }
-        }
-    }
-
-    /// What follows `step`; nothing where the goal is reached. A node is
-    /// asked before each command: one that is so already is left alone.
-    fn step(&mut self, address: u8, step: Step) -> Result<Option<Plan>, Error> {
-        if let Step::Dwell { .. } = step {
-            return Ok(Some(Plan::new(Step::Start, Instant::now())));
-        }
-        let on = self.status(address)?;
-        let now = Instant::now();
-        Ok(match step {
-            Step::Cut { cycle } | Step::Cutting { cycle } if !on => {
-                let until = now + self.shared.timing.dwell;
-                cycle.then(|| Plan::new(Step::Dwell { until }, until))
-            }
-            Step::Start | Step::Starting if on => None,
-            Step::Cut { cycle } => {
-                self.wire.switch(address, false)?;
-                Some(Plan::new(Step::Cutting { cycle }, now))
-            }
-            Step::Start => {
-                let before = self.shared.lock().started;
-                let turn = before.map(|at| at + self.shared.timing.stagger);
-                if let Some(turn) = turn.filter(|turn| *turn > now) {
-                    return Ok(Some(Plan::new(Step::Start, turn)));
-                }
-                self.shared.lock().started = Some(now);
-                self.wire.switch(address, true)?;
-                Some(Plan::new(Step::Starting, now))
-            }
-            waits => Some(Plan::new(waits, now + LOOK)),
-        })
     }
 }

@@ -2,7 +2,9 @@
 //! serial control bus, as a part for board files.
 
 mod bus;
+mod console;
 mod node;
+mod power;
 mod protocol;
 
 use std::{fs, sync::Arc, time::Duration};
@@ -11,6 +13,7 @@ use tokio::time::Instant;
 
 use self::{
     bus::{Bus, Goal, Refusal, SWEEP, Timing},
+    console::{Consoles, speed},
     node::{Node, Options, SLOTS, row},
     protocol::{Secret, Wire},
 };
@@ -21,6 +24,7 @@ use crate::{
         part::{Fitting, Kind, Part, chassis_of},
     },
     commands::{CommandError, ResetType},
+    console::Line,
     model::{
         Amperes, BoardIdentity, Chassis, ChassisKind, Contact, Id, Inventory,
         Part as ModelPart, PowerState, Quality, Quantity, Rpm, Sample,
@@ -81,7 +85,18 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         fitting.keep_rack(rack.clone());
     }
     let addresses: Vec<u8> = nodes.iter().map(|node| node.address).collect();
-    let bus = Bus::start(Wire::new(link, secret), &addresses, timing)?;
+    let baud = options.console_baud.unwrap_or(115_200);
+    let speed = speed(baud).ok_or_else(|| {
+        format!("`console_baud` is {baud}: 115200, 57600, 19200 and 9600 exist")
+    })?;
+    let resident = options.console.as_ref().map(|id| {
+        let node = nodes.iter().find(|node| node.system.id == *id);
+        let node = node.ok_or_else(|| format!("`console`: no node `{id}`"))?;
+        Ok::<_, String>(node.address)
+    });
+    let consoles = Consoles::new(&addresses, resident.transpose()?, speed);
+    let lines = consoles.lines();
+    let bus = Bus::start(Wire::new(link, secret), consoles, timing)?;
     let name = options.name.unwrap_or_else(|| "BitScope Rack".into());
     let board = BoardIdentity {
         manufacturer: Some("BitScope".into()),
@@ -99,7 +114,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         ..Chassis::default()
     };
     let cut = options.cut_at_restore.unwrap_or(false);
-    let shared = Shared { nodes, bus, simulated, cut };
+    let shared = Shared { nodes, bus, lines, simulated, cut };
     Ok(Box::new(Fitted { rack, inside, shared: Arc::new(shared) }))
 }
 
@@ -107,6 +122,8 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
 struct Shared {
     nodes: Vec<Node>,
     bus: Bus,
+    /// The consoles, by the addresses of the nodes.
+    lines: Vec<(u8, Line)>,
     simulated: Option<Rack>,
     /// Whether a node is cut that shall be off when the power comes back.
     cut: bool,
@@ -178,6 +195,15 @@ impl Part for Fitted {
         let ids = nodes.map(|node| node.system.id.clone()).collect();
         Some((ids, Arc::new(Switches(Arc::clone(&self.shared)))))
     }
+
+    fn consoles(&self) -> Vec<(Id, Line)> {
+        let of = |(address, line): &(u8, Line)| {
+            let mut nodes = self.shared.nodes.iter();
+            let node = nodes.find(|node| node.address == *address)?;
+            Some((node.system.id.clone(), line.clone()))
+        };
+        self.shared.lines.iter().filter_map(of).collect()
+    }
 }
 
 /// What is known of the nodes; it waits for no bus.
@@ -199,7 +225,7 @@ impl Driver for Nodes {
 
     fn poll(&mut self) -> Batch {
         let mut batch = Batch::default();
-        let good_for = good_for(SWEEP);
+        let good_for = good_for(self.shared.bus.sweep());
         for (node, posted) in self.shared.nodes.iter().zip(&mut self.posted) {
             let id = &node.system.id;
             let (known, moving) = self.shared.bus.known(node.address);

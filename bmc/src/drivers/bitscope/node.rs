@@ -48,6 +48,10 @@ pub(super) struct Options {
     pub(super) cycles_per_hour: Option<usize>,
     /// Whether a node that shall be off is cut when the manager starts.
     pub(super) cut_at_restore: Option<bool>,
+    /// How fast the nodes speak on their consoles, in bits a second.
+    pub(super) console_baud: Option<u32>,
+    /// The node whose console is kept open while nobody looks at another.
+    pub(super) console: Option<Id>,
     /// What a count of current stands for, in amperes.
     pub(super) current_amps_per_count: Option<f64>,
     /// What a count of fan speed stands for, in revolutions a minute.

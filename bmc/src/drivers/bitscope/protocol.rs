@@ -7,10 +7,12 @@ use std::{fmt, io, time::Duration};
 
 use tokio::time::Instant;
 
-use crate::bus::serial::SerialLink;
+use crate::bus::{pause, serial::SerialLink};
 
 /// Closes the pipe, and a console in it. The master always takes it.
 const CLOSE: &[u8] = b"\x07";
+/// A console loses what comes faster than a byte in this time.
+const PACE: Duration = Duration::from_millis(2);
 /// A reply has ended when nothing came for so long.
 const SILENCE: Duration = Duration::from_millis(200);
 /// A reply takes at most so long.
@@ -52,6 +54,7 @@ pub(super) enum Ask {
     Status,
     On,
     Off,
+    Console,
 }
 
 impl Ask {
@@ -60,6 +63,7 @@ impl Ask {
             Self::Status => '=',
             Self::On => '/',
             Self::Off => '\\',
+            Self::Console => '~',
         }
     }
 }
@@ -223,6 +227,79 @@ impl Wire {
         self.exchange(asked).map(drop)
     }
 
+    /// Opens the console of a node, at the speed that `speed` stands for, and
+    /// says what it has sent already. It stays open until [`Wire::hang_up`],
+    /// and no command may be sent meanwhile.
+    pub(super) fn open_console(
+        &mut self,
+        address: u8,
+        speed: u8,
+    ) -> Result<Vec<u8>, Error> {
+        let asked = Asked { address: Some(address), ask: Ask::Console };
+        self.awake()?;
+        // Without a pipe, what is typed would be commands.
+        if self.master == Some(address) {
+            return Err(Error::Locked { asked });
+        }
+        let bytes = format!("[{address:02x}]|[{speed:02x}]~");
+        let opened = self
+            .link
+            .clear()
+            .and_then(|()| self.link.write(bytes.as_bytes()))
+            .and_then(|()| self.reply(is_open));
+        let failed = match opened {
+            Ok(came) => {
+                let echo = came.iter().position(|byte| *byte == b'~');
+                if let Some(rest) = echo.and_then(|at| came.get(at + 1..)) {
+                    return Ok(rest.to_vec());
+                }
+                // It may have been locked: the next one looks.
+                self.unlocked = false;
+                if came.is_empty() {
+                    Error::Silent { asked }
+                } else {
+                    Error::Garbage { asked, came: shown(&came) }
+                }
+            }
+            Err(error) => {
+                self.unlocked = false;
+                Error::Line { asked, reason: error.to_string() }
+            }
+        };
+        self.hang_up();
+        Err(failed)
+    }
+
+    /// What the open console sends, waiting for the first byte at most
+    /// `patience`.
+    pub(super) fn hear(
+        &mut self,
+        buffer: &mut [u8],
+        patience: Duration,
+    ) -> io::Result<usize> {
+        let heard = self.link.read(buffer, patience);
+        heard.inspect_err(|_| self.unlocked = false)
+    }
+
+    /// Sends what was typed to the open console, which loses what comes too
+    /// fast.
+    pub(super) fn type_in(&mut self, bytes: &[u8]) -> io::Result<()> {
+        for byte in bytes {
+            let sent = self.link.write(&[*byte]);
+            sent.inspect_err(|_| self.unlocked = false)?;
+            pause(PACE);
+        }
+        Ok(())
+    }
+
+    /// Closes the console.
+    pub(super) fn hang_up(&mut self) {
+        if self.link.write(CLOSE).is_err() {
+            // The next one opens the line anew, and closes it first.
+            self.unlocked = false;
+        }
+    }
+
     fn awake(&mut self) -> Result<(), Error> {
         if self.unlocked { Ok(()) } else { self.wake().map(drop) }
     }
@@ -253,6 +330,7 @@ impl Wire {
             Ask::Status => is_complete,
             Ask::On => |came| came.ends_with(b"/"),
             Ask::Off => |came| came.ends_with(b"\\"),
+            Ask::Console => is_open,
         };
         let came = self
             .link
@@ -289,6 +367,11 @@ fn lines(came: &[u8]) -> Vec<Vec<String>> {
     let lines = text.split(['\n', '\r']).skip(1);
     let fields = |line: &str| line.split_whitespace().map(Into::into).collect();
     lines.map(fields).filter(|line: &Vec<String>| !line.is_empty()).collect()
+}
+
+/// Whether the command that opens a console was repeated.
+fn is_open(came: &[u8]) -> bool {
+    came.contains(&b'~')
 }
 
 /// Whether the fifth field of a status has come as a whole.

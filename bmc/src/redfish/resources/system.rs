@@ -6,8 +6,8 @@ use onprem_redfish::{
     schema::{
         Reference,
         computer_system::{
-            self, ComputerSystem, Links, MemorySummary, ProcessorSummary,
-            SystemType,
+            self, ComputerSystem, HostSerialConsole, Links, MemorySummary,
+            ProcessorSummary, SystemType, WebSocketConsole,
         },
         resource::{self, State},
     },
@@ -21,6 +21,7 @@ use super::{
 };
 use crate::{
     commands::ResetType,
+    console::SESSIONS,
     model::{self, Bay, Part, Quality, Snapshot, SystemKind},
     redfish::{
         error::Error,
@@ -98,11 +99,12 @@ impl Resource for System {
             .storage(below(uri::STORAGES))
             .ethernet_interfaces(below(uri::SYSTEM_INTERFACES))
             .log_services(below(uri::SYSTEM_LOGS))
-            .links(links);
+            .links(links)
+            .with(serial_console(view, ids), ComputerSystem::serial_console);
         let body = system_boot::describe(body, system, &settings, snapshot);
         let mut answer = answer(body);
         system_boot::annotate(&mut answer, system);
-        if let Some(about) = oem(system, snapshot) {
+        if let Some(about) = oem(system, view) {
             answer.body.insert("Oem".to_owned(), about);
         }
         if system.reset_types.is_empty() {
@@ -192,9 +194,28 @@ fn with_conditions(
     if conditions.is_empty() { status } else { status.conditions(conditions) }
 }
 
+/// Its serial console, if it has one.
+fn serial_console(view: &View<'_>, ids: &[&str]) -> Option<HostSerialConsole> {
+    view.service.consoles.of(ids.first()?)?;
+    let socket = WebSocketConsole::new()
+        .service_enabled(true)
+        .console_uri(uri::of(uri::CONSOLE, ids))
+        .interactive(true);
+    let most = i64::try_from(SESSIONS).unwrap_or_default();
+    Some(
+        HostSerialConsole::new()
+            .max_concurrent_sessions(most)
+            .web_socket(socket),
+    )
+}
+
 /// What we know of it beyond the standard.
-fn oem(system: &model::System, snapshot: &Snapshot) -> Option<Value> {
-    let mut about = Map::new();
+fn oem(system: &model::System, view: &View<'_>) -> Option<Value> {
+    let (mut about, snapshot) = (Map::new(), view.snapshot);
+    if view.service.consoles.of(&system.id).is_some() {
+        let history = uri::of(uri::CONSOLE_HISTORY, &[&system.id]);
+        about.insert("SerialConsoleHistoryURI".to_owned(), history.into());
+    }
     let boot = snapshot.boots.get(&system.id);
     if let Some(source) = boot.and_then(|boot| boot.started.from) {
         about.insert("LastBootSource".to_owned(), source.as_str().into());
