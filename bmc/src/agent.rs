@@ -168,7 +168,7 @@ impl Agent {
         let lines = board.consoles();
         let consoles = Consoles::open(state.path(), lines, &tasks, &stop);
         let commands =
-            own_parts(&*board, &state, kept, &model, &tasks, &leaving, &stop);
+            own_parts(&*board, &state, kept, &model, &tasks, &leaving, &stop)?;
         mind_heat(&config, &model, &commands, &tasks, &stop);
         for driver in drivers {
             let (model, commands) = (model.clone(), commands.clone());
@@ -475,7 +475,8 @@ fn own_parts(
     tasks: &TaskTracker,
     leaving: &CancellationToken,
     stop: &CancellationToken,
-) -> Commands {
+) -> Result<Commands, StateError> {
+    let last = state.switches()?;
     let (power, powers) = mpsc::channel(QUEUE);
     let (settings, changes) = mpsc::channel(QUEUE);
     let Kept { record, cycles } = kept;
@@ -511,6 +512,14 @@ fn own_parts(
         model.clone(),
         stop.child_token(),
     ));
+    let (switch, puts) = mpsc::channel(QUEUE);
+    let owner = tasks::switch::Owner::new(
+        board.switches(),
+        model.clone(),
+        state.switches_file(),
+        last,
+    );
+    tasks.start(owner.own(puts, stop.child_token()));
     let (volumes, wishes) = mpsc::channel(QUEUE);
     tasks.start(tasks::volumes::own(
         board.volumes(),
@@ -518,7 +527,7 @@ fn own_parts(
         model.clone(),
         stop.child_token(),
     ));
-    Commands { power, settings, leave, control, volumes }
+    Ok(Commands { power, settings, leave, control, volumes, switch })
 }
 
 fn server_config(config: &Config, inventory: &Inventory) -> ServerConfig {

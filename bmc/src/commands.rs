@@ -124,6 +124,22 @@ pub enum CommandError {
         /// The sensor that says so, or says nothing.
         sensor: Id,
     },
+    /// Something that it is interlocked with forbids it.
+    #[error("a switch of {part} cannot be on because of {other}")]
+    Interlock {
+        /// The part.
+        part: Part,
+        /// Where that is.
+        other: String,
+    },
+    /// It was switched a moment ago.
+    #[error("a switch of {part} can be switched in {} s", wait.as_secs())]
+    TooSoon {
+        /// The part.
+        part: Part,
+        /// How long until it may be switched.
+        wait: Duration,
+    },
     /// The disk is full, and it would not last.
     #[error("what is set on {part} cannot be kept: the disk is full")]
     Full {
@@ -215,6 +231,15 @@ pub struct ControlChange {
     pub lease: Option<Duration>,
 }
 
+/// A change of a switch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SwitchChange {
+    /// Which switch of the chassis.
+    pub switch: Id,
+    /// Whether it shall be on.
+    pub on: bool,
+}
+
 /// A change of the volumes of a system.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum VolumeChange {
@@ -250,6 +275,7 @@ pub struct Commands {
     pub(crate) leave: mpsc::Sender<Command<Leave>>,
     pub(crate) control: mpsc::Sender<Command<ControlChange>>,
     pub(crate) volumes: mpsc::Sender<Command<VolumeChange, Id>>,
+    pub(crate) switch: mpsc::Sender<Command<SwitchChange>>,
 }
 
 impl Commands {
@@ -289,6 +315,18 @@ impl Commands {
         change: ControlChange,
     ) -> Result<(), CommandError> {
         send(&self.control, part, change).await
+    }
+
+    /// Switches a switch of the chassis `part`.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn switch(
+        &self,
+        part: Part,
+        change: SwitchChange,
+    ) -> Result<(), CommandError> {
+        send(&self.switch, part, change).await
     }
 
     /// Changes the volumes of `system`, and says which one it was about.
@@ -352,7 +390,9 @@ mod tests {
         let (leave, _) = mpsc::channel(1);
         let (control, _) = mpsc::channel(1);
         let (volumes, _) = mpsc::channel(1);
-        (Commands { power, settings, leave, control, volumes }, powers)
+        let (switch, _) = mpsc::channel(1);
+        let all = Commands { power, settings, leave, control, volumes, switch };
+        (all, powers)
     }
 
     #[tokio::test(start_paused = true)]

@@ -15,6 +15,7 @@ pub mod leave;
 mod log;
 pub mod model;
 pub mod phone_home;
+pub mod probe;
 pub mod redfish;
 pub mod server;
 pub mod sim;

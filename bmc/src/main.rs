@@ -13,6 +13,7 @@ use onprem_bmc::{
     accounts::FIRST_USER,
     agent::Agent,
     config::Config,
+    probe,
     update::{launch, tool},
 };
 use onprem_link::{
@@ -70,6 +71,10 @@ enum Command {
     /// Make and show signed images, which running agents can be updated with
     #[command(subcommand)]
     Image(tool::Tool),
+    /// Look what this machine has, and propose a board file
+    ///
+    /// Nothing is written to a bus, save what --allow-writes allows.
+    Probe(probe::Options),
     /// Serve a simulated part on a pseudo-terminal until Ctrl-C
     #[command(subcommand)]
     Simulate(simulate::Simulate),
@@ -100,6 +105,9 @@ fn main() -> ExitCode {
     let flags = Flags::parse();
     if let Some(Command::Image(tool)) = &flags.command {
         return tool::run(tool);
+    }
+    if let Some(Command::Probe(options)) = &flags.command {
+        return probe::run(options);
     }
     if let Some(Command::Simulate(what)) = &flags.command {
         return simulate::run(what);

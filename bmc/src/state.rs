@@ -21,7 +21,7 @@ use uuid::Uuid;
 use crate::{
     leave,
     model::Settings,
-    tasks::{cycles::Cycles, power_record::PowerRecord},
+    tasks::{cycles::Cycles, power_record::PowerRecord, switch},
 };
 
 /// Why the state directory cannot be used.
@@ -111,6 +111,19 @@ impl StateDir {
     /// See [`load_or_put_aside`].
     pub(crate) fn power(&self) -> Result<PowerRecord, StateError> {
         load_or_put_aside(&self.power_file())
+    }
+
+    /// Where it is kept what switches were last.
+    pub(crate) fn switches_file(&self) -> PathBuf {
+        self.path.join("switches.json")
+    }
+
+    /// What switches were last.
+    ///
+    /// # Errors
+    /// See [`load_or_put_aside`].
+    pub(crate) fn switches(&self) -> Result<switch::Kept, StateError> {
+        load_or_put_aside(&self.switches_file())
     }
 
     /// Where the settings of the parts lie.

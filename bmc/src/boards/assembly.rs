@@ -9,11 +9,12 @@ use std::{
 };
 
 use super::{
-    Board, Controls, Naming, Power, Scan, Volumes,
+    Board, Controls, Naming, NoSwitches, Power, Scan, Switches, Volumes,
     file::{BoardError, BusSection, PartSection, Source, no_segment},
     host::Host,
     part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses},
     simulated::Simulated,
+    wires::Wires,
 };
 use crate::{
     bus::record::{Recorder, Recording},
@@ -30,6 +31,7 @@ use crate::{
 pub struct Assembly {
     machine: Box<dyn Board>,
     parts: Vec<Box<dyn Part>>,
+    wires: Arc<Wires>,
     simulation: Option<Simulation>,
     simulated: SimulatedBuses,
     started: bool,
@@ -91,6 +93,9 @@ impl Assembly {
             }
             names.push(name);
             buses.add(name, bus(&source, section)?);
+            if let Some(path) = &section.i2c {
+                buses.number(name, path);
+            }
         }
         let identity = naming.serial_number.as_ref();
         let identity = identity.unwrap_or(&naming.fallback_identity).clone();
@@ -123,12 +128,25 @@ impl Assembly {
             }
             parts.push(part);
         }
+        if let Some((id, reason)) = unknown(&described)
+            && let Some(section) =
+                source.board.part.iter().find(|it| it.id.as_ref() == id)
+        {
+            return Err(source.wrong(&section.id, reason));
+        }
         if said.is_none() && described.systems.is_empty() {
             let reason = "it has no system, and does not say `host = true`";
             return Err(source.empty(reason));
         }
         let simulated = fitter.buses.simulated();
-        Ok(Self { machine, parts, simulation, simulated, started: false })
+        let wires = if said.is_some() {
+            Wires::of_host(tree.clone())
+        } else {
+            Wires::default()
+        };
+        let wires = Arc::new(fitter.buses.wires(wires));
+        let started = false;
+        Ok(Self { machine, parts, wires, simulation, simulated, started })
     }
 
     /// What is below the drivers of a simulated machine, to be told to
@@ -212,6 +230,25 @@ impl Fitter<'_> {
     }
 }
 
+/// A switch that is interlocked with what nobody has.
+fn unknown(inventory: &Inventory) -> Option<(&Id, String)> {
+    let chassis = || inventory.chassis.iter();
+    let mut all = chassis().flat_map(|it| &it.switches);
+    all.find_map(|switch| {
+        let known = |id: &&Id| chassis().any(|it| it.sensor(id).is_some());
+        let sensor = switch.needs.iter().find(|id| !known(id));
+        let others = || chassis().flat_map(|it| &it.switches);
+        let other = |id: &&Id| others().any(|it| it.id == **id);
+        let other = switch.never_with.iter().find(|id| !other(id));
+        let reason = match (sensor, other) {
+            (Some(id), _) => format!("`needs`: no sensor `{id}`"),
+            (None, Some(id)) => format!("`never_with`: no output `{id}`"),
+            (None, None) => return None,
+        };
+        Some((&switch.id, format!("part `{}`: {reason}", switch.id)))
+    })
+}
+
 /// An id that two systems, chassis or sensors have, or two fans of a chassis.
 fn twice(inventory: &Inventory) -> Option<&Id> {
     fn again<'a>(ids: impl Iterator<Item = &'a Id>) -> Option<&'a Id> {
@@ -227,6 +264,11 @@ fn twice(inventory: &Inventory) -> Option<&Id> {
         .or_else(|| {
             let mut all = chassis();
             all.find_map(|c| again(c.fans.iter().map(|fan| &fan.id)))
+        })
+        .or_else(|| {
+            let controls = chassis().flat_map(|c| &c.controls).map(|it| &it.id);
+            let switches = chassis().flat_map(|c| &c.switches);
+            again(controls.chain(switches.map(|it| &it.id)))
         })
 }
 
@@ -306,6 +348,20 @@ impl Board for Assembly {
         Arc::new(ByPart { own, machine: self.machine.controls() })
     }
 
+    fn wires(&self) -> Arc<Wires> {
+        Arc::clone(&self.wires)
+    }
+
+    fn switches(&self) -> Arc<dyn Switches> {
+        let brought = self.parts.iter().filter_map(|part| part.switches());
+        let own = brought
+            .flat_map(|(ids, switches)| {
+                ids.into_iter().map(move |id| (id, Arc::clone(&switches)))
+            })
+            .collect();
+        Arc::new(ByPart { own, machine: Arc::new(NoSwitches) })
+    }
+
     fn volumes(&self) -> Arc<dyn Volumes> {
         self.machine.volumes()
     }
@@ -361,6 +417,12 @@ impl Power for ByPart<dyn Power> {
 
     fn restore(&self, system: &Id, on: bool, lost: bool) {
         self.of(system).restore(system, on, lost);
+    }
+}
+
+impl Switches for ByPart<dyn Switches> {
+    fn put(&self, switch: &Id, on: bool) -> io::Result<()> {
+        self.of(switch).put(switch, on)
     }
 }
 

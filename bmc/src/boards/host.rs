@@ -14,6 +14,7 @@ use super::{
     next_boot::NextBoot,
     power::{HostPower, RESET_TYPES},
     volumes::{HostVolumes, OVERHEAD, RAID_TYPES},
+    wires::Wires,
 };
 use crate::{
     drivers::{
@@ -260,12 +261,12 @@ impl Host {
             board: maker,
             systems: vec![SYSTEM.into()],
             contained_by: None,
-            place: None,
             sensors: self.sensors.clone(),
             fans: self.fans.clone(),
             power_supplies: self.power_supplies.clone(),
             batteries: self.batteries.clone(),
             controls: self.controls.clone(),
+            ..Chassis::default()
         };
         let mut manager = Manager::of(&system);
         manager.serial = serial::read(tree);
@@ -286,6 +287,10 @@ impl Board for Host {
 
     fn controls(&self) -> Arc<dyn Controls> {
         Arc::clone(&self.actuators) as Arc<dyn Controls>
+    }
+
+    fn wires(&self) -> Arc<Wires> {
+        Arc::new(Wires::of_host(self.tree.clone()))
     }
 
     fn volumes(&self) -> Arc<dyn Volumes> {

@@ -10,6 +10,7 @@ mod parts;
 pub mod power;
 pub mod simulated;
 pub mod volumes;
+pub mod wires;
 
 use std::{io, path::Path, sync::Arc};
 
@@ -53,6 +54,16 @@ pub trait Board: Send + 'static {
 
     /// What drives the board's controls.
     fn controls(&self) -> Arc<dyn Controls>;
+
+    /// The I²C buses that can be looked at from afar.
+    fn wires(&self) -> Arc<wires::Wires> {
+        Arc::default()
+    }
+
+    /// What puts the board's switches.
+    fn switches(&self) -> Arc<dyn Switches> {
+        Arc::new(NoSwitches)
+    }
 
     /// What makes volumes of the board's drives.
     fn volumes(&self) -> Arc<dyn Volumes>;
@@ -121,6 +132,24 @@ pub trait Controls: Send + Sync + 'static {
     fn leave(&self, control: &Id) -> io::Result<()> {
         let _ = control;
         Ok(())
+    }
+}
+
+/// What puts switches.
+pub trait Switches: Send + Sync + 'static {
+    /// Switches `switch` on or off. May block for a moment.
+    ///
+    /// # Errors
+    /// What the part said.
+    fn put(&self, switch: &Id, on: bool) -> io::Result<()>;
+}
+
+/// There are none.
+pub(crate) struct NoSwitches;
+
+impl Switches for NoSwitches {
+    fn put(&self, _: &Id, _: bool) -> io::Result<()> {
+        Err(io::Error::new(io::ErrorKind::NotFound, "no such switch"))
     }
 }
 

@@ -2,14 +2,14 @@
 //! file names them; [`KINDS`] says which there are.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::Arc,
 };
 
 use serde::de::DeserializeOwned;
 
-use super::{Controls, Power};
+use super::{Controls, Power, Switches, wires::Wires};
 use crate::{
     bus::{
         Chip, I2cBus, KernelI2c, SmBus,
@@ -19,8 +19,9 @@ use crate::{
     },
     console::Line,
     drivers::{
-        Driver, ads1115, argon, bitscope, ina219, ina226, ina3221_direct, lm75,
-        pcf8563, rpi, serial_console, sixfab_ups, ssd1306, tmp117, tree::Tree,
+        Driver, ads1115, argon, bitscope, gpio_input, gpio_output, ina219,
+        ina226, ina3221_direct, lm75, pcf8563, rpi, serial_console, sixfab_ups,
+        ssd1306, tmp117, tree::Tree,
     },
     model::{Chassis, Id, Inventory},
     sim::{
@@ -38,6 +39,8 @@ pub const KINDS: &[Kind] = &[
     ads1115::KIND_OF_12_BITS,
     argon::KIND,
     bitscope::KIND,
+    gpio_input::KIND,
+    gpio_output::KIND,
     ina219::KIND,
     ina226::KIND,
     ina3221_direct::KIND,
@@ -77,6 +80,11 @@ pub trait Part: Send {
     /// The serial consoles of systems.
     fn consoles(&self) -> Vec<(Id, Line)> {
         Vec::new()
+    }
+
+    /// What puts the switches that the part brings, with their ids.
+    fn switches(&self) -> Option<(Vec<Id>, Arc<dyn Switches>)> {
+        None
     }
 
     /// What drives the controls that the part brings, with their ids.
@@ -123,8 +131,10 @@ pub(super) struct Buses {
     recorder: Option<Recorder>,
     gpio: BTreeMap<String, Arc<dyn GpioLines>>,
     simulated: SimulatedBuses,
-    /// Buses and addresses that parts are at.
-    taken: BTreeSet<(String, u8)>,
+    /// Buses and addresses that parts are at, and which.
+    taken: BTreeMap<(String, u8), Id>,
+    /// The numbers that the kernel has for buses.
+    numbers: BTreeMap<String, u32>,
 }
 
 /// The far sides of those buses of a board that are simulated, to be told to
@@ -174,7 +184,8 @@ impl Buses {
             recorder,
             gpio: BTreeMap::new(),
             simulated: SimulatedBuses::default(),
-            taken: BTreeSet::new(),
+            taken: BTreeMap::new(),
+            numbers: BTreeMap::new(),
         }
     }
 
@@ -219,6 +230,28 @@ impl Buses {
                 self.gpio.insert(name, Arc::new(sim));
             }
         }
+    }
+
+    /// Notes that the bus `name` is the kernel's at `path`.
+    pub(super) fn number(&mut self, name: &str, path: &Path) {
+        let file = path.file_name().and_then(|file| file.to_str());
+        let number = file.and_then(|file| file.strip_prefix("i2c-"));
+        if let Some(number) = number.and_then(|it| it.parse().ok()) {
+            self.numbers.insert(name.to_owned(), number);
+        }
+    }
+
+    /// `wires` with the I²C buses, and the parts on them.
+    pub(super) fn wires(&self, mut wires: Wires) -> Wires {
+        for (name, number) in &self.numbers {
+            let Some(bus) = self.i2c.get(name) else { continue };
+            let parts = self.taken.iter().filter(|((on, _), _)| on == name);
+            let parts = parts.map(|((_, address), id)| {
+                (*address, format!("part `{id}` of the board file"))
+            });
+            wires = wires.with(*number, bus.clone(), parts.collect());
+        }
+        wires
     }
 
     /// The far sides of those that are simulated.
@@ -268,7 +301,9 @@ impl Fitting<'_> {
         let bus = self.buses.i2c.get(self.bus);
         let bus =
             bus.ok_or_else(|| format!("bus `{}` is no I²C bus", self.bus))?;
-        if !self.buses.taken.insert((self.bus.to_owned(), address)) {
+        let place = (self.bus.to_owned(), address);
+        let before = self.buses.taken.insert(place, self.id.clone());
+        if before.is_some() {
             let at = format!("{address:#04x} of bus `{}`", self.bus);
             return Err(format!("another part is at {at}"));
         }
@@ -344,6 +379,19 @@ impl Fitting<'_> {
     pub fn gpio(&self, bus: &str) -> Arc<dyn GpioLines> {
         let lines = self.buses.gpio.get(bus).cloned();
         lines.unwrap_or_else(|| Arc::new(KernelGpio))
+    }
+
+    /// The lines of the bus that the part is on; those of this machine where
+    /// the board file names none.
+    ///
+    /// # Errors
+    /// The bus is none of this sort.
+    pub fn lines(&self) -> Result<Arc<dyn GpioLines>, String> {
+        if self.bus.is_empty() {
+            return Ok(Arc::new(KernelGpio));
+        }
+        let lines = self.buses.gpio.get(self.bus).cloned();
+        lines.ok_or_else(|| format!("bus `{}` has no GPIO lines", self.bus))
     }
 
     /// The files of the machine that the agent runs on.

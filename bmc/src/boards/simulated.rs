@@ -353,8 +353,8 @@ impl Builder<'_> {
             sensors,
             fans,
             power_supplies,
-            batteries: Vec::new(),
             controls,
+            ..Chassis::default()
         })
     }
 

@@ -8,6 +8,7 @@ pub mod gpio;
 pub mod i2c;
 pub mod ioctl;
 pub mod record;
+pub mod scan;
 pub mod serial;
 
 mod kernel_i2c;

@@ -7,6 +7,8 @@ pub mod channel;
 pub mod device_tree;
 pub mod dmi;
 pub mod efi;
+pub mod gpio_input;
+pub mod gpio_output;
 pub mod hwmon;
 pub mod identity;
 pub mod ina219;
@@ -68,6 +70,8 @@ pub struct Batch {
     /// What is wrong with a part as this driver, named by its id, sees it: all
     /// of it.
     pub troubles: Vec<(Part, Id, Vec<Trouble>)>,
+    /// Inputs that became active or inactive, in their order: sensors.
+    pub inputs: Vec<(Id, bool)>,
     /// What shall be done to systems.
     pub wishes: Vec<Wish>,
 }

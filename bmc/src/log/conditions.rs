@@ -88,6 +88,9 @@ pub(crate) async fn follow(
         let snapshot = model.snapshot();
         let mut note =
             |systems: &[Id], entry: Entry| note(&logs, systems, entry);
+        for (id, active) in &news.switched {
+            switched(&snapshot, id, *active, &mut note);
+        }
         if news.troubles {
             known.troubles(&snapshot, &mut note);
         }
@@ -120,14 +123,23 @@ fn note(logs: &Logs, systems: &[Id], entry: Entry) {
     log.append(entry);
 }
 
+/// How many inputs are remembered until they are noted.
+const SWITCHED: usize = 256;
+
 /// What has to be looked at.
 #[derive(Debug, Default, PartialEq)]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "each is a thing to look at, and any of them can be"
+)]
 struct News {
     power: bool,
     inputs: bool,
     troubles: bool,
     contacts: bool,
     sensors: Which,
+    /// Inputs that became active or inactive, in their order.
+    switched: Vec<(Id, bool)>,
 }
 
 /// Which sensors.
@@ -154,6 +166,9 @@ impl News {
     fn take(&mut self, change: Change) {
         match change {
             Change::Power(_) => self.power = true,
+            Change::Input(id, active) if self.switched.len() < SWITCHED => {
+                self.switched.push((id, active));
+            }
             Change::Supply(..) => self.inputs = true,
             Change::Trouble(_) => self.troubles = true,
             Change::Contact(_) => self.contacts = true,
@@ -162,6 +177,7 @@ impl News {
             Change::Inventory
             | Change::Settings(_)
             | Change::Boot(_)
+            | Change::Input(..)
             | Change::Control(..) => {}
         }
     }
@@ -174,6 +190,7 @@ impl News {
             troubles: true,
             contacts: true,
             sensors: Which::All,
+            switched: std::mem::take(&mut self.switched),
         };
     }
 }
@@ -393,6 +410,27 @@ impl Known {
             }
         }
     }
+}
+
+/// Notes that an input, a sensor, is active or not.
+fn switched(
+    snapshot: &Snapshot,
+    id: &Id,
+    active: bool,
+    note: &mut impl FnMut(&[Id], Entry),
+) {
+    let mut chassis = snapshot.inventory.chassis.iter();
+    let Some(of) = chassis.find(|it| it.sensor(id).is_some()) else { return };
+    let uri = uri::of(uri::SENSOR, &[&of.id, id]);
+    let (state, code) = if active {
+        ("Active", "State Asserted")
+    } else {
+        ("Inactive", "State Deasserted")
+    };
+    let message = resource_event::resource_state_changed(&uri, state);
+    let number = of.sensors.iter().position(|it| it.id == *id);
+    let number = number.and_then(|at| u32::try_from(at + 1).ok());
+    note(&of.systems, entry(&message, code, "Button/Switch", number, &uri));
 }
 
 /// The systems on control buses, by the outermost chassis that they are in.

@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     BootMode, BootSource, Control, Health, Id, NetworkInterface, RaidType,
-    SensorKind,
+    SensorKind, Switch,
 };
 use crate::commands::ResetType;
 
@@ -311,6 +311,10 @@ pub struct Chassis {
     pub batteries: Vec<Battery>,
     /// What in it can be driven by hand.
     pub controls: Vec<Control>,
+    /// What in it is on or off.
+    pub switches: Vec<Switch>,
+    /// The sensors that say that it is open.
+    pub intrusion: Vec<Id>,
 }
 
 impl Chassis {

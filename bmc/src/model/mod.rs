@@ -8,6 +8,7 @@ mod network;
 mod quantity;
 mod reading;
 mod settings;
+mod switch;
 mod trouble;
 mod volume;
 
@@ -43,6 +44,7 @@ pub use self::{
     },
     reading::{Contact, Quality, Reading, Sample},
     settings::{Part, PartSettings, Settings},
+    switch::{FirstState, Switch, SwitchState},
     trouble::{Known, Throttle, Told, Trouble, Turn},
     volume::{RaidType, Volume, VolumeFault, VolumeWish},
 };
@@ -98,6 +100,8 @@ pub enum Change {
     Contact(Id),
     /// What a control does: its chassis, and itself.
     Control(Id, Id),
+    /// An input became active, or inactive: a sensor, and whether it is now.
+    Input(Id, bool),
     /// A power supply lost its input, or has it again: its chassis, and
     /// itself.
     Supply(Id, Id),
@@ -134,6 +138,8 @@ pub struct Snapshot {
     pub resets: Arc<BTreeMap<Id, DateTime<Utc>>>,
     /// What each control does that does not do as always, by its id.
     pub controls: Arc<BTreeMap<Id, ControlState>>,
+    /// What each switch is, by its id.
+    pub switches: Arc<BTreeMap<Id, SwitchState>>,
     /// Since when power supplies have no input, by their ids.
     pub outages: Arc<BTreeMap<Id, DateTime<Utc>>>,
     /// The volumes, by system and storage.
@@ -397,6 +403,31 @@ impl Model {
             next.fixed_version += 1;
             vec![Change::Control(chassis.clone(), control.clone())]
         });
+    }
+
+    /// Takes what a switch in `chassis` is.
+    pub(crate) fn post_switch(
+        &self,
+        chassis: &Id,
+        switch: &Id,
+        state: SwitchState,
+    ) {
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.switches);
+            all.insert(switch.clone(), state);
+            next.fixed_version += 1;
+            vec![Change::Control(chassis.clone(), switch.clone())]
+        });
+    }
+
+    /// Tells that inputs became active or inactive; what they are now is in
+    /// their readings.
+    pub(crate) fn post_inputs(&self, inputs: Vec<(Id, bool)>) {
+        if inputs.is_empty() {
+            return;
+        }
+        let change = |(id, active)| Change::Input(id, active);
+        self.write(|_| inputs.into_iter().map(change).collect());
     }
 
     /// Takes whether the power supply `supply` in `chassis` has its input.

@@ -307,6 +307,23 @@ impl From<CommandError> for Error {
             CommandError::Off { .. } => {
                 Self::new(StatusCode::CONFLICT, base::resource_in_standby())
             }
+            CommandError::Interlock { other, .. } => {
+                let message = base::property_value_resource_conflict(
+                    "SetPoint", "100", other,
+                );
+                let message = message.about("/SetPoint");
+                Self::new(StatusCode::CONFLICT, message)
+            }
+            CommandError::TooSoon { wait, .. } => {
+                // What is left of a second counts.
+                let seconds = wait.as_secs().saturating_add(1);
+                let seconds = u32::try_from(seconds).unwrap_or(u32::MAX);
+                let text = seconds.to_string();
+                let message = base::service_temporarily_unavailable(text);
+                let message = message.resolved_by(TOO_SOON);
+                Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
+                    .with(RETRY_AFTER, HeaderValue::from(seconds))
+            }
             CommandError::TooOften { wait, .. } => {
                 let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
                 let text = seconds.max(1).to_string();
@@ -345,6 +362,8 @@ fn reset_uri(part: &Part) -> String {
     }
 }
 
+const TOO_SOON: &str = "The switch stays as it is for as long as \
+    `least_on_seconds` or `least_off_seconds` in the board file says: wait.";
 const TOO_OFTEN: &str = "The system was started again as often as \
     `cycles_per_hour` in the board file allows: wait.";
 

@@ -46,6 +46,8 @@ impl I2cPart for Lm75 {
             0 => steps.cast_unsigned(),
             1 if self.wide => self.configuration,
             1 => self.configuration << 8 | self.configuration,
+            2 => 0x4b00,
+            3 => 0x5000,
             _ => 0,
         };
         word.to_be_bytes().into_iter().cycle().take(count).collect()

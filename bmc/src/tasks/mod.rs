@@ -11,4 +11,5 @@ pub(crate) mod power_record;
 pub(crate) mod quality;
 pub(crate) mod scan;
 pub(crate) mod settings;
+pub(crate) mod switch;
 pub(crate) mod volumes;

@@ -96,6 +96,7 @@ async fn fulfil(name: &str, commands: &Commands, wish: &Wish) -> bool {
 /// Posts what was found out; what shall be done is left.
 fn post(model: &Model, batch: Batch) -> Vec<Wish> {
     model.post(batch.samples);
+    model.post_inputs(batch.inputs);
     model.post_contacts(batch.contacts);
     for (system, vitals) in batch.vitals {
         model.post_vitals(&system, vitals);

@@ -153,6 +153,11 @@ impl Blade {
         .await
     }
 
+    /// An agent with its state in `state`, on the board in the file `board`.
+    pub(crate) async fn in_state(state: Arc<TempDir>, board: PathBuf) -> Self {
+        Self::with_state(state, Some(board)).await
+    }
+
     /// An agent on the machine that runs the test.
     pub(crate) async fn host() -> Self {
         let state = Arc::new(TempDir::new().unwrap());

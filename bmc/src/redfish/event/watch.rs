@@ -57,6 +57,9 @@ pub(super) async fn follow(
                 send(message, uri::of(uri::CONTROL, &[&chassis, &control]));
             }
             Ok(Change::Trouble(_)) => known.troubles(&snapshot, &mut send),
+            Ok(Change::Input(id, active)) => {
+                input_changed(&snapshot, &id, active, &mut send);
+            }
             Ok(Change::Supply(chassis, id)) => {
                 known.input(&snapshot, &chassis, &id, &mut send);
             }
@@ -75,6 +78,20 @@ pub(super) async fn follow(
             Err(RecvError::Closed) => return,
         }
     }
+}
+
+/// Sends that the input, a sensor, is active or not.
+fn input_changed(
+    snapshot: &Snapshot,
+    id: &Id,
+    active: bool,
+    send: &mut impl FnMut(Message, String),
+) {
+    let mut chassis = snapshot.inventory.chassis.iter();
+    let Some(of) = chassis.find(|it| it.sensor(id).is_some()) else { return };
+    let uri = uri::of(uri::SENSOR, &[&of.id, id]);
+    let state = if active { "Active" } else { "Inactive" };
+    send(resource_event::resource_state_changed(&uri, state), uri);
 }
 
 fn power_changed(

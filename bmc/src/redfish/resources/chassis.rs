@@ -4,7 +4,10 @@ use onprem_redfish::{
     message::base,
     schema::{
         Reference,
-        chassis::{self, ChassisRequired, ChassisType, Links},
+        chassis::{
+            self, ChassisRequired, ChassisType, IntrusionSensor,
+            IntrusionSensorReArm, Links, PhysicalSecurity,
+        },
         resource::{Location, LocationType, PartLocation},
     },
 };
@@ -12,7 +15,7 @@ use onprem_redfish::{
 use super::{With as _, allowable, enabled, power_state};
 use crate::{
     commands::{ResetType, Setting},
-    model::{self, ChassisKind, Part, Snapshot},
+    model::{self, ChassisKind, Part, Quality, Reading, Snapshot},
     redfish::{
         error::Error,
         resource::{
@@ -116,6 +119,7 @@ impl Resource for Chassis {
                 ),
             )
         })
+        .with(security(snapshot, it), chassis::Chassis::physical_security)
         .links(links);
         let answer = answer(body);
         if switched(snapshot, it).is_empty() {
@@ -152,6 +156,34 @@ impl Resource for Chassis {
             Vec::new(),
         ))
     }
+}
+
+/// Whether it is open, where something watches that.
+fn security(
+    snapshot: &Snapshot,
+    chassis: &model::Chassis,
+) -> Option<PhysicalSecurity> {
+    let watched = chassis.intrusion.iter();
+    let said: Vec<f64> = watched
+        .filter_map(|id| snapshot.reading(id))
+        .filter(|reading| reading.quality == Quality::Good)
+        .filter_map(Reading::number)
+        .collect();
+    if chassis.intrusion.is_empty() {
+        return None;
+    }
+    let security = PhysicalSecurity::new()
+        .intrusion_sensor_re_arm(IntrusionSensorReArm::Automatic);
+    if said.iter().any(|value| *value >= 50.0) {
+        return Some(
+            security.intrusion_sensor(IntrusionSensor::HardwareIntrusion),
+        );
+    }
+    // One that says nothing may be open.
+    if said.len() < chassis.intrusion.len() {
+        return Some(security.intrusion_sensor_null());
+    }
+    Some(security.intrusion_sensor(IntrusionSensor::Normal))
 }
 
 /// The systems in it, and in what it holds, whose power the agent switches.

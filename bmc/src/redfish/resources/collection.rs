@@ -121,7 +121,10 @@ collections! {
         };
     CONTROLS = control_collection::ControlCollection,
         "Controls", CONTROLS, |view, ids| {
-            Some(names(&view.chassis(ids)?.controls, |control| &control.id))
+            let chassis = view.chassis(ids)?;
+            let mut ids = names(&chassis.controls, |control| &control.id);
+            ids.extend(names(&chassis.switches, |switch| &switch.id));
+            Some(ids)
         };
     AUTOMATION_NODES = automation_node_collection::AutomationNodeCollection,
         "Automation nodes", AUTOMATION_NODES, |view, _| {

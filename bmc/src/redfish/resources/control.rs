@@ -14,7 +14,7 @@ use onprem_redfish::{
 };
 use serde_json::{Map, Value, json};
 
-use super::{With as _, enabled, number, sensor};
+use super::{With as _, enabled, number, sensor, switch};
 use crate::{
     commands::ControlChange,
     model::{ControlMode, Health, Id, Part, Snapshot},
@@ -54,8 +54,11 @@ impl Resource for Control {
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let [chassis, id] = ids else { return None };
         let inside = view.chassis(ids)?;
-        let it = inside.controls.iter().find(|it| &*it.id == *id)?;
         let snapshot = view.snapshot;
+        if let Some(it) = switch::find(inside, id) {
+            return Some(switch::show(snapshot, inside, it));
+        }
+        let it = inside.controls.iter().find(|it| &*it.id == *id)?;
         let state = snapshot.controls.get(&it.id).cloned();
         let state = state.unwrap_or_default();
         let reading = SensorExcerpt::new()
@@ -124,6 +127,12 @@ impl Resource for Control {
 
     fn patch<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, ()> {
         Box::pin(async move {
+            let [chassis, id] = [write.id(0), write.id(1)];
+            let snapshot = write.service.model.snapshot();
+            let inside = snapshot.chassis(chassis);
+            if inside.is_some_and(|it| switch::find(it, id).is_some()) {
+                return switch::patch(write, id).await;
+            }
             let change = wanted(write)?;
             let part = Part::Chassis(write.id(0).into());
             let done = write.service.commands.control(part, change).await;

@@ -48,6 +48,7 @@ mod session_service;
 mod software_inventory;
 mod storage;
 mod storage_controller;
+mod switch;
 mod system;
 mod system_boot;
 mod task;

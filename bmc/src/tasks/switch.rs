@@ -1,0 +1,264 @@
+//! Owns the switches: what they are interlocked with is looked at before each
+//! change, and with each reading. One that loses what it needs is switched off
+//! at once, however long it was on, and stays off until somebody switches it.
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    io,
+    path::PathBuf,
+    sync::Arc,
+    time::Duration,
+};
+
+use chrono::Utc;
+use onprem_link::{file::replace, task::blocking};
+use tokio::{
+    sync::{broadcast::error::RecvError, mpsc},
+    time::{Instant, timeout},
+};
+use tokio_util::sync::CancellationToken;
+use tracing::{info, warn};
+
+use crate::{
+    boards::Switches,
+    commands::{Command, CommandError, SwitchChange},
+    model::{
+        Change, Chassis, FirstState, Id, Model, Part, Quality, Reading,
+        Snapshot, Switch, SwitchState,
+    },
+    redfish::uri,
+};
+
+/// How long a line may take.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// From here on a sensor of 0 to 100 is active.
+const ACTIVE: f64 = 50.0;
+
+/// What the switches were last, by their ids.
+pub(crate) type Kept = BTreeMap<Id, bool>;
+
+/// Owns the switches of a board.
+pub(crate) struct Owner {
+    switches: Arc<dyn Switches>,
+    model: Model,
+    /// Where it is kept what they were last.
+    path: PathBuf,
+    kept: Kept,
+    /// When each was last switched.
+    moved: BTreeMap<Id, Instant>,
+    /// Those that shall be on, and cannot yet.
+    waiting: BTreeSet<Id>,
+}
+
+impl Owner {
+    pub(crate) fn new(
+        switches: Arc<dyn Switches>,
+        model: Model,
+        path: PathBuf,
+        kept: Kept,
+    ) -> Self {
+        let (moved, waiting) = (BTreeMap::new(), BTreeSet::new());
+        Self { switches, model, path, kept, moved, waiting }
+    }
+
+    /// Carries out changes one after the other until `stop`. What is on then
+    /// stays on.
+    pub(crate) async fn own(
+        mut self,
+        mut commands: mpsc::Receiver<Command<SwitchChange>>,
+        stop: CancellationToken,
+    ) {
+        let mut changes = self.model.changes();
+        self.begin().await;
+        loop {
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => return,
+                change = changes.recv() => match change {
+                    Ok(Change::Readings(_) | Change::Quality(_))
+                    | Err(RecvError::Lagged(_)) => self.look().await,
+                    Ok(_) => {}
+                    Err(RecvError::Closed) => return,
+                },
+                command = commands.recv() => {
+                    let Some(Command { part, what, answer }) = command else {
+                        return;
+                    };
+                    let result = self.change(&part, &what).await;
+                    // The one who asked may have given up.
+                    let _ = answer.send(result);
+                }
+            }
+        }
+    }
+
+    /// Puts all into their first states; what shall be on and cannot yet, as
+    /// nobody knows what it needs, is on later.
+    async fn begin(&mut self) {
+        let snapshot = self.model.snapshot();
+        let known: BTreeSet<Id> =
+            all(&snapshot).map(|(_, it)| it.id.clone()).collect();
+        self.kept.retain(|id, _| known.contains(id));
+        for (chassis, switch) in all(&snapshot) {
+            let on = match switch.first {
+                FirstState::Off => false,
+                FirstState::On => true,
+                FirstState::Last => {
+                    self.kept.get(&switch.id).copied().unwrap_or_default()
+                }
+            };
+            let now = self.model.snapshot();
+            let on = on && {
+                let held = held(&now, switch).is_some();
+                if held {
+                    self.waiting.insert(switch.id.clone());
+                }
+                !held
+            };
+            if let Err(error) = self.put(chassis, switch, on, None).await {
+                warn!(%error, switch = %switch.id, "not switched");
+            }
+        }
+        self.moved.clear();
+    }
+
+    /// Switches off what lost what it needs, and on what has it now.
+    async fn look(&mut self) {
+        let snapshot = self.model.snapshot();
+        for (chassis, switch) in all(&snapshot) {
+            let on = is_on(&snapshot, &switch.id);
+            let lost = missing(&snapshot, switch);
+            if let (true, Some(sensor)) = (on, lost) {
+                warn!(switch = %switch.id, %sensor, "switched off");
+                let why = Some(sensor.clone());
+                match self.put(chassis, switch, false, why).await {
+                    Ok(()) => self.keep(&switch.id, false).await,
+                    // The next reading brings the next try.
+                    Err(error) => Err(error),
+                }
+                .unwrap_or_else(|error| {
+                    warn!(%error, switch = %switch.id, "not switched off");
+                });
+            }
+            if self.waiting.contains(&switch.id)
+                && held(&self.model.snapshot(), switch).is_none()
+            {
+                self.waiting.remove(&switch.id);
+                if let Err(error) = self.put(chassis, switch, true, None).await
+                {
+                    warn!(%error, switch = %switch.id, "not switched on");
+                }
+            }
+        }
+    }
+
+    async fn change(
+        &mut self,
+        part: &Part,
+        change: &SwitchChange,
+    ) -> Result<(), CommandError> {
+        let snapshot = self.model.snapshot();
+        let Some((chassis, switch)) =
+            all(&snapshot).find(|(_, it)| it.id == change.switch)
+        else {
+            return Err(CommandError::Unknown { part: part.clone() });
+        };
+        let before = is_on(&snapshot, &switch.id);
+        if change.on
+            && let Some(other) = held(&snapshot, switch)
+        {
+            return Err(CommandError::Interlock { part: part.clone(), other });
+        }
+        if before != change.on {
+            let [least_on, least_off] = switch.least;
+            let least = if before { least_on } else { least_off };
+            let moved = self.moved.get(&switch.id);
+            let since = moved.map_or(Duration::MAX, Instant::elapsed);
+            if since < least {
+                let wait = least.saturating_sub(since);
+                return Err(CommandError::TooSoon { part: part.clone(), wait });
+            }
+        }
+        self.waiting.remove(&switch.id);
+        let failed = |error: io::Error| CommandError::unkept(part, &error);
+        self.put(chassis, switch, change.on, None).await.map_err(failed)?;
+        if let Err(error) = self.keep(&switch.id, change.on).await {
+            // What would not outlast a restart is not done.
+            if let Err(error) = self.put(chassis, switch, before, None).await {
+                warn!(%error, switch = %switch.id, "not switched back");
+            }
+            return Err(failed(error));
+        }
+        info!(switch = %switch.id, on = change.on, "switched");
+        Ok(())
+    }
+
+    async fn put(
+        &mut self,
+        chassis: &Chassis,
+        switch: &Switch,
+        on: bool,
+        opened_for: Option<Id>,
+    ) -> io::Result<()> {
+        let (switches, id) = (Arc::clone(&self.switches), switch.id.clone());
+        let putting = blocking(move || switches.put(&id, on));
+        let put = timeout(PATIENCE, putting).await;
+        put.unwrap_or_else(|_| Ok(Err(io::ErrorKind::TimedOut.into())))
+            .unwrap_or_else(|error| Err(error.into()))?;
+        self.moved.insert(switch.id.clone(), Instant::now());
+        let state = SwitchState { on, since: Utc::now(), opened_for };
+        self.model.post_switch(&chassis.id, &switch.id, state);
+        Ok(())
+    }
+
+    /// Keeps what a switch was last.
+    async fn keep(&mut self, switch: &Id, on: bool) -> io::Result<()> {
+        let mut next = self.kept.clone();
+        next.insert(switch.clone(), on);
+        if next == self.kept {
+            return Ok(());
+        }
+        let text = serde_json::to_vec_pretty(&next).unwrap_or_default();
+        let path = self.path.clone();
+        blocking(move || replace(&path, &text)).await??;
+        self.kept = next;
+        Ok(())
+    }
+}
+
+fn all(snapshot: &Snapshot) -> impl Iterator<Item = (&Chassis, &Switch)> {
+    let chassis = snapshot.inventory.chassis.iter();
+    chassis.flat_map(|it| it.switches.iter().map(move |switch| (it, switch)))
+}
+
+fn is_on(snapshot: &Snapshot, id: &Id) -> bool {
+    snapshot.switches.get(id).is_some_and(|state| state.on)
+}
+
+/// What the switch needs, and is not active or not known: a sensor.
+fn missing<'a>(snapshot: &Snapshot, switch: &'a Switch) -> Option<&'a Id> {
+    switch.needs.iter().find(|id| {
+        let reading = snapshot.reading(id);
+        let good = reading.filter(|it| it.quality == Quality::Good);
+        good.and_then(Reading::number).is_none_or(|value| value < ACTIVE)
+    })
+}
+
+/// Where to find what keeps the switch from being on.
+fn held(snapshot: &Snapshot, switch: &Switch) -> Option<String> {
+    let mut others = all(snapshot);
+    let other = others.find(|(_, other)| {
+        let excluded = switch.never_with.contains(&other.id)
+            || other.never_with.contains(&switch.id);
+        excluded && other.id != switch.id && is_on(snapshot, &other.id)
+    });
+    if let Some((chassis, other)) = other {
+        return Some(uri::of(uri::CONTROL, &[&chassis.id, &other.id]));
+    }
+    let sensor = missing(snapshot, switch)?;
+    let mut chassis = snapshot.inventory.chassis.iter();
+    let of = chassis.find(|it| it.sensor(sensor).is_some());
+    let of = of.map_or("", |it| &*it.id);
+    Some(uri::of(uri::SENSOR, &[of, sensor]))
+}
