@@ -35,13 +35,17 @@ use crate::{
         next_boot::NextBoot,
         part::SimulatedBuses,
     },
-    bus::record::Recorder,
+    bus::{
+        record::Recorder,
+        watchdog::{Kennel, KernelKennel},
+    },
     clock::Clock,
     collectors::{self, Exporter},
     commands::{Commands, QUEUE},
     config::{Config, Unusable},
     console::Consoles,
     drivers::{
+        Driver,
         software::{self, Software},
         tree::Tree,
     },
@@ -51,7 +55,14 @@ use crate::{
     server::{self, Bound, ServerConfig, ServerError},
     sim::Simulation,
     state::{StateDir, StateError},
-    tasks::{self, cycles::Cycles, power_record::PowerRecord},
+    tasks::{
+        self,
+        cycles::Cycles,
+        poll::poll,
+        power_record::PowerRecord,
+        pulse::Pulses,
+        watchdog::{Keeper, Watch},
+    },
 };
 
 /// Why the agent does not start.
@@ -99,6 +110,8 @@ pub struct Agent {
     bound: Bound,
     grace: Duration,
     tasks: TaskTracker,
+    /// What shows that its tasks make progress.
+    pulses: Pulses,
     /// Told when the agent is to start anew.
     leaving: CancellationToken,
     stop: CancellationToken,
@@ -124,16 +137,23 @@ impl Agent {
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
         let clock = Clock::of_machine(config.allow_set_clock);
-        Self::start_with(config, clock).await
+        let device = config.watchdog.device.as_ref();
+        let kennel = device.map(|device| {
+            let tree = Tree::new(&config.root);
+            Arc::new(KernelKennel::new(tree, device)) as Arc<dyn Kennel>
+        });
+        Self::start_with(config, clock, kennel).await
     }
 
-    /// Starts an agent that sets `clock` where it sets one.
+    /// Starts an agent that sets `clock` where it sets one, and feeds the
+    /// watchdog in `kennel` as long as it is well.
     ///
     /// # Errors
     /// See [`StartError`].
     pub async fn start_with(
         config: Config,
         clock: Clock,
+        kennel: Option<Arc<dyn Kennel>>,
     ) -> Result<Self, StartError> {
         config.check()?;
         let prepared = blocking({
@@ -167,22 +187,13 @@ impl Agent {
         let leaving = CancellationToken::new();
         let lines = board.consoles();
         let consoles = Consoles::open(state.path(), lines, &tasks, &stop);
-        let commands =
-            own_parts(&*board, &state, kept, &model, &tasks, &leaving, &stop)?;
+        let pulses = Pulses::default();
+        let commands = own_parts(
+            &*board, &state, kept, &model, &tasks, &leaving, &pulses, &stop,
+        )?;
         mind_heat(&config, &model, &commands, &tasks, &stop);
-        for driver in drivers {
-            let (model, commands) = (model.clone(), commands.clone());
-            let stop = stop.child_token();
-            tasks.start(tasks::poll::poll(driver, model, commands, stop));
-        }
-        tasks.start(tasks::quality::watch(model.clone(), stop.child_token()));
-        tasks.start(tasks::scan::scan(
-            board,
-            model.clone(),
-            commands.clone(),
-            tasks.clone(),
-            stop.child_token(),
-        ));
+        let known = (&model, &commands, &pulses);
+        read_parts(board, drivers, known, &tasks, &stop);
         let service = Service::start(
             redfish::Parts {
                 model: model.clone(),
@@ -206,7 +217,8 @@ impl Agent {
         let line = line(&config, &snapshot.inventory)?.map(Arc::new);
         let server = server_config(&config, &snapshot.inventory);
         let serving = Arc::clone(&service);
-        let bound = server::start(server, serving, &tasks, &stop).await?;
+        let bound =
+            server::start(server, serving, &tasks, &pulses, &stop).await?;
         tell_scripts(&state, bound);
         service.announce(bound.address, &stop);
         info!(address = %bound.address, "listening");
@@ -218,6 +230,13 @@ impl Agent {
             let handler = tunnelled(Arc::clone(&service), exporter.clone());
             line.start(handler, &tasks, stop.child_token());
             service.show_fleet(line, stop.child_token());
+        }
+        let watch = kennel.map(|kennel| watch(&config, &state, kennel));
+        if let Some(watch) = watch {
+            let (model, service) = (model.clone(), Arc::clone(&service));
+            let (pulses, leaving) = (pulses.clone(), leaving.clone());
+            let keeper = Keeper { watch, model, service, pulses, leaving };
+            tasks.start(keeper.keep(stop.child_token()));
         }
         guard.disarm();
         Ok(Self {
@@ -232,6 +251,7 @@ impl Agent {
             bound,
             grace: Duration::from_secs(config.grace_seconds),
             tasks,
+            pulses,
             leaving,
             stop,
         })
@@ -295,6 +315,12 @@ impl Agent {
         let peer = SocketAddr::new(peer, 0);
         let origin = Origin::Tls { peer, certificates: None };
         server::converse(stream, service, origin, stop).await
+    }
+
+    /// What shows that the agent's tasks make progress.
+    #[must_use]
+    pub fn pulses(&self) -> &Pulses {
+        &self.pulses
     }
 
     /// The simulated board, where there is one.
@@ -467,6 +493,7 @@ struct Kept {
 }
 
 /// Starts the tasks that own power and settings.
+#[expect(clippy::too_many_arguments, reason = "all of what tasks share")]
 fn own_parts(
     board: &dyn Board,
     state: &StateDir,
@@ -474,6 +501,7 @@ fn own_parts(
     model: &Model,
     tasks: &TaskTracker,
     leaving: &CancellationToken,
+    pulses: &Pulses,
     stop: &CancellationToken,
 ) -> Result<Commands, StateError> {
     let last = state.switches()?;
@@ -510,6 +538,7 @@ fn own_parts(
         board.controls(),
         controls,
         model.clone(),
+        pulses.of("control loop"),
         stop.child_token(),
     ));
     let (switch, puts) = mpsc::channel(QUEUE);
@@ -528,6 +557,47 @@ fn own_parts(
         stop.child_token(),
     ));
     Ok(Commands { power, settings, leave, control, volumes, switch })
+}
+
+/// Starts what reads the parts of `board`, and looks for new ones.
+fn read_parts(
+    board: Box<dyn Board>,
+    drivers: Vec<Box<dyn Driver>>,
+    (model, commands, pulses): (&Model, &Commands, &Pulses),
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let pulse = pulses.of("readers of parts");
+    for driver in drivers {
+        let (model, commands) = (model.clone(), commands.clone());
+        let stop = stop.child_token();
+        tasks.start(poll(driver, model, commands, pulse.clone(), stop));
+    }
+    tasks.start(tasks::quality::watch(
+        model.clone(),
+        pulses.of("model"),
+        stop.child_token(),
+    ));
+    tasks.start(tasks::scan::scan(
+        board,
+        model.clone(),
+        commands.clone(),
+        tasks.clone(),
+        pulse,
+        stop.child_token(),
+    ));
+}
+
+/// What the watchdog is to do.
+fn watch(config: &Config, state: &StateDir, kennel: Arc<dyn Kennel>) -> Watch {
+    let device = config.watchdog.device.clone().unwrap_or_default();
+    Watch {
+        kennel,
+        device: device.display().to_string(),
+        timeout: Duration::from_secs(config.watchdog.timeout_seconds),
+        file: state.path().join("watchdog.json"),
+        boot: Tree::new(&config.root).text(BOOT_ID),
+    }
 }
 
 fn server_config(config: &Config, inventory: &Inventory) -> ServerConfig {

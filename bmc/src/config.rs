@@ -73,6 +73,26 @@ pub struct Config {
     pub thermal_emergency: Emergency,
     /// How the agent itself is updated.
     pub update: Update,
+    /// The hardware watchdog that resets this machine when the agent hangs.
+    pub watchdog: Watchdog,
+}
+
+/// The hardware watchdog that resets this machine when the agent hangs.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Watchdog {
+    /// Its device file, `/dev/watchdog0`. Without one none is fed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<PathBuf>,
+    /// How long it waits before it resets the machine, in seconds; that of a
+    /// Raspberry Pi waits for 15 at most.
+    pub timeout_seconds: u64,
+}
+
+impl Default for Watchdog {
+    fn default() -> Self {
+        Self { device: None, timeout_seconds: 15 }
+    }
 }
 
 /// What is done when the fans do not help against heat: when a temperature
@@ -177,6 +197,7 @@ impl Default for Config {
             grace_seconds: 5,
             thermal_emergency: Emergency::default(),
             update: Update::default(),
+            watchdog: Watchdog::default(),
         }
     }
 }
@@ -241,6 +262,14 @@ impl Config {
                     reason: "1 to 100 characters on one line are expected",
                 });
             }
+        }
+        let seconds = self.watchdog.timeout_seconds;
+        if !(2..=3600).contains(&seconds) {
+            return Err(Unusable {
+                key: "watchdog.timeout_seconds",
+                value: seconds.to_string(),
+                reason: "2 to 3600 are expected",
+            });
         }
         if let Err(key) = Trusted::parse(&self.update.trusted_keys) {
             return Err(Unusable {

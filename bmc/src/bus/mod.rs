@@ -10,6 +10,7 @@ pub mod ioctl;
 pub mod record;
 pub mod scan;
 pub mod serial;
+pub mod watchdog;
 
 mod kernel_i2c;
 

@@ -16,6 +16,7 @@ use std::{collections::BTreeMap, path::Path, sync::Arc};
 use onprem_link::task::Tasks as _;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub(crate) use self::standing::of_watchdog;
 pub(crate) use self::{
     entry::{Attachment, By, Entry, Severity},
     store::Log,

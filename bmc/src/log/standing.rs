@@ -162,6 +162,11 @@ pub(super) fn entry(
     Entry { message: Some(event_data(code).to_owned()), ..entry }
 }
 
+/// That the machine was reset by its watchdog.
+pub(crate) fn of_watchdog(message: &Message, uri: &str) -> Entry {
+    entry(message, "State Asserted", "Watchdog", None, uri)
+}
+
 /// Bytes 13 to 16 of the record in an IPMI system event log: event type and
 /// event data (IPMI 2.0, tables 32-1, 42-1 to 42-3); `FF` is unspecified.
 fn event_data(code: &str) -> &'static str {

@@ -11,6 +11,7 @@ mod settings;
 mod switch;
 mod trouble;
 mod volume;
+mod watchdog;
 
 use std::{
     collections::BTreeMap,
@@ -47,6 +48,7 @@ pub use self::{
     switch::{FirstState, Switch, SwitchState},
     trouble::{Known, Throttle, Told, Trouble, Turn},
     volume::{RaidType, Volume, VolumeFault, VolumeWish},
+    watchdog::WatchdogState,
 };
 
 /// The id of a part: unique among its kind in one agent, and a segment of its
@@ -149,6 +151,8 @@ pub struct Snapshot {
     /// When a time server, or a person, last said that the machine's clock is
     /// right, or set it.
     pub clock_confirmed: Option<Instant>,
+    /// What the hardware watchdog does that the agent feeds, if it feeds one.
+    pub watchdog: Option<WatchdogState>,
     /// What is wrong with parts, or was since they started.
     pub troubles: Arc<BTreeMap<Part, Vec<Known>>>,
 }
@@ -444,6 +448,18 @@ impl Model {
             }
             next.fixed_version += 1;
             vec![Change::Supply(chassis.clone(), supply.clone())]
+        });
+    }
+
+    /// Takes what the hardware watchdog does.
+    pub(crate) fn post_watchdog(&self, state: WatchdogState) {
+        self.write(|next| {
+            let before = next.watchdog.replace(state);
+            let cause = |it: &WatchdogState| it.cause;
+            if before.as_ref().map(cause) != next.watchdog.as_ref().map(cause) {
+                next.fixed_version += 1;
+            }
+            Vec::new()
         });
     }
 

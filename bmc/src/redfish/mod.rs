@@ -40,7 +40,7 @@ use http::{
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
 use onprem_link::task::Tasks as _;
-use onprem_redfish::message::heartbeat_event;
+use onprem_redfish::message::{heartbeat_event, platform};
 use onprem_redfish::privilege::{Privilege, Privileges};
 use serde_json::{Map, Value};
 use tokio::{sync::Notify, time::Instant};
@@ -60,6 +60,7 @@ use self::{
 pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts,
+    boards::host,
     clock::{self, Clock},
     collectors::Exporter,
     commands::Commands,
@@ -67,7 +68,7 @@ use crate::{
     console::Consoles,
     discovery::{self, Announced, Networks},
     drivers::{own::Ticks, software::Software},
-    log::{Entry, Kind, Logs},
+    log::{self, Entry, Kind, Logs},
     model::Model,
     server::{ClientTrust, Identity},
     state::StateError,
@@ -272,6 +273,15 @@ impl Service {
             stop.child_token(),
         ));
         Ok(service)
+    }
+
+    /// Notes, and tells who listens, that the machine was reset because its
+    /// watchdog was not fed.
+    pub(crate) fn reset_by_watchdog(&self) {
+        let message = platform::platform_reset_watchdog_timer("ForceRestart");
+        let uri = uri::of(uri::SYSTEM, &[host::SYSTEM]);
+        self.logs.hardware(log::of_watchdog(&message, &uri));
+        self.events.send(&message, &uri);
     }
 
     /// Where requests are counted.

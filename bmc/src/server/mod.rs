@@ -33,7 +33,7 @@ use rustls::crypto::CryptoProvider;
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
-    time::{sleep, timeout},
+    time::{interval, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -51,6 +51,7 @@ pub use self::{tls::TlsError, trust::Presented};
 use crate::{
     collectors::{CONTENT_TYPE as METRICS, Exporter},
     redfish::{Body, Door, Origin, Service},
+    tasks::pulse::{BEAT, Pulse, Pulses},
 };
 
 /// A connection whose other end takes nothing for so long ends, in
@@ -163,6 +164,7 @@ pub async fn start(
     config: ServerConfig,
     service: Arc<Service>,
     tasks: &TaskTracker,
+    pulses: &Pulses,
     stop: &CancellationToken,
 ) -> Result<Bound, ServerError> {
     let ServerConfig { tls_dir, names, addresses, .. } = &config;
@@ -177,6 +179,7 @@ pub async fn start(
     tasks.start(accept(
         listener,
         tasks.clone(),
+        Some(pulses.of("door")),
         stop.clone(),
         move |stream, peer, place, stop| {
             let redfish = Arc::clone(&redfish);
@@ -190,6 +193,7 @@ pub async fn start(
         tasks.start(accept(
             listener,
             tasks.clone(),
+            None,
             stop.clone(),
             move |stream, _, place, stop| {
                 scrape(stream, exporter.clone(), place, stop)
@@ -214,21 +218,29 @@ async fn listen(
 async fn accept<F>(
     listener: TcpListener,
     tasks: TaskTracker,
+    pulse: Option<Pulse>,
     stop: CancellationToken,
     serve: impl Fn(TcpStream, SocketAddr, Place, CancellationToken) -> F + Send,
 ) where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     let room = Room::default();
+    let mut beats = interval(BEAT);
     loop {
         // What does not fit waits in the backlog of the listener.
         let accepted = async {
             let place = room.place().await;
             (place, listener.accept().await)
         };
-        let (place, accepted) = tokio::select! {
-            () = stop.cancelled() => return,
-            accepted = accepted => accepted,
+        let mut accepted = std::pin::pin!(accepted);
+        let (place, accepted) = loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                _ = beats.tick(), if pulse.is_some() => {
+                    pulse.iter().for_each(Pulse::beat);
+                }
+                accepted = &mut accepted => break accepted,
+            }
         };
         let (stream, peer) = match accepted {
             Ok(accepted) => accepted,

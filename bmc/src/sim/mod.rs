@@ -30,6 +30,7 @@ pub mod ssd1306;
 pub mod terminal;
 pub mod tmp117;
 pub mod volumes;
+pub mod watchdog;
 
 use std::{
     collections::BTreeMap,

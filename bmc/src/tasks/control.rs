@@ -11,12 +11,15 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 use chrono::{TimeDelta, Utc};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
-    time::{Instant, sleep_until},
+    time::{Instant, interval, sleep_until},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::drives::{Drives, PATIENCE};
+use super::{
+    drives::{Drives, PATIENCE},
+    pulse::{BEAT, Pulse},
+};
 use crate::{
     boards::Controls,
     commands::{Command, CommandError, ControlChange},
@@ -38,8 +41,10 @@ pub(crate) async fn own(
     controls: Arc<dyn Controls>,
     mut commands: mpsc::Receiver<Command<ControlChange>>,
     model: Model,
+    pulse: Pulse,
     stop: CancellationToken,
 ) {
+    let mut beats = interval(BEAT);
     let drives = Drives::new(controls, PATIENCE);
     let mut changes = model.changes();
     let (leases, failing) = (BTreeMap::new(), BTreeMap::new());
@@ -55,6 +60,7 @@ pub(crate) async fn own(
         tokio::select! {
             biased;
             () = stop.cancelled() => break,
+            _ = beats.tick() => pulse.beat(),
             change = changes.recv() => match change {
                 Ok(Change::Readings(_) | Change::Quality(_))
                 | Err(RecvError::Lagged(_)) => owner.mind_the_heat().await,

@@ -10,6 +10,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
+use super::pulse::Pulse;
 use crate::{
     commands::Commands,
     drivers::{Batch, Driver, Wish},
@@ -29,10 +30,11 @@ pub(crate) async fn poll(
     driver: Box<dyn Driver>,
     model: Model,
     commands: Commands,
+    pulse: Pulse,
     stop: CancellationToken,
 ) {
     let (name, farewell) = (driver.name().to_owned(), driver.farewell());
-    ask(driver, model, commands, stop).await;
+    ask(driver, model, commands, pulse, stop).await;
     if let Some(farewell) = farewell
         && timeout(FAREWELL, blocking(farewell)).await.is_err()
     {
@@ -44,6 +46,7 @@ async fn ask(
     mut driver: Box<dyn Driver>,
     model: Model,
     commands: Commands,
+    pulse: Pulse,
     stop: CancellationToken,
 ) {
     let name = driver.name().to_owned();
@@ -69,6 +72,7 @@ async fn ask(
         };
         let Some((back, batch)) = answer else { return };
         driver = back;
+        pulse.beat();
         let wishes = post(&model, batch);
         for wish in wishes {
             tokio::select! {

@@ -9,19 +9,23 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
+use super::pulse::Pulse;
 use crate::model::{Change, Id, Model, Quality};
 
 /// How often overdue readings are looked for.
 const LOOK: Duration = Duration::from_millis(500);
 
 /// Looks after the quality of readings until `stop`.
-pub(crate) async fn watch(model: Model, stop: CancellationToken) {
+pub(crate) async fn watch(model: Model, pulse: Pulse, stop: CancellationToken) {
     let mut changes = model.changes();
     let mut looks = interval(LOOK);
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
-            _ = looks.tick() => model.expire(Instant::now()),
+            _ = looks.tick() => {
+                model.expire(Instant::now());
+                pulse.beat();
+            }
             change = changes.recv() => match change {
                 Ok(Change::Quality(sensor)) => log(&model, &sensor),
                 Ok(_) | Err(RecvError::Lagged(_)) => {}

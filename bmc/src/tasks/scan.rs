@@ -7,7 +7,7 @@ use tokio::time::{MissedTickBehavior, interval};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
-use super::poll::poll;
+use super::{poll::poll, pulse::Pulse};
 use crate::{boards::Board, commands::Commands, model::Model};
 
 /// How often links, addresses and disks are looked at.
@@ -19,6 +19,7 @@ pub(crate) async fn scan(
     model: Model,
     commands: Commands,
     tasks: TaskTracker,
+    pulse: Pulse,
     stop: CancellationToken,
 ) {
     let mut ticks = interval(INTERVAL);
@@ -51,7 +52,8 @@ pub(crate) async fn scan(
         for driver in found.drivers {
             info!(driver = driver.name(), "part found");
             let (model, commands) = (model.clone(), commands.clone());
-            tasks.start(poll(driver, model, commands, stop.child_token()));
+            let (pulse, stop) = (pulse.clone(), stop.child_token());
+            tasks.start(poll(driver, model, commands, pulse, stop));
         }
     }
 }

@@ -11,6 +11,7 @@ mod fan;
 mod hats;
 #[path = "../support/mod.rs"]
 mod support;
+mod watchdog;
 
 use std::{env, thread, time::Duration};
 

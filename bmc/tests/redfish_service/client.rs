@@ -16,7 +16,10 @@ use hyper::{
     client::conn::http1::{self, SendRequest},
 };
 use hyper_util::rt::TokioIo;
-use onprem_bmc::{agent::Agent, clock::Clock, config::Config, model::Snapshot};
+use onprem_bmc::{
+    agent::Agent, bus::watchdog::Kennel, clock::Clock, config::Config,
+    model::Snapshot, sim::watchdog::SimulatedWatchdog,
+};
 use rustls::{ClientConfig, RootCertStore, client::Resumption};
 use rustls_pki_types::{
     CertificateDer, PrivateKeyDer, ServerName, pem::PemObject as _,
@@ -241,7 +244,7 @@ impl Blade {
     pub(crate) async fn with_clock(clock: Clock) -> Self {
         let state = Arc::new(TempDir::new().unwrap());
         let change = |config: &mut Config| config.board = Some(board());
-        Self::start(state, change, clock).await
+        Self::start(state, change, clock, None).await
     }
 
     /// The same on the board `text`.
@@ -250,7 +253,7 @@ impl Blade {
         let file = state.path().join("board.toml");
         std::fs::write(&file, text).unwrap();
         let change = |config: &mut Config| config.board = Some(file);
-        Self::start(state, change, clock).await
+        Self::start(state, change, clock, None).await
     }
 
     /// An agent on the simulated blade with its state in `state`, which takes
@@ -267,13 +270,31 @@ impl Blade {
         state: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
     ) -> Self {
-        Self::start(state, change, Clock::of_machine(false)).await
+        Self::start(state, change, Clock::of_machine(false), None).await
+    }
+
+    /// An agent on the machine in `root` that feeds the watchdog in `kennel`,
+    /// which waits for two seconds.
+    pub(crate) async fn watched(
+        state: Arc<TempDir>,
+        root: &Path,
+        kennel: SimulatedWatchdog,
+    ) -> Self {
+        let root = root.to_owned();
+        let change = |config: &mut Config| {
+            config.root = root;
+            config.watchdog.device = Some("/dev/watchdog0".into());
+            config.watchdog.timeout_seconds = 2;
+        };
+        let clock = Clock::of_machine(false);
+        Self::start(state, change, clock, Some(Arc::new(kennel))).await
     }
 
     async fn start(
         state: Arc<TempDir>,
         change: impl FnOnce(&mut Config),
         clock: Clock,
+        kennel: Option<Arc<dyn Kennel>>,
     ) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let any = "127.0.0.1:0".parse().unwrap();
@@ -285,7 +306,7 @@ impl Blade {
         };
         change(&mut config);
         let still = config.root != Config::default().root;
-        let agent = Agent::start_with(config, clock).await.unwrap();
+        let agent = Agent::start_with(config, clock, kennel).await.unwrap();
         let mut changes = agent.model().changes();
         let read = async {
             while !is_read(&agent.model().snapshot()) {

@@ -51,4 +51,5 @@ mod tree;
 mod tunnel;
 mod update;
 mod volumes;
+mod watchdog;
 mod write;

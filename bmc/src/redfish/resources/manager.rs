@@ -4,13 +4,16 @@ use chrono::{Local, SecondsFormat};
 use onprem_redfish::schema::{
     Reference,
     manager::{self, Links, ManagerType},
-    resource::PowerState,
+    resource::{self, PowerState},
 };
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
-use super::{With as _, enabled, manager_reset, manager_time};
+use super::{
+    With as _, enabled, manager_reset, manager_time,
+    sensor::{trouble, with_conditions},
+};
 use crate::{
-    model::Health,
+    model::{Id, Part, WatchdogState},
     redfish::{
         resource::{
             Acted, Action, Answer, Freshness, Pending, Resource, View, Write,
@@ -22,6 +25,34 @@ use crate::{
 
 /// `/redfish/v1/Managers/{ManagerId}`
 pub(crate) struct Manager;
+
+/// `Watchdog` of the schema `OnPremManager`.
+fn watchdog(state: &WatchdogState) -> Value {
+    let mut shown = Map::new();
+    let mut put = |name: &str, value: Value| {
+        shown.insert(name.to_owned(), value);
+    };
+    put("Device", (*state.device).into());
+    let up = state.name.is_some();
+    put("State", if up { "Watching" } else { "Unavailable" }.into());
+    if let Some(name) = &state.name {
+        put("Identity", (**name).into());
+        put("CanBeStopped", state.stops.into());
+    }
+    if let Some(timeout) = state.timeout {
+        put("TimeoutSeconds", timeout.as_secs().into());
+    }
+    if let Some(left) = state.left_now() {
+        put("TimeLeftSeconds", left.as_secs().into());
+    }
+    shown.into()
+}
+
+fn status(view: &View<'_>, id: &Id) -> resource::Status {
+    let part = Part::Manager(id.clone());
+    let status = enabled(view.snapshot.trouble_health(&part));
+    with_conditions(status, view.snapshot.troubles(&part).map(trouble))
+}
 
 impl Resource for Manager {
     fn uri(&self) -> &'static str {
@@ -71,7 +102,7 @@ impl Resource for Manager {
                 view.service.started.to_rfc3339_opts(SecondsFormat::Secs, true),
             )
             .power_state(PowerState::On)
-            .status(enabled(Health::Ok))
+            .status(status(view, &it.id))
             .ethernet_interfaces(below(uri::MANAGER_INTERFACES))
             .network_protocol(below(uri::NETWORK_PROTOCOL))
             .with(serial, manager::Manager::serial_interfaces)
@@ -79,12 +110,17 @@ impl Resource for Manager {
             .manager_diagnostic_data(below(uri::MANAGER_DIAGNOSTIC_DATA))
             .links(links);
         let mut answer = answer(body).volatile(&["DateTime"]);
+        let mut about = Map::new();
         if let Some(fleet) = view.service.fleet_shown() {
-            let about = json!({"OnPrem": {
-                "@odata.type": "#OnPremManager.v1_0_0.OnPrem",
-                "Fleet": fleet,
-            }});
-            answer.body.insert("Oem".to_owned(), about);
+            about.insert("Fleet".to_owned(), fleet);
+        }
+        if let Some(state) = &view.snapshot.watchdog {
+            about.insert("Watchdog".to_owned(), watchdog(state));
+        }
+        if !about.is_empty() {
+            let of = "#OnPremManager.v1_0_0.OnPrem";
+            about.insert("@odata.type".to_owned(), of.into());
+            answer.body.insert("Oem".to_owned(), json!({"OnPrem": about}));
         }
         Some(manager_reset::offer(answer))
     }

@@ -5,7 +5,10 @@ use onprem_redfish::schema::{
     resource,
 };
 
-use super::{With as _, enabled, sensor::trouble};
+use super::{
+    With as _, enabled,
+    sensor::{trouble, with_conditions},
+};
 use crate::{
     model::{Architecture, BitWidth, Part, Throttle},
     redfish::{
@@ -89,10 +92,7 @@ fn status(view: &View<'_>, part: &Part) -> resource::Status {
     let slow: Vec<_> = slow.collect();
     let health = slow.iter().map(|known| known.trouble.health).max();
     let status = enabled(health.unwrap_or_default());
-    if slow.is_empty() {
-        return status;
-    }
-    status.conditions(slow.into_iter().map(trouble))
+    with_conditions(status, slow.into_iter().map(trouble))
 }
 
 impl crate::model::Processor {

@@ -94,6 +94,18 @@ fn why_failed(
     Some(condition("Reading", why, reading.at, well))
 }
 
+/// `status` with these conditions, if there are any.
+pub(super) fn with_conditions(
+    status: resource::Status,
+    conditions: impl IntoIterator<Item = resource::Condition>,
+) -> resource::Status {
+    let mut conditions = conditions.into_iter().peekable();
+    if conditions.peek().is_none() {
+        return status;
+    }
+    status.conditions(conditions)
+}
+
 /// What is wrong with a part that no sensor measures.
 pub(super) fn trouble(known: &model::Known) -> resource::Condition {
     let model::Trouble { word, text, health: well, .. } = &known.trouble;

@@ -16,7 +16,7 @@ use serde_json::{Map, Value, json};
 
 use super::{
     With as _, allowable, enabled, health, number, power_state,
-    sensor::{condition, trouble},
+    sensor::{condition, trouble, with_conditions},
     system_boot,
 };
 use crate::{
@@ -185,13 +185,6 @@ fn status(snapshot: &Snapshot, system: &model::System) -> resource::Status {
     conditions.extend(condition);
     let status = resource::Status::new().state(state).health(health(well));
     with_conditions(status, conditions)
-}
-
-fn with_conditions(
-    status: resource::Status,
-    conditions: Vec<resource::Condition>,
-) -> resource::Status {
-    if conditions.is_empty() { status } else { status.conditions(conditions) }
 }
 
 /// Its serial console, if it has one.

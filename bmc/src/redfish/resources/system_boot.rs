@@ -7,7 +7,8 @@ use onprem_redfish::{
     schema::{
         computer_system::{
             self, Boot, BootProgress, BootProgressTypes, ComputerSystem,
-            PowerRestorePolicyTypes, WatchdogTimeoutActions, WatchdogTimer,
+            LastResetCauses, PowerRestorePolicyTypes, WatchdogTimeoutActions,
+            WatchdogTimer,
         },
         resource::{State, Status},
     },
@@ -16,6 +17,8 @@ use serde_json::{Map, Value};
 
 use super::With as _;
 use crate::{
+    boards::host,
+    bus::watchdog::ResetCause,
     commands::Setting,
     model::{
         self, BootEnabled, BootMode, BootSource, BootStage, PartSettings,
@@ -64,6 +67,14 @@ pub(super) fn describe(
     });
     let last_reset = snapshot.resets.get(&system.id).copied();
     let last_reset = last_reset.or(system.last_reset);
+    // The watchdog is that of the machine the agent runs on.
+    let own = *system.id == *host::SYSTEM;
+    let state = snapshot.watchdog.as_ref().filter(|_| own);
+    let cause = state.and_then(|it| it.cause).map(|cause| match cause {
+        ResetCause::Watchdog => LastResetCauses::WatchdogExpiration,
+        ResetCause::Heat => LastResetCauses::ThermalEvent,
+        ResetCause::Power => LastResetCauses::PowerEvent,
+    });
     body.with(offers.then(|| boot(system, settings)), ComputerSystem::boot)
         .with(policy, ComputerSystem::power_restore_policy)
         .with(
@@ -78,6 +89,7 @@ pub(super) fn describe(
             last_reset.map(|at| at.to_rfc3339_opts(SecondsFormat::Secs, true)),
             ComputerSystem::last_reset_time,
         )
+        .with(cause, ComputerSystem::last_reset_cause)
 }
 
 /// Says which values of `Boot` the system takes.
