@@ -23,6 +23,8 @@ const CTRL_C: u8 = 3;
 pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
+    /// Where answers to questions come from.
+    input: Box<dyn io::Read>,
     /// Columns of the terminal that data goes to; none when piped.
     pub(crate) width: Option<usize>,
     /// Data may be coloured.
@@ -48,6 +50,7 @@ impl Screen {
         Self {
             out: Box::new(io::BufWriter::new(stdout)),
             err: Box::new(io::stderr()),
+            input: Box::new(io::stdin()),
             width,
             colour: terminal && !plain,
             progress: io::stderr().is_terminal(),
@@ -63,12 +66,20 @@ impl Screen {
         Self {
             out,
             err,
+            input: Box::new(io::empty()),
             width: None,
             colour: false,
             progress: false,
             interactive: false,
             pending: false,
         }
+    }
+
+    /// The same with a person who answers this.
+    #[cfg(test)]
+    pub(crate) fn answering(self, text: &str) -> Self {
+        let input = Box::new(io::Cursor::new(text.as_bytes().to_vec()));
+        Self { input, interactive: true, ..self }
     }
 
     /// Writes a line of data; `text` may colour it.
@@ -121,7 +132,7 @@ impl Screen {
         let _ = write!(self.err, "{question}");
         let _ = self.err.flush();
         let mut line = Vec::new();
-        for byte in io::stdin().lock().bytes() {
+        for byte in self.input.by_ref().bytes() {
             match byte? {
                 b'\n' => break,
                 CTRL_C => return Err(Failure::other("nothing was done")),

@@ -40,6 +40,8 @@ pub struct Entry {
     pub path: String,
     /// The device it was about.
     pub device: Option<Xid>,
+    /// What exactly was asked, where the path does not say it.
+    pub detail: Option<String>,
     /// The status of the answer.
     pub status: u16,
     /// The code of the error.
@@ -218,6 +220,7 @@ impl Writer {
                 method: entry.method,
                 path: entry.path,
                 device: entry.device,
+                detail: entry.detail,
                 status: entry.status,
                 error_code: entry.error_code,
                 request_id: entry.request_id,

@@ -42,6 +42,8 @@ pub struct Heard {
     pub agent_version: Option<String>,
     /// How well it is.
     pub health: Option<Health>,
+    /// Why it is not well.
+    pub health_reasons: Option<Vec<String>>,
     /// Whether it is powered.
     pub power_state: Option<PowerState>,
     /// The addresses that the machine has.
@@ -91,6 +93,9 @@ impl Heard {
         take(text(&self.agent_version).as_ref(), &mut device.agent_version);
         take(self.health.as_ref(), &mut device.health);
         take(self.power_state.as_ref(), &mut device.power_state);
+        if let Some(reasons) = &self.health_reasons {
+            device.health_reasons.clone_from(reasons);
+        }
         // An empty label is a label that was taken off.
         if let Some(tag) = &self.asset_tag {
             device.asset_tag = Some(tag.clone()).filter(|t| !t.is_empty());

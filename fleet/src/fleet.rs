@@ -352,9 +352,10 @@ impl Fleet {
         caller: &Caller,
         device: &str,
         kind: ResetType,
+        nodes: &[String],
     ) -> Result<Task, Error> {
         let device = self.0.devices.get(device)?;
-        tasks::reset(self, caller, &device, kind).await
+        tasks::reset(self, caller, &device, kind, nodes).await
     }
 
     /// Switches the locator light of a device.
@@ -470,12 +471,23 @@ impl Fleet {
         overview
     }
 
-    /// Keeps what a device said of itself, where it is news.
+    /// Keeps what a device said of itself, and tells what is news.
     ///
     /// # Errors
     /// The store does not work.
     pub async fn heard(&self, device: Xid, heard: Heard) -> Result<(), Error> {
-        self.0.devices.heard(device, heard).await
+        let known = || self.devices().find(&device.to_string());
+        let before = known();
+        self.0.devices.heard(device, heard).await?;
+        if let (Some(before), Some(now)) = (before, known())
+            && let Some((severity, message)) =
+                tasks::inventory::news(&before, &now)
+        {
+            let kind = EventKind::DeviceChanged;
+            let event = events::about(&now, kind, severity, message);
+            self.0.events.tell(event).await;
+        }
+        Ok(())
     }
 }
 

@@ -333,6 +333,7 @@ impl JoinTokens {
             tainted_reasons: Vec::new(),
             state: DeviceState::Offline,
             health: None,
+            health_reasons: Vec::new(),
             power_state: None,
             host_name: text(&facts.hostname),
             asset_tag: None,

@@ -13,6 +13,7 @@ pub mod join_tokens;
 pub mod live;
 pub mod log;
 pub mod name;
+pub mod nodes;
 pub mod server;
 pub mod store;
 pub mod tasks;

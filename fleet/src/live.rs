@@ -19,7 +19,7 @@ use tokio::time::timeout;
 use crate::{
     api::{
         Device, DeviceFan, DeviceNetworkInterface, DevicePower, DeviceSensor,
-        DeviceSystem, Health, PowerState, PowerSupply, ResetType,
+        DeviceSystem, Health, PowerSupply,
     },
     error::Error,
     tunnel::{self, GrantFor, TunnelError, Tunnels},
@@ -86,7 +86,7 @@ impl Live {
         Error::Tunnel { device: self.device.name.to_string(), source }
     }
 
-    fn strange(&self, message: impl Into<String>) -> Error {
+    pub(crate) fn strange(&self, message: impl Into<String>) -> Error {
         Error::Device {
             device: self.device.name.to_string(),
             status: StatusCode::OK,
@@ -160,6 +160,16 @@ impl Live {
         Ok(())
     }
 
+    /// Calls an action.
+    pub(crate) async fn post(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<(), Error> {
+        self.send(Method::POST, path, Some(body)).await?;
+        Ok(())
+    }
+
     /// Reads a resource that may not be there.
     async fn get_if_there(&self, path: &str) -> Result<Option<Value>, Error> {
         match self.get(path).await {
@@ -183,7 +193,10 @@ impl Live {
     }
 
     /// All members of the collection at `path`; none where it is not.
-    async fn members(&self, path: &str) -> Result<Vec<Value>, Error> {
+    pub(crate) async fn members(
+        &self,
+        path: &str,
+    ) -> Result<Vec<Value>, Error> {
         let path = if self.expands().await? {
             format!("{path}?$expand=.($levels=1)")
         } else {
@@ -399,7 +412,15 @@ impl Live {
         &self,
     ) -> Result<Vec<DeviceNetworkInterface>, Error> {
         let system = self.system_resource().await?;
-        let Some(path) = link(&system, "/EthernetInterfaces") else {
+        self.interfaces_of(&system).await
+    }
+
+    /// All network interfaces of a system or a manager.
+    pub(crate) async fn interfaces_of(
+        &self,
+        resource: &Value,
+    ) -> Result<Vec<DeviceNetworkInterface>, Error> {
+        let Some(path) = link(resource, "/EthernetInterfaces") else {
             return Ok(Vec::new());
         };
         let interface = |interface: Value| {
@@ -447,25 +468,6 @@ impl Live {
         let path = text(resource, "/@odata.id");
         path.ok_or_else(|| self.strange("a resource without a path"))
     }
-
-    /// Whether the computer is powered.
-    pub(crate) async fn power_state(
-        &self,
-    ) -> Result<Option<PowerState>, Error> {
-        let system = self.system_resource().await?;
-        Ok(word(&system, "/PowerState"))
-    }
-
-    /// Resets the computer; the answer comes when the device begins.
-    pub(crate) async fn reset(&self, kind: ResetType) -> Result<(), Error> {
-        let system = self.system_resource().await?;
-        let target = text(&system, "/Actions/#ComputerSystem.Reset/target");
-        let target =
-            target.ok_or_else(|| self.strange("it cannot be reset"))?;
-        let body = json!({ "ResetType": kind });
-        self.send(Method::POST, &target, Some(&body)).await?;
-        Ok(())
-    }
 }
 
 /// What a Redfish service says is wrong, and what to do about it.
@@ -478,7 +480,7 @@ fn reason(answer: &Value) -> Option<String> {
     Some(advice.map_or(text.into(), |advice| format!("{text} {advice}")))
 }
 
-fn text(resource: &Value, pointer: &str) -> Option<String> {
+pub(crate) fn text(resource: &Value, pointer: &str) -> Option<String> {
     let text = resource.pointer(pointer)?.as_str()?;
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
@@ -497,11 +499,14 @@ fn time(resource: &Value, pointer: &str) -> Option<DateTime<Utc>> {
 }
 
 /// A value of an enum; none where the device has a word that we have not.
-fn word<T: DeserializeOwned>(resource: &Value, pointer: &str) -> Option<T> {
+pub(crate) fn word<T: DeserializeOwned>(
+    resource: &Value,
+    pointer: &str,
+) -> Option<T> {
     T::deserialize(resource.pointer(pointer)?).ok()
 }
 
-fn health(resource: &Value) -> Option<Health> {
+pub(crate) fn health(resource: &Value) -> Option<Health> {
     word(resource, "/Status/HealthRollup")
         .or_else(|| word(resource, "/Status/Health"))
 }

@@ -243,6 +243,7 @@ impl Host {
             interfaces: interfaces.clone(),
             os: Some(os::read(tree)),
             reset_types: RESET_TYPES.to_vec(),
+            hosts_manager: true,
             boot_sources: self.boot_sources.clone(),
             boot_mode: (!self.boot_sources.is_empty())
                 .then_some(BootMode::Uefi),

@@ -95,6 +95,8 @@ pub struct System {
     pub last_reset: Option<DateTime<Utc>>,
     /// The chassis it sits in.
     pub chassis: Vec<Id>,
+    /// Whether the agent runs on it.
+    pub hosts_manager: bool,
     /// Where it is on a control bus, if it is on one.
     pub bay: Option<Bay>,
 }

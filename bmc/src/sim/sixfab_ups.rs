@@ -1,6 +1,6 @@
 //! A simulated Sixfab Power Management & UPS HAT.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, fs, path::PathBuf};
 
 use super::i2c::I2cPart;
 use crate::drivers::sixfab_ups::frame::{
@@ -12,6 +12,9 @@ use crate::drivers::sixfab_ups::frame::{
 pub struct SixfabUps {
     /// Whether the adapter gives power.
     pub mains: bool,
+    /// A file that says whether it does, `on` or `off`; one that is not there
+    /// says nothing.
+    pub mains_file: Option<PathBuf>,
     /// °C, volts, amperes and watts of the input.
     pub input: [f64; 4],
     /// Volts, amperes and watts that the system gets.
@@ -44,6 +47,7 @@ impl Default for SixfabUps {
     fn default() -> Self {
         Self {
             mains: true,
+            mains_file: None,
             input: [33.2, 5.1, 1.1, 5.61],
             system: [5.08, 0.74, 3.76],
             battery: [28.4, 4.1, 0.25, 1.02],
@@ -66,6 +70,16 @@ impl Default for SixfabUps {
 const DISCHARGE: [f64; 2] = [-0.95, -3.9];
 
 impl SixfabUps {
+    /// Takes what the file says of the mains, if there is one.
+    fn look(&mut self) {
+        let said = self.mains_file.as_ref().map(fs::read_to_string);
+        match said.as_ref().and_then(|said| said.as_ref().ok()) {
+            Some(said) if said.trim() == "off" => self.mains = false,
+            Some(said) if said.trim() == "on" => self.mains = true,
+            _ => {}
+        }
+    }
+
     fn number(&self, command: u8) -> Option<f64> {
         let [celsius, volts, amperes, watts] = if self.mains {
             self.input
@@ -165,6 +179,7 @@ impl SixfabUps {
 
 impl I2cPart for SixfabUps {
     fn write(&mut self, bytes: &[u8]) -> bool {
+        self.look();
         let Some((&REGISTER, request)) = bytes.split_first() else {
             return true;
         };

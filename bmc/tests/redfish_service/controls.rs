@@ -256,6 +256,14 @@ async fn a_critical_temperature_takes_the_fan_from_a_lease_at_once() {
     let sensor = &taken["Oem"]["OnPrem"]["TakenFor"]["@odata.id"];
     assert!(sensor.as_str().unwrap().ends_with("CPU_Temperature"), "{taken}");
     assert_eq!(onprem_redfish::check(&taken), []);
+    // The system and the chassis say why they are critical.
+    for uri in ["/redfish/v1/Systems/node", "/redfish/v1/Chassis/blade"] {
+        let said = admin.get(uri).await.body;
+        let why = &said["Status"]["Conditions"][0];
+        let from = &why["OriginOfCondition"]["@odata.id"];
+        assert!(from.as_str().unwrap().contains("/Sensors/"), "{said:#}");
+        assert_eq!(onprem_redfish::check(&said), []);
+    }
     until(&admin, DUTY, |it| it["Reading"].as_f64() == Some(100.0)).await;
     let refused = admin.patch(CONTROL, &manual(10)).await;
     assert_eq!(refused.status, 409, "{}", refused.body);

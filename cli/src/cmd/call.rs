@@ -12,6 +12,7 @@ use serde_json::{Map, Value};
 
 use super::{
     get::{self, AT_ONCE, conclude},
+    impact,
     operation::{Style, positional},
 };
 use crate::{
@@ -66,8 +67,20 @@ pub(crate) async fn call(
         })
         .collect();
     let what = said(operation, &places, matches);
-    confirm(run, operation, &what, &names, matches)?;
     let fleet = Fleet::of(matches)?;
+    if asks(run, operation, matches) {
+        impact::show(
+            run,
+            &fleet,
+            operation,
+            &what,
+            body.as_ref(),
+            &names,
+            &targets,
+        )
+        .await?;
+    }
+    confirm(run, operation, &what, &names, matches)?;
     let (shared, all) = (&fleet, targets.len());
     let answers: Vec<_> = stream::iter(targets)
         .map(|target| {
@@ -214,6 +227,13 @@ fn secret(
         None => Err(Failure::usage(format!("{} is needed", field.name))
             .hint(format!("`--{} FILE`; `-` is stdin", field.flag()))),
     }
+}
+
+/// Whether a person will be asked.
+fn asks(run: &Run<'_>, operation: &Operation, matches: &ArgMatches) -> bool {
+    operation.action.confirm != Confirm::None
+        && !matches.get_flag("yes")
+        && run.screen.interactive
 }
 
 /// Asks whether to go on, if the operation can do harm.

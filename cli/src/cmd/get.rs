@@ -85,7 +85,7 @@ pub(crate) fn list_arguments(
         .clone()
         .map(|query| format!("query.{}", query.name))
         .chain(sort.iter().map(|_| "sort".to_owned()))
-        .chain(["limit", "all", "watch"].map(str::to_owned));
+        .chain(["limit", "all"].map(str::to_owned));
     let narrows: Vec<String> = narrows.collect();
     command
         .about(list.summary.as_str())
@@ -165,6 +165,15 @@ pub(crate) async fn list_of(
         query.push(("sort".to_owned(), key.clone()));
     }
     let scope = scope_values(list, false, matches);
+    if !names.is_empty() && matches.get_flag("watch") {
+        let named = || async {
+            let found = by_names(&fleet, resource, &scope, &names).await;
+            let found = found.into_iter().map(|(_, result)| result);
+            Ok((found.collect::<Result<Vec<Value>, Failure>>()?, false))
+        };
+        let (items, _) = named().await?;
+        return watch(run, resource, form, items, named).await;
+    }
     if !names.is_empty() {
         let found = by_names(&fleet, resource, &scope, &names).await;
         return some(run, resource, found, form);

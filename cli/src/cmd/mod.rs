@@ -12,6 +12,7 @@ mod delete;
 mod describe;
 mod explain;
 pub(crate) mod get;
+mod impact;
 mod login;
 pub(crate) mod operation;
 mod proxy;

@@ -65,6 +65,17 @@ pub(super) async fn onprem_of(
     Done { code, out: out.text(), err: err.text() }
 }
 
+/// Runs `onprem` with these words, for a person who answers `answer`.
+pub(super) async fn asked(words: &[&str], answer: &str) -> Done {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let (out, err) = (Kept::default(), Kept::default());
+    let screen = Screen::kept(Box::new(out.clone()), Box::new(err.clone()));
+    let mut screen = screen.answering(answer);
+    let words = ["onprem"].iter().chain(words).map(Into::into);
+    let code = run::run(PageModel::get(), words, &mut screen).await;
+    Done { code, out: out.text(), err: err.text() }
+}
+
 /// The model of the document with what `change` does to it.
 pub(super) fn changed(change: impl FnOnce(&mut Value)) -> &'static PageModel {
     let mut document = document().clone();

@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 
-use super::{changed, fake::FakeFleet, onprem, onprem_of};
+use super::{asked, changed, fake::FakeFleet, onprem, onprem_of};
 
 pub(super) fn device(name: &str) -> Value {
     json!({
@@ -36,13 +36,13 @@ async fn devices_print_as_the_table_the_product_is_known_for() {
     fleet.on("GET /v1/devices", 200, &page);
     let done = onprem(&["get", "devices", "--url", &fleet.url]).await;
     let expected = "\
-┌──────────────────────┬─────────────┬──────────────┬────────────┬──────────────────────────────────────┬────────────────┬─────────┐
-│ id                   ┆ name        ┆ manufacturer ┆ model      ┆ uuid                                 ┆ lastIpAddr     ┆ tainted │
-│ ---                  ┆ ---         ┆ ---          ┆ ---        ┆ ---                                  ┆ ---            ┆ ---     │
-│ str                  ┆ str         ┆ str          ┆ str        ┆ str                                  ┆ str            ┆ bool    │
-╞══════════════════════╪═════════════╪══════════════╪════════════╪══════════════════════════════════════╪════════════════╪═════════╡
-│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ Raspberry Pi ┆ 4B Rev 1.4 ┆ 8938301d-9e32-5470-8f2b-0dd379cb1f20 ┆ 192.168.241.57 ┆ false   │
-└──────────────────────┴─────────────┴──────────────┴────────────┴──────────────────────────────────────┴────────────────┴─────────┘
+┌──────────────────────┬─────────────┬──────────────┬────────────┬──────────────────────────────────────┬────────────────┬─────────┬────────┬────────┬────────────┐
+│ id                   ┆ name        ┆ manufacturer ┆ model      ┆ uuid                                 ┆ lastIpAddr     ┆ tainted ┆ state  ┆ health ┆ powerState │
+│ ---                  ┆ ---         ┆ ---          ┆ ---        ┆ ---                                  ┆ ---            ┆ ---     ┆ ---    ┆ ---    ┆ ---        │
+│ str                  ┆ str         ┆ str          ┆ str        ┆ str                                  ┆ str            ┆ bool    ┆ str    ┆ str    ┆ str        │
+╞══════════════════════╪═════════════╪══════════════╪════════════╪══════════════════════════════════════╪════════════════╪═════════╪════════╪════════╪════════════╡
+│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ Raspberry Pi ┆ 4B Rev 1.4 ┆ 8938301d-9e32-5470-8f2b-0dd379cb1f20 ┆ 192.168.241.57 ┆ false   ┆ online ┆ OK     ┆ On         │
+└──────────────────────┴─────────────┴──────────────┴────────────┴──────────────────────────────────────┴────────────────┴─────────┴────────┴────────┴────────────┘
 ";
     assert_eq!((done.code, done.err.as_str()), (0, ""));
     assert_eq!(done.out, expected);
@@ -439,4 +439,41 @@ async fn help_is_found_as_a_word_as_well() {
         assert_eq!(done.code, 0, "{}", done.err);
         assert!(done.out.contains(expected), "{}", done.out);
     }
+}
+
+fn impact(affects: &[&str], spares: &Value) -> Value {
+    let each = |id: &&str| json!({"name": id, "state": "on", "note": null});
+    json!({
+        "affects": affects.iter().map(each).collect::<Vec<_>>(),
+        "spares": spares,
+        "choices": {"resetType": ["On", "ForceOff"], "nodes": ["b1", "b2"]},
+    })
+}
+
+#[tokio::test]
+async fn what_a_reset_touches_is_said_before_it_is_asked_for() {
+    let fleet = FakeFleet::start().await;
+    let spared = json!([{"name": "a0", "note": "the agent runs on it"}]);
+    let both = impact(&["b1", "b2"], &spared);
+    fleet.on("GET /v1/devices/rack/reset", 200, &both);
+    fleet.on("GET /v1/devices/rack/reset", 200, &impact(&[], &json!([])));
+    let words = ["power", "off", "rack", "--nodes", "b1,b2"];
+    let words = [&words[..], &["--url", &fleet.url]].concat();
+    let done = asked(&words, "n\n").await;
+    assert_ne!(done.code, 0);
+    for said in [
+        "rack: power off affects 2: b1, on; b2, on",
+        "rack: it leaves alone a0: the agent runs on it",
+        "nothing was done",
+    ] {
+        assert!(done.err.contains(said), "{said}: {}", done.err);
+    }
+    let done = asked(&words, "y\n").await;
+    let said = "would do nothing";
+    assert!(done.err.contains(said), "{}", done.err);
+    assert!(done.err.contains("resetType: On, ForceOff"), "{}", done.err);
+    let all: Vec<_> = fleet.seen().into_iter().map(|it| it.line).collect();
+    assert!(all.iter().all(|it| it.starts_with("GET ")), "{all:?}");
+    let query = "resetType=ForceOff&nodes=b1%2Cb2";
+    assert!(all.iter().any(|it| it.contains(query)), "{all:?}");
 }

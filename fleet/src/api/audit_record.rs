@@ -44,6 +44,10 @@ pub struct AuditRecord {
     pub path: String,
     /// The device it was about.
     pub device: Option<Xid>,
+    /// What exactly was asked, where the path does not say it.
+    // Records from before have none, and keep their hash.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
     /// The status of the answer.
     pub status: u16,
     /// The code of the error, where it was refused or failed.

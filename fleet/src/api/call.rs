@@ -65,9 +65,16 @@ pub struct Call {
     pub fleet: Fleet,
     /// Who calls.
     pub caller: Caller,
+    noted: Arc<OnceLock<String>>,
 }
 
 impl Call {
+    /// Notes what exactly is asked, for the audit record.
+    pub(super) fn note(&self, what: String) {
+        let what = what.chars().take(500).collect();
+        self.noted.get_or_init(|| what);
+    }
+
     /// What `device` says of itself now.
     pub(super) fn live(&self, device: &str) -> Result<Live, Error> {
         self.fleet.live(&self.caller, device)
@@ -109,14 +116,17 @@ where
     };
     let account = Some(caller.account().to_owned());
     let device = device_of(&rqctx);
+    let noted = Arc::<OnceLock<String>>::default();
     let result = match caller.require(least) {
         Ok(()) => {
             let fleet = rqctx.context().clone();
-            work(Call { fleet, caller }).await
+            let noted = Arc::clone(&noted);
+            work(Call { fleet, caller, noted }).await
         }
         Err(error) => Err(error),
     };
-    conclude(&rqctx, account, device, T::STATUS_CODE, result).await
+    let who = Who { account, device, detail: noted.get().cloned() };
+    conclude(&rqctx, who, T::STATUS_CODE, result).await
 }
 
 /// Answers a request of anyone.
@@ -135,7 +145,8 @@ where
     let visitor = Anyone { fleet, source, claimed: Arc::clone(&claimed) };
     let result = work(visitor).await;
     let account = claimed.get().cloned();
-    conclude(&rqctx, account, None, T::STATUS_CODE, result).await
+    let who = Who { account, ..Who::default() };
+    conclude(&rqctx, who, T::STATUS_CODE, result).await
 }
 
 /// Who calls, by the credentials of the request.
@@ -146,15 +157,23 @@ pub(crate) async fn authenticate(
     rqctx.context().auth().caller(request.method(), request.headers()).await
 }
 
+/// What an audit record says beside the request.
+#[derive(Default)]
+struct Who {
+    account: Option<String>,
+    device: Option<Xid>,
+    detail: Option<String>,
+}
+
 /// Writes the audit record, then gives the answer.
 async fn conclude<T>(
     rqctx: &RequestContext<Fleet>,
-    account: Option<String>,
-    device: Option<Xid>,
+    who: Who,
     success: StatusCode,
     result: Result<T, Error>,
 ) -> Answer<T> {
     let failure = result.as_ref().err();
+    let Who { account, device, detail } = who;
     let entry = Entry {
         account,
         source: source(rqctx),
@@ -162,6 +181,7 @@ async fn conclude<T>(
         method: rqctx.request.method().to_string(),
         path: rqctx.request.uri().path().to_owned(),
         device,
+        detail,
         status: failure.map_or(success, Error::status).as_u16(),
         error_code: failure.map(|error| error.code().to_owned()),
         request_id: rqctx.request_id.clone(),

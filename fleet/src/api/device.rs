@@ -35,6 +35,9 @@ pub(super) fn register(
 /// Tags that a device may have.
 const MAX_TAGS: usize = 64;
 
+/// Nodes that one request may name.
+const MAX_NODES: usize = 128;
+
 /// A machine that an agent runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -62,7 +65,10 @@ pub struct Device {
     pub state: DeviceState,
     /// The worst health of its parts, as last heard.
     pub health: Option<Health>,
-    /// Whether the machine is powered, as last heard.
+    /// Why it is not well, as last heard.
+    #[serde(default)]
+    pub health_reasons: Vec<String>,
+    /// Whether the machine, or any of its nodes, is powered, as last heard.
     pub power_state: Option<PowerState>,
     /// The name that its operating system goes by.
     pub host_name: Option<String>,
@@ -317,6 +323,25 @@ pub enum ResetType {
 pub(super) struct DeviceReset {
     /// How to reset.
     pub reset_type: ResetType,
+    /// Which of its nodes, by ids or names; unless said, all that can be.
+    #[serde(default)]
+    pub nodes: Option<Vec<String>>,
+}
+
+impl DeviceReset {
+    /// The nodes that are named.
+    fn nodes(&self) -> Result<&[String], Error> {
+        let nodes = self.nodes.as_deref().unwrap_or_default();
+        if nodes.len() > MAX_NODES {
+            let message = format!("{MAX_NODES} nodes at most");
+            return Err(Error::invalid("/nodes", message));
+        }
+        if self.nodes.is_some() && nodes.is_empty() {
+            let message = "say which, or leave it out for all";
+            return Err(Error::invalid("/nodes", message));
+        }
+        Ok(nodes)
+    }
 }
 
 /// Whether the locator light shines.
@@ -430,7 +455,9 @@ async fn device_approve(
 
 /// Reset a device
 ///
-/// Answers with the task that does it.
+/// A device that looks after several nodes resets those that are named, or all
+/// that can be: not the one that its agent runs on. Answers with the task that
+/// does it.
 #[endpoint {
     method = POST,
     path = "/v1/devices/{device}/reset",
@@ -443,9 +470,13 @@ async fn device_reset(
 ) -> Answer<HttpResponseAccepted<Task>> {
     answer(rqctx, Role::Operator, |call| async move {
         let device = path.into_inner().device;
-        let kind = body.get()?.reset_type;
+        let reset = body.get()?;
+        let (kind, nodes) = (reset.reset_type, reset.nodes()?);
+        let of = if nodes.is_empty() { "" } else { " of " };
+        call.note(format!("{kind:?}{of}{}", nodes.join(", ")));
+        let fleet = &call.fleet;
         Ok(HttpResponseAccepted(
-            call.fleet.device_reset(&call.caller, &device, kind).await?,
+            fleet.device_reset(&call.caller, &device, kind, nodes).await?,
         ))
     })
     .await

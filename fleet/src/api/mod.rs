@@ -8,6 +8,7 @@ mod device;
 mod event;
 mod join_token;
 mod live;
+mod node;
 mod page;
 mod redfish;
 mod session;
@@ -40,6 +41,7 @@ pub use self::{
         DeviceFan, DeviceNetworkInterface, DevicePower, DeviceSensor,
         DeviceSystem, PartFilter, PowerSupply, SensorFilter,
     },
+    node::{Affected, DeviceNode, Impact, NodeFilter},
     page::{Key, Listed, Page},
     session::{Credential, Identity, LoggedIn, Login},
     system::{Overview, ServerHealth, Version as ServerVersion},
@@ -54,6 +56,7 @@ const TAGS: &[(&str, &str)] = &[
     ("audit-records", "Who did what, and what came of it."),
     ("device-fans", "The fans of one device, live."),
     ("device-network-interfaces", "The network of one device, live."),
+    ("device-nodes", "The computers that one device looks after, live."),
     ("device-power", "What one device draws, live."),
     ("device-sensors", "The readings of one device, live."),
     ("device-system", "The computer that a device is, live."),
@@ -127,6 +130,7 @@ const REGISTER: &[Register] = &[
     event::register,
     join_token::register,
     live::register,
+    node::register,
     session::register,
     system::register,
     task::register,

@@ -131,6 +131,8 @@ async fn pass(
         method: rqctx.request.method().to_string(),
         path: rqctx.request.uri().path().to_owned(),
         device: about,
+        // The device keeps what was sent.
+        detail: None,
         status: match &answer {
             Ok(answer) => answer.status().as_u16(),
             Err(error) => error.status().as_u16(),

@@ -3,7 +3,7 @@
 
 use askama::Template;
 use http::StatusCode;
-use onprem_description::{Confirm, Danger, Operation};
+use onprem_description::{Confirm, Danger, Kind, Operation, Property};
 use serde_json::Value;
 
 use super::cell::{Cell, escape};
@@ -27,6 +27,7 @@ struct ActionPage {
     cancel: String,
     fields: Fields,
     impact: Vec<(String, Cell)>,
+    touches: Vec<Touched>,
     warning: Option<String>,
     danger: bool,
     destructive: bool,
@@ -70,7 +71,20 @@ pub(crate) async fn run(
         refusal = Some(asked_again(&reply)?);
     }
 
-    let mut shown = Fields::new(fields, None);
+    let found = preview(visit, place, operation).await;
+    let touches = match &found {
+        Some(Ok(found)) => touched(found),
+        _ => Vec::new(),
+    };
+    let unknown = match &found {
+        Some(Err(why)) => Some(why.clone()),
+        _ => None,
+    };
+    let narrowed: Vec<Property> = match &found {
+        Some(Ok(found)) => narrow(fields, found),
+        _ => fields.to_vec(),
+    };
+    let mut shown = Fields::new(&narrowed, None);
     if let Some(said) = &refusal {
         shown = shown.refused(&visit.form, said);
         if wrong_name {
@@ -107,6 +121,7 @@ pub(crate) async fn run(
         },
         fields: shown,
         impact: impact(visit, place, item.as_ref()),
+        touches,
         warning: danger.then(|| {
             if destructive {
                 format!("This cannot be undone. The {noun} is {name}.")
@@ -116,9 +131,12 @@ pub(crate) async fn run(
         }),
         danger,
         destructive,
-        refused: item.as_ref().and_then(|item| {
-            refused(place.resource, operation, pointed(item).as_ref())
-        }),
+        refused: item
+            .as_ref()
+            .and_then(|item| {
+                refused(place.resource, operation, pointed(item).as_ref())
+            })
+            .or(unknown),
         confirm_name: needs_name.then_some(name),
         wrong_name,
     };
@@ -127,6 +145,79 @@ pub(crate) async fn run(
         made.status = refusal.status;
     }
     Ok(Outcome::Page(made))
+}
+
+/// Things that the action touches, or leaves alone.
+#[derive(Debug)]
+struct Touched {
+    title: String,
+    things: Vec<String>,
+}
+
+/// So many things are named; the rest is counted.
+const NAMED: usize = 60;
+
+/// What the operation would do, where the description knows how to find that
+/// out, or why that cannot be found out.
+async fn preview(
+    visit: &Visit<'_>,
+    place: &Place<'_>,
+    operation: &Operation,
+) -> Option<Result<Value, String>> {
+    let impact = operation.action.impact.as_deref()?;
+    let impact = visit.model.operation(impact)?;
+    let found = visit.api.get(&place.fill(impact)).await;
+    Some(found.map_err(|refusal| refusal.sentence()))
+}
+
+/// What a preview says of the things around.
+fn touched(preview: &Value) -> Vec<Touched> {
+    let text = |it: &Value, key: &str| {
+        it.get(key).and_then(Value::as_str).map(str::to_owned)
+    };
+    let list = |key: &str, title: &str| {
+        let all = preview.get(key).and_then(Value::as_array)?;
+        let said = all.iter().map(|it| {
+            let name = text(it, "name").unwrap_or_default();
+            let more = [text(it, "state"), text(it, "note")];
+            let more: Vec<String> = more.into_iter().flatten().collect();
+            match more.is_empty() {
+                true => name,
+                false => format!("{name}: {}", more.join(", ")),
+            }
+        });
+        let mut things: Vec<String> = said.take(NAMED).collect();
+        if let Some(more @ 1..) = all.len().checked_sub(NAMED) {
+            things.push(format!("and {more} more"));
+        }
+        let title = format!("{title} ({})", all.len());
+        (!things.is_empty()).then_some(Touched { title, things })
+    };
+    let affects = list("affects", "Can be touched");
+    affects.into_iter().chain(list("spares", "Left alone")).collect()
+}
+
+/// The fields with the choices that there are; one without a choice is no
+/// question.
+fn narrow(fields: &[Property], preview: &Value) -> Vec<Property> {
+    let choices = |name: &str| {
+        let all = preview.get("choices")?.get(name)?.as_array()?;
+        let all = all.iter().filter_map(Value::as_str);
+        Some(all.map(str::to_owned).collect::<Vec<String>>())
+    };
+    let fields = fields.iter().filter_map(|field| {
+        let mut field = field.clone();
+        let Some(able) = choices(&field.name) else { return Some(field) };
+        match &mut field.kind {
+            Kind::Enum(values) => {
+                values.retain(|value| able.contains(value));
+                Some(field)
+            }
+            Kind::List(_) if able.len() < 2 => None,
+            _ => Some(field),
+        }
+    });
+    fields.collect()
 }
 
 /// On the button.

@@ -17,11 +17,10 @@ use tracing::{debug, warn};
 
 use crate::{
     Fleet,
-    api::{Device, EventKind, Health, Severity},
+    api::{Device, Health, Severity},
     auth::Role,
     devices::Heard,
     error::Error,
-    events,
     tunnel::{self, GrantFor, Incoming, TunnelError},
 };
 
@@ -192,7 +191,13 @@ impl Follower {
             None => Value::Null,
         };
         let version = manager.pointer("/FirmwareVersion");
-        let interfaces = live.network_interfaces().await?;
+        let condition = live.condition().await?;
+        let mut interfaces = live.network_interfaces().await?;
+        if interfaces.is_empty() {
+            // Nodes on a control bus do not say where they are; the one who
+            // looks after them does.
+            interfaces = live.interfaces_of(&manager).await?;
+        }
         let heard = Heard {
             manufacturer: system.manufacturer,
             model: system.model,
@@ -201,32 +206,23 @@ impl Follower {
             // A device without a label says so by saying nothing.
             asset_tag: Some(system.asset_tag.unwrap_or_default()),
             agent_version: version.and_then(Value::as_str).map(str::to_owned),
-            health: system.health,
-            power_state: system.power_state,
+            health: condition.health,
+            health_reasons: Some(condition.reasons),
+            power_state: condition.power_state,
             addresses: interfaces
                 .into_iter()
                 .flat_map(|interface| interface.addresses)
                 .collect(),
         };
-        let before = self.known();
-        self.fleet.heard(self.device, heard).await?;
-        if let (Some(before), Some(now)) = (before, self.known())
-            && let Some((severity, message)) = news(&before, &now)
-        {
-            let kind = EventKind::DeviceChanged;
-            let event = events::about(&now, kind, severity, message);
-            self.fleet.events().tell(event).await;
-        }
-        Ok(())
-    }
-
-    fn known(&self) -> Option<Arc<Device>> {
-        self.fleet.devices().find(&self.device.to_string())
+        self.fleet.heard(self.device, heard).await
     }
 }
 
 /// What to tell of a device that was read again, if something changed.
-fn news(before: &Device, now: &Device) -> Option<(Severity, String)> {
+pub(crate) fn news(
+    before: &Device,
+    now: &Device,
+) -> Option<(Severity, String)> {
     let name = &now.name;
     if before.health != now.health
         && let Some(health) = now.health
@@ -236,7 +232,9 @@ fn news(before: &Device, now: &Device) -> Option<(Severity, String)> {
             Health::Warning => (Severity::Warning, "needs attention"),
             Health::Critical => (Severity::Critical, "needs attention now"),
         };
-        return Some((severity, format!("{name} {what}")));
+        let why = now.health_reasons.first().filter(|_| health != Health::Ok);
+        let why = why.map(|why| format!(": {why}")).unwrap_or_default();
+        return Some((severity, format!("{name} {what}{why}")));
     }
     if before.power_state != now.power_state
         && let Some(power) = now.power_state

@@ -10,8 +10,10 @@ use crate::{
     Fleet,
     api::{Device, PowerState, ResetType, Task},
     auth::Caller,
+    devices::Heard,
     error::Error,
     live::Live,
+    nodes::Target,
 };
 
 /// What a reset consists of.
@@ -21,29 +23,41 @@ const STEPS: &[&str] =
 /// How long a device may take to be as it should be.
 const PATIENCE: Duration = Duration::from_mins(2);
 
+/// How much longer each of several may take.
+const TURN: Duration = Duration::from_secs(5);
+
 /// How often it is asked meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(500);
 
-/// Begins to reset `device`.
+/// Begins to reset `nodes` of `device`, or all that can be.
 pub(crate) async fn reset(
     fleet: &Fleet,
     caller: &Caller,
     device: &Device,
     kind: ResetType,
+    nodes: &[String],
 ) -> Result<Task, Error> {
     // What cannot be done is said at once.
     let live = fleet.live(caller, &device.id.to_string())?;
     live.check()?;
-    let description = format!("{} {}", describe(kind), device.name);
+    let mut description = format!("{} {}", describe(kind), device.name);
+    if !nodes.is_empty() {
+        live.targets(kind, nodes).await?;
+        description = format!("{description}: {}", nodes.join(", "));
+    }
     let task = fleet
         .tasks()
         .begin(caller, "device_reset", description, device, STEPS)
         .await?;
     let progress = Progress::new(fleet.clone(), &task);
-    let patience = Patience { fleet: fleet.clone(), device: device.id };
-    fleet.spawn(async move {
-        run(live, kind, progress, patience).await;
-    });
+    let work = Work {
+        live,
+        kind,
+        nodes: nodes.to_vec(),
+        fleet: fleet.clone(),
+        device: device.id,
+    };
+    fleet.spawn(work.run(progress));
     Ok(task)
 }
 
@@ -78,80 +92,112 @@ fn wanted(kind: ResetType, before: Option<PowerState>) -> Option<PowerState> {
     }
 }
 
-async fn run(
+struct Work {
     live: Live,
     kind: ResetType,
-    mut progress: Progress,
-    patience: Patience,
-) {
-    let result = steps(&live, kind, &mut progress, &patience).await;
-    progress.end(result).await;
-}
-
-async fn steps(
-    live: &Live,
-    kind: ResetType,
-    progress: &mut Progress,
-    patience: &Patience,
-) -> Result<String, Error> {
-    let before = progress
-        .step(async {
-            let state = live.power_state().await?;
-            Ok((state, state.map(|state| format!("it is {state}"))))
-        })
-        .await?;
-    progress
-        .step(async {
-            live.reset(kind).await?;
-            Ok(((), None))
-        })
-        .await?;
-    let wanted = wanted(kind, before);
-    progress
-        .step(async {
-            let state = patience.wait(live, wanted).await?;
-            let message = format!("it is {state}");
-            Ok((message.clone(), Some(message)))
-        })
-        .await
-}
-
-struct Patience {
+    nodes: Vec<String>,
     fleet: Fleet,
     device: Xid,
 }
 
-impl Patience {
-    /// Asks until the device is in the power state that is wanted.
-    async fn wait(
-        &self,
-        live: &Live,
-        wanted: Option<PowerState>,
-    ) -> Result<PowerState, Error> {
-        let end = Instant::now() + PATIENCE;
-        loop {
-            // A device that resets itself is away for a while.
-            let state = live.power_state().await;
-            if let Ok(Some(state)) = state
-                && wanted.is_none_or(|wanted| wanted == state)
-            {
-                let heard = crate::devices::Heard {
-                    power_state: Some(state),
-                    ..Default::default()
+impl Work {
+    async fn run(self, mut progress: Progress) {
+        let result = self.steps(&mut progress).await;
+        progress.end(result).await;
+    }
+
+    async fn steps(&self, progress: &mut Progress) -> Result<String, Error> {
+        let targets = progress
+            .step(async {
+                let targets = self.live.targets(self.kind, &self.nodes).await?;
+                let said = match &targets[..] {
+                    [it] => it.before.map(|state| format!("it is {state}")),
+                    several => Some(format!("{} nodes", several.len())),
                 };
-                self.fleet.devices().heard(self.device, heard).await?;
-                return Ok(state);
+                Ok((targets, said))
+            })
+            .await?;
+        let (sent, refused) = progress
+            .step(async {
+                let (sent, refused) = self.send(targets).await?;
+                let said = (!refused.is_empty()).then(|| refused.join("; "));
+                Ok(((sent, refused), said))
+            })
+            .await?;
+        progress
+            .step(async {
+                let message = self.wait(&sent).await?;
+                if refused.is_empty() {
+                    return Ok((message.clone(), Some(message)));
+                }
+                let refused = refused.join("; ");
+                let message = format!("{message}; not done: {refused}");
+                Err(Error::Conflict { pointer: None, message })
+            })
+            .await
+    }
+
+    /// Asks for all resets; those that began, and why others did not.
+    async fn send(
+        &self,
+        targets: Vec<Target>,
+    ) -> Result<(Vec<Target>, Vec<String>), Error> {
+        let (mut sent, mut refused) = (Vec::new(), Vec::new());
+        let several = targets.len() > 1;
+        for target in targets {
+            match self.live.reset(&target, self.kind).await {
+                Ok(()) => sent.push(target),
+                Err(error) if several => {
+                    refused.push(format!("{}: {error}", target.id));
+                }
+                Err(error) => return Err(error),
             }
-            if Instant::now() >= end {
-                state?;
-                let seconds = PATIENCE.as_secs();
-                let message = format!(
-                    "it is not in the wanted power state after {seconds} s"
-                );
-                return Err(Error::Conflict { pointer: None, message });
-            }
-            sleep(ASK_EVERY).await;
         }
+        if sent.is_empty() {
+            let message = refused.join("; ");
+            return Err(Error::Conflict { pointer: None, message });
+        }
+        Ok((sent, refused))
+    }
+
+    /// Asks until all targets are in the power state that is wanted.
+    async fn wait(&self, targets: &[Target]) -> Result<String, Error> {
+        // Those in a rack take turns.
+        let turns = u32::try_from(targets.len()).unwrap_or(u32::MAX);
+        let patience = PATIENCE + TURN.saturating_mul(turns);
+        let end = Instant::now() + patience;
+        let mut last = None;
+        for target in targets {
+            let wanted = wanted(self.kind, target.before);
+            loop {
+                // A device that resets itself is away for a while.
+                let state = self.live.power_of(target).await;
+                if let Ok(Some(state)) = state
+                    && wanted.is_none_or(|wanted| wanted == state)
+                {
+                    last = Some(state);
+                    break;
+                }
+                if Instant::now() >= end {
+                    state?;
+                    let message = format!(
+                        "`{}` is not in the wanted power state after {} s",
+                        target.id,
+                        patience.as_secs()
+                    );
+                    return Err(Error::Conflict { pointer: None, message });
+                }
+                sleep(ASK_EVERY).await;
+            }
+        }
+        let power_state = self.live.power_state().await.unwrap_or(last);
+        let heard = Heard { power_state, ..Heard::default() };
+        self.fleet.heard(self.device, heard).await?;
+        let state = last.map_or_else(String::new, |it| it.to_string());
+        Ok(match targets {
+            [_] => format!("it is {state}"),
+            several => format!("{} nodes are {state}", several.len()),
+        })
     }
 }
 

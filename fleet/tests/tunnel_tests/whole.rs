@@ -40,6 +40,11 @@ struct Whole {
 impl Whole {
     /// A fleet and a blade that joined it.
     async fn start() -> Self {
+        Self::on("sim-blade").await
+    }
+
+    /// A fleet and the board that ships by this name, joined to it.
+    async fn on(board: &str) -> Self {
         let _ = rustls::crypto::aws_lc_rs::default_provider().install_default();
         let folder = tempfile::tempdir().unwrap();
         let any = "127.0.0.1:0".parse().unwrap();
@@ -65,10 +70,8 @@ impl Whole {
         assert_eq!(status, StatusCode::CREATED, "{made}");
         let token = folder.path().join("join-token");
         std::fs::write(&token, made["token"].as_str().unwrap()).unwrap();
-        let board = concat!(
-            env!("CARGO_MANIFEST_DIR"),
-            "/../bmc/boards/sim-blade.toml"
-        );
+        let boards = concat!(env!("CARGO_MANIFEST_DIR"), "/../bmc/boards");
+        let board = format!("{boards}/{board}.toml");
         let agent = Agent::start(AgentConfig {
             name: Some("c001-b8-n01".to_owned()),
             state_dir: folder.path().join("agent"),
@@ -316,4 +319,74 @@ async fn a_device_that_is_deleted_is_gone_at_once() {
     assert!(!whole.server.fleet().tunnels().is_online(whole.device));
     let (status, _) = whole.call(Method::GET, &path).await;
     assert_eq!(status, StatusCode::NOT_FOUND);
+}
+
+#[tokio::test]
+async fn a_rack_is_reset_by_its_nodes_and_says_before_what_that_touches() {
+    let whole = Whole::on("sim-bitscope-er24").await;
+    let at = |path: &str| format!("/v1/devices/{}/{path}", whole.device);
+    let impact = at("reset?resetType=ForceOff");
+    let own = async {
+        loop {
+            let (status, said) = whole.call(Method::GET, &impact).await;
+            assert_eq!(status, StatusCode::OK, "{said}");
+            if said["spares"][0]["note"] == "the agent runs on it" {
+                return said;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let said = timeout(LONG, own).await.unwrap();
+    assert_eq!(said["spares"][0]["name"], "a0 (A0)", "{said}");
+    assert_eq!(said["affects"].as_array().unwrap().len(), 23);
+    let kinds = json!(["On", "ForceOff", "ForceRestart", "PowerCycle"]);
+    assert_eq!(said["choices"]["resetType"], kinds);
+    let one = at("reset?resetType=GracefulShutdown&nodes=b1");
+    let (_, said) = whole.call(Method::GET, &one).await;
+    assert_eq!(said["affects"], json!([]), "{said}");
+
+    let folder = whole.folder.path();
+    let reset = |body: Value| {
+        let path = at("reset");
+        async move {
+            let body = Some(body);
+            call(&whole.server, folder, Method::POST, &path, body).await
+        }
+    };
+    for (nodes, status) in [(json!(["x9"]), 400), (json!([]), 400)] {
+        let body = json!({"resetType": "ForceOff", "nodes": nodes});
+        let (found, said) = reset(body).await;
+        assert_eq!(found.as_u16(), status, "{said}");
+        assert_eq!(said["pointer"], "/nodes", "{said}");
+    }
+    let body = json!({"resetType": "GracefulRestart", "nodes": ["b1"]});
+    let (status, said) = reset(body).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{said}");
+    let body = json!({"resetType": "ForceOff", "nodes": ["B1", "b2"]});
+    let (status, task) = reset(body).await;
+    assert_eq!(status, StatusCode::ACCEPTED, "{task}");
+    let path = format!("/v1/tasks/{}", task["id"].as_str().unwrap());
+    let done = async {
+        loop {
+            let (_, task) = whole.call(Method::GET, &path).await;
+            if task["finishedAt"].is_string() {
+                return task;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let task = timeout(LONG, done).await.unwrap();
+    assert_eq!(task["state"], "completed", "{task}");
+    assert_eq!(task["result"], "2 nodes are off", "{task}");
+    let (_, nodes) = whole.call(Method::GET, &at("nodes")).await;
+    let nodes = nodes["items"].as_array().unwrap();
+    assert_eq!(nodes.len(), 24);
+    let off = nodes.iter().filter(|it| it["powerState"] == "Off");
+    let off: Vec<_> = off.map(|it| it["id"].as_str().unwrap()).collect();
+    assert_eq!(off, ["b1", "b2"]);
+    let (_, audit) = whole.call(Method::GET, "/v1/audit-records").await;
+    assert_eq!(audit["items"][0]["detail"], "ForceOff of B1, b2", "{audit}");
+    // A part of a rack that is off is no reason to call it off.
+    let device = whole.until(|device| device.health.is_some()).await;
+    assert_eq!(device.power_state, Some(PowerState::On));
 }

@@ -173,6 +173,7 @@ impl Part for Fitted {
                 // Who switches off the manager has nobody to switch it on.
                 system.reset_types.clear();
                 system.restores_power = false;
+                system.hosts_manager = true;
             }
             if let Some(blade) = chassis_of(inventory, &id) {
                 blade.systems.push(system.id.clone());

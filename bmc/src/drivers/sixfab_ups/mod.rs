@@ -10,6 +10,7 @@ mod ups;
 
 use std::{
     io,
+    path::PathBuf,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -27,7 +28,7 @@ use crate::{
         Battery, BoardIdentity, Control, Fan, Id, Inventory, PhysicalContext,
         PowerSupply, Sensor, SensorKind, Thresholds,
     },
-    sim,
+    sim::sixfab_ups::SixfabUps,
 };
 
 /// Where it is.
@@ -112,6 +113,9 @@ struct Options {
     /// The HAT cuts the power for a moment when the agent was silent for so
     /// long.
     watchdog_minutes: Option<u8>,
+    /// For a simulated HAT: a file that says whether there are mains, `on` or
+    /// `off`, for people who want to see what then happens.
+    simulated_mains_file: Option<PathBuf>,
 }
 
 /// The part for board files.
@@ -131,7 +135,12 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     {
         return Err(format!("`watchdog_minutes` is {minutes}, not 4 to 180"));
     }
-    let chip = fitting.i2c(ADDRESS, sim::sixfab_ups::SixfabUps::default)?;
+    if options.simulated_mains_file.is_some() && !fitting.is_simulated() {
+        return Err("`simulated_mains_file` is for a simulated bus".to_owned());
+    }
+    let mains_file = options.simulated_mains_file;
+    let chip = fitting
+        .i2c(ADDRESS, || SixfabUps { mains_file, ..SixfabUps::default() })?;
     let place = format!("sixfab-ups {}", chip.place());
     let id = fitting.id.clone();
     let name = options.name.unwrap_or_else(|| id.to_string());

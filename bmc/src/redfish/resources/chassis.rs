@@ -8,11 +8,11 @@ use onprem_redfish::{
             self, ChassisRequired, ChassisType, IntrusionSensor,
             IntrusionSensorReArm, Links, PhysicalSecurity,
         },
-        resource::{Location, LocationType, PartLocation},
+        resource::{self, Location, LocationType, PartLocation},
     },
 };
 
-use super::{With as _, allowable, enabled, power_state};
+use super::{With as _, allowable, enabled, power_state, why};
 use crate::{
     commands::{ResetType, Setting},
     model::{self, ChassisKind, Part, Quality, Reading, Snapshot},
@@ -78,6 +78,7 @@ impl Resource for Chassis {
         let drives = view.drives(it).next().is_some();
         let old = view.service.deprecated_power_thermal;
         let board = it.board.clone();
+        let why = why::of_chassis(snapshot, it);
         let body = chassis::Chassis::new(ChassisRequired {
             odata_id: String::new(),
             id: it.id.to_string(),
@@ -100,7 +101,10 @@ impl Resource for Chassis {
         .with(settings.asset_tag, chassis::Chassis::asset_tag)
         .location_indicator_active(settings.location_indicator_active)
         .with(power.map(power_state), chassis::Chassis::power_state)
-        .status(enabled(snapshot.chassis_health(it)))
+        .status(enabled(snapshot.chassis_health(it)).with(
+            (!why.is_empty()).then_some(why),
+            resource::Status::conditions,
+        ))
         .sensors(below(uri::SENSORS))
         .with(drives.then(|| below(uri::DRIVES)), chassis::Chassis::drives)
         .controls(below(uri::CONTROLS))

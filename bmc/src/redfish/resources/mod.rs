@@ -60,6 +60,7 @@ mod thermal_subsystem;
 mod triggers;
 mod update_service;
 mod volume;
+mod why;
 
 use onprem_link::id::Xid;
 use onprem_redfish::{

@@ -16,8 +16,8 @@ use serde_json::{Map, Value, json};
 
 use super::{
     With as _, allowable, enabled, health, number, power_state,
-    sensor::{condition, trouble, with_conditions},
-    system_boot,
+    sensor::{trouble, with_conditions},
+    system_boot, why,
 };
 use crate::{
     commands::ResetType,
@@ -168,6 +168,7 @@ fn status(snapshot: &Snapshot, system: &model::System) -> resource::Status {
     let part = Part::System(system.id.clone());
     let mut conditions: Vec<_> =
         snapshot.troubles(&part).map(trouble).collect();
+    conditions.extend(why::of_system(snapshot, system));
     if system.bay.is_none() {
         return with_conditions(enabled(well), conditions);
     }
@@ -178,11 +179,6 @@ fn status(snapshot: &Snapshot, system: &model::System) -> resource::Status {
         Some(Quality::Failed(_)) => State::UnavailableOffline,
         None => State::Starting,
     };
-    let condition = contact.and_then(|contact| {
-        let Quality::Failed(why) = &contact.quality else { return None };
-        Some(condition("PowerState", why, contact.at, health(well)))
-    });
-    conditions.extend(condition);
     let status = resource::Status::new().state(state).health(health(well));
     with_conditions(status, conditions)
 }
@@ -236,6 +232,9 @@ fn oem(system: &model::System, view: &View<'_>) -> Option<Value> {
         .collect();
     if !earlier.is_empty() {
         about.insert("PastConditions".to_owned(), earlier.into());
+    }
+    if system.hosts_manager {
+        about.insert("HostsManager".to_owned(), true.into());
     }
     if about.is_empty() {
         return None;

@@ -94,6 +94,9 @@ pub struct Action {
     pub field: Option<String>,
     /// Values of `field` in which it may run; none: in all.
     pub states: Vec<String>,
+    /// The operation that says what it would touch: it has the same path
+    /// variables, and takes what is in the body as its query.
+    pub impact: Option<String>,
     /// Name of an icon.
     pub icon: Option<String>,
     /// Its place among the actions; lower comes first.

@@ -210,6 +210,7 @@ fn action(
         bulk: flag("bulk"),
         field: (!states.is_empty()).then_some(field),
         states,
+        impact: text("impact").map(str::to_owned),
         icon: text("icon").map(str::to_owned),
         order: fact("order").and_then(Value::as_i64).unwrap_or(1000),
         hidden: flag("hidden"),
