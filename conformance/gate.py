@@ -296,6 +296,27 @@ def says_so(gate, folder, changes):
     return f"{service.say()}; protocol validator: {protocol.state}"
 
 
+def board(name):
+    """The tree of another simulated board that ships."""
+    label = f"The board {name}"
+
+    def judge(gate):
+        gate.report.target(label, {})
+        state = tools.CACHE / "agents" / name
+        file = gate.board.parent / f"{name}.toml"
+        with Agent(gate.agent, state, file) as bmc:
+            gate.keep(label, bmc.facts())
+            gate.judged(label, judges.service(bmc, gate.reports / name))
+
+    return judge
+
+
+# Those that ship beside the blade, which is judged in every way.
+BOARDS = sorted(
+    file.stem for file in (tools.ROOT / "bmc/boards").glob("sim-*.toml")
+    if file.stem != "sim-blade"
+)
+
 # The long ones first.
 JOBS = {
     "use-cases": use_cases,
@@ -307,4 +328,5 @@ JOBS = {
     "host": host,
     "deprecated": deprecated,
     "foreign": foreign,
+    **{name: board(name) for name in BOARDS},
 }

@@ -18,6 +18,8 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+import tools
+
 ROOT = Path(__file__).resolve().parent.parent
 STATE = Path(os.environ.get("ONPREM_DIR", ROOT / ".cache/system"))
 BIN = ROOT / os.environ.get("CARGO_TARGET_DIR", "target") / "debug"
@@ -348,6 +350,140 @@ def a_cut_network_shows_as_offline_and_comes_back(fleet):
     return f"offline after {off:.0f} s, back {back:.0f} s after the cable"
 
 
+
+def a_rack_is_switched_through_the_fleet_one_node_after_the_other(fleet):
+    state = STATE / "rack"
+    rack = agent = None
+    try:
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir(parents=True)
+        rack = subprocess.Popen(
+            [BIN / "onprem-bmc", "simulate", "bitscope", "--nodes", "24"],
+            stdout=subprocess.PIPE, text=True, env=fleet.env,
+        )
+        path = rack.stdout.readline().strip()
+        assert path.startswith("/dev/"), path
+        text = (ROOT / "bmc/boards/bitscope-er24.toml").read_text()
+        board = state / "bitscope-er24.toml"
+        board.write_text(text.replace("/dev/serial0", path))
+        agent = join(fleet, "rack", board)
+        nodes = lambda: json.loads(fleet.cli("get", "nodes", "rack", "-o", "json"))
+        own = lambda: any(node["runsAgent"] for node in nodes())
+        wait("the rack to know its own node", 30, own)
+        tool = lambda *words: redfishtool(agent, *words)
+        listed = tool("Systems", "list")
+        assert listed["Members@odata.count"] == 24, listed
+        # Off all at once, on one after the other.
+        fleet.cli("power", "off", "rack", "--nodes", "b0,b1,b2,b3", "--yes")
+        off = [node["id"] for node in nodes() if node["powerState"] == "Off"]
+        assert off == ["b0", "b1", "b2", "b3"], off
+        assert tool("Systems", "-I", "b2")["PowerState"] == "Off"
+        began = time.monotonic()
+        fleet.cli("power", "on", "rack", "--nodes", "b0,b1,b2,b3", "--yes")
+        took = time.monotonic() - began
+        assert took > 2.9, f"four nodes, a second apart, after {took:.1f} s"
+        assert all(node["powerState"] == "On" for node in nodes())
+        # Nobody can be asked here, and nobody said yes.
+        refused = run(BIN / "onprem", "power", "off", "rack",
+                      env=fleet.env, fail=False)
+        assert not refused, refused
+        assert all(node["powerState"] == "On" for node in nodes())
+        # A console from the CLI and the browser attaches to a node here.
+        page = fleet.page("/devices/rack/nodes")
+        assert "b3" in page and "f3" in page, page[:2000]
+        page = fleet.page("/devices/rack/actions/reset")
+        assert "the agent runs on it" in page, page[:4000]
+        assert "GracefulShutdown" not in page, "a rack cannot do that"
+    finally:
+        end(agent, rack)
+    fleet.cli("delete", "device", "rack", "--yes")
+    return f"24 systems; four nodes on in {took:.1f} s"
+
+
+def a_cut_of_the_mains_ends_in_an_orderly_shutdown(fleet):
+    state = STATE / "hats"
+    agent = None
+    try:
+        shutil.rmtree(state, ignore_errors=True)
+        state.mkdir(parents=True)
+        mains = state / "mains"
+        mains.write_text("on")
+        text = (ROOT / "bmc/boards/sim-hats.toml").read_text()
+        said = "shutdown_after_seconds = 120"
+        assert said in text
+        text = text.replace(said, "shutdown_after_seconds = 3, "
+                            f'simulated_mains_file = "{mains}"')
+        board = state / "sim-hats.toml"
+        board.write_text(text)
+        agent = join(fleet, "hats", board)
+        device = lambda: fleet.devices()["hats"]
+        wait("the blade on", 30, lambda: device()["powerState"] == "On")
+        mains.write_text("off")
+        why = lambda: " ".join(device()["healthReasons"])
+        wait("the reason", 30, lambda: "input is lost" in why())
+        took = wait("the blade off", 60, lambda: device()["powerState"] == "Off")
+        told = json.loads(fleet.cli(
+            "get", "events", "--device", "hats", "-o", "json"))
+        told = [event["message"] for event in reversed(told)]
+        off = [text for text in told if text.startswith("hats is ")]
+        assert "hats is powering off" in off and "hats is off" in off, told
+        page = fleet.page("/devices/hats")
+        assert "input is lost" in page, page[:4000]
+        mains.write_text("on")
+        wait("the mains again", 30, lambda: "input is lost" not in why())
+    finally:
+        end(agent)
+    fleet.cli("delete", "device", "hats", "--yes")
+    return f"off {took:.0f} s after the reason was known"
+
+
+def join(fleet, name, board):
+    """An agent on a board that has joined, and is online."""
+    state = board.parent
+    token = state / "token"
+    token.write_text(fleet.cli("token", "create"))
+    token.chmod(0o600)
+    devices = json.loads((STATE / "fleet/addresses.json").read_text())
+    agent = subprocess.Popen(
+        [BIN / "onprem-bmc", "--state-dir", state / "bmc", "--board", board,
+         "--name", name, "--serial-number", f"system-{name}",
+         "--listen", "127.0.0.1:0", "--metrics-listen", "127.0.0.1:0",
+         "--fleet-url", devices["devices"], "--join-token-file", token],
+        env=fleet.env, cwd=ROOT,
+        stdout=subprocess.DEVNULL, stderr=(state / "log").open("w"),
+    )
+    agent.state = state / "bmc"
+    known = lambda: [d for d in fleet.devices().values()
+                     if d["serialNumber"] == f"system-{name}" or d["name"] == name]
+    wait(f"{name} online", 30,
+         lambda: known() and known()[0]["state"] == "online")
+    if known()[0]["name"] != name:
+        fleet.cli("set", "device", known()[0]["name"], f"name={name}")
+    return agent
+
+
+def end(*processes):
+    for process in processes:
+        if process:
+            process.terminate()
+            process.wait(20)
+
+
+def redfishtool(agent, *words):
+    """What DMTF's tool says of an agent."""
+    if not (tools.TOOLS / "installed").exists():
+        tools.install()
+    address = json.loads((agent.state / "addresses.json").read_text())
+    host = address["redfish"].removeprefix("https://")
+    password = (agent.state / "initial-password").read_text().strip()
+    content, said = tools.call(
+        "redfishtool", "-r", host, "-u", "admin", "-p", password,
+        "-S", "Always", "-A", "Basic", *words,
+    )
+    assert content, said[-2000:]
+    return json.loads(said)
+
+
 CHECKS = [
     the_first_row_is_this_machine,
     redfish_says_what_the_kernel_says,
@@ -355,6 +491,8 @@ CHECKS = [
     redfishtool_works_directly_and_through_the_proxy,
     a_device_is_judged_through_the_fleet,
     the_console_passes_in_a_browser,
+    a_rack_is_switched_through_the_fleet_one_node_after_the_other,
+    a_cut_of_the_mains_ends_in_an_orderly_shutdown,
     nothing_acknowledged_is_lost_when_the_fleet_is_killed,
     a_cut_network_shows_as_offline_and_comes_back,
 ]

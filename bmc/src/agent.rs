@@ -392,6 +392,10 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
             .starting(next)
             .allow_volumes(config.allow_volumes)
     };
+    if let (Some(record), None) = (&config.record, &config.board) {
+        let record = record.display();
+        warn!(%record, "no board file, and so no bus to record");
+    }
     let mut board: Box<dyn Board> = if let Some(file) = &config.board {
         let record = config.record.as_deref().map(|path| {
             let path_of = || path.to_owned();

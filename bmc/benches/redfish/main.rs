@@ -10,6 +10,7 @@
     reason = "a benchmark is a program for people"
 )]
 
+mod hung;
 mod load;
 mod server;
 
@@ -81,6 +82,7 @@ async fn main() {
     bench.beside_hyper("cached resource, one client", &system, 1).await;
     bench.beside_nginx("chassis with 100 sensors, expanded", &of(path)).await;
     println!("memory, after load: {:.1} MB", agent.memory());
+    hung::compare(length).await;
     let size = fs::metadata(env!("CARGO_BIN_EXE_onprem-bmc")).unwrap().len();
     println!("binary: {:.1} MB", size as f64 / 1e6);
 }
@@ -103,7 +105,7 @@ fn board() -> String {
 }
 
 /// The token of a new session.
-async fn token(folder: &Path, agent: &Server) -> String {
+pub(crate) async fn token(folder: &Path, agent: &Server) -> String {
     let password = fs::read_to_string(folder.join("state/initial-password"));
     let body = json!({
         "UserName": "admin",

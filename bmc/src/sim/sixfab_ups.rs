@@ -70,6 +70,12 @@ impl Default for SixfabUps {
 const DISCHARGE: [f64; 2] = [-0.95, -3.9];
 
 impl SixfabUps {
+    /// One whose mains are as `mains_file` says, where there is one.
+    #[must_use]
+    pub fn fed_by(mains_file: Option<PathBuf>) -> Self {
+        Self { mains_file, ..Self::default() }
+    }
+
     /// Takes what the file says of the mains, if there is one.
     fn look(&mut self) {
         let said = self.mains_file.as_ref().map(fs::read_to_string);

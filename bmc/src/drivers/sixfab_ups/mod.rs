@@ -139,8 +139,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         return Err("`simulated_mains_file` is for a simulated bus".to_owned());
     }
     let mains_file = options.simulated_mains_file;
-    let chip = fitting
-        .i2c(ADDRESS, || SixfabUps { mains_file, ..SixfabUps::default() })?;
+    let chip = fitting.i2c(ADDRESS, || SixfabUps::fed_by(mains_file))?;
     let place = format!("sixfab-ups {}", chip.place());
     let id = fitting.id.clone();
     let name = options.name.unwrap_or_else(|| id.to_string());
