@@ -1,7 +1,7 @@
 //! The whole of it: a fleet server, an agent on a simulated board, and what
 //! one knows of the other.
 
-use std::{collections::BTreeMap, path::Path};
+use std::{collections::BTreeMap, path::Path, time::Duration};
 
 use bytes::Bytes;
 use http::{Method, Request, StatusCode};
