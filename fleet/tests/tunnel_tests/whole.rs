@@ -345,12 +345,12 @@ async fn a_rack_is_reset_by_its_nodes_and_says_before_what_that_touches() {
     let (_, said) = whole.call(Method::GET, &one).await;
     assert_eq!(said["affects"], json!([]), "{said}");
 
-    let folder = whole.folder.path();
+    let (server, folder) = (&whole.server, whole.folder.path());
     let reset = |body: Value| {
         let path = at("reset");
         async move {
             let body = Some(body);
-            call(&whole.server, folder, Method::POST, &path, body).await
+            call(server, folder, Method::POST, &path, body).await
         }
     };
     for (nodes, status) in [(json!(["x9"]), 400), (json!([]), 400)] {
