@@ -20,8 +20,8 @@ use crate::{
     console::Line,
     drivers::{
         Driver, ads1115, argon, bitscope, gpio_input, gpio_output, ina219,
-        ina226, ina3221_direct, lm75, pcf8563, rpi, serial_console, sixfab_ups,
-        ssd1306, tmp117, tree::Tree,
+        ina226, ina3221_direct, lm75, pcf8563, pwm_fan, rpi, serial_console,
+        sixfab_ups, ssd1306, tmp117, tree::Tree,
     },
     model::{Chassis, Id, Inventory},
     sim::{
@@ -29,6 +29,7 @@ use crate::{
         bitscope::Rack,
         gpio::SimulatedGpio,
         i2c::{I2cPart, SimulatedI2c},
+        pwm_fan::PwmFan,
         serial::{SerialPart, SimulatedSerial},
     },
 };
@@ -46,6 +47,7 @@ pub const KINDS: &[Kind] = &[
     ina3221_direct::KIND,
     lm75::KIND,
     pcf8563::KIND,
+    pwm_fan::KIND,
     rpi::KIND,
     serial_console::KIND,
     sixfab_ups::KIND,
@@ -145,6 +147,8 @@ pub struct SimulatedBuses {
     gpio: BTreeMap<String, SimulatedGpio>,
     racks: BTreeMap<String, Rack>,
     pis: BTreeMap<Id, sim::rpi::Firmware>,
+    /// By the ids of the parts.
+    fans: BTreeMap<Id, PwmFan>,
 }
 
 impl SimulatedBuses {
@@ -164,6 +168,12 @@ impl SimulatedBuses {
     #[must_use]
     pub fn i2c(&self, name: &str) -> Option<&SimulatedI2c> {
         self.i2c.get(name)
+    }
+
+    /// The fan on a PWM output that is the part `id`.
+    #[must_use]
+    pub fn fan(&self, id: &str) -> Option<&PwmFan> {
+        self.fans.get(id)
     }
 
     /// The lines `name`.
@@ -392,6 +402,19 @@ impl Fitting<'_> {
         }
         let lines = self.buses.gpio.get(self.bus).cloned();
         lines.ok_or_else(|| format!("bus `{}` has no GPIO lines", self.bus))
+    }
+
+    /// A simulated fan, where the lines that the part is on are simulated; its
+    /// tachometer is on a line, with so many pulses a turn.
+    pub fn simulated_fan(
+        &mut self,
+        tachometer: Option<(String, u32)>,
+    ) -> Option<PwmFan> {
+        let simulated = &mut self.buses.simulated;
+        let lines = simulated.gpio.get(self.bus)?.clone();
+        let fan = PwmFan::new(lines, tachometer);
+        simulated.fans.insert(self.id.clone(), fan.clone());
+        Some(fan)
     }
 
     /// The files of the machine that the agent runs on.

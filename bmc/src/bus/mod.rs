@@ -7,6 +7,7 @@
 pub mod gpio;
 pub mod i2c;
 pub mod ioctl;
+pub mod pwm;
 pub mod record;
 pub mod scan;
 pub mod serial;

@@ -26,6 +26,7 @@ pub mod own;
 pub mod pcf8563;
 pub mod power_supply;
 pub mod processor;
+pub mod pwm_fan;
 mod rail;
 pub mod rpi;
 pub mod serial;

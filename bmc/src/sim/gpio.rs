@@ -30,6 +30,10 @@ struct Line {
     high: bool,
     taken: bool,
     edges: Vec<(bool, Duration)>,
+    /// It goes up and down by itself: so long for one of them.
+    pulse: Option<Duration>,
+    /// When it last did.
+    pulsed: Duration,
 }
 
 /// How many edges a line keeps for who is slow, as the kernel's event buffer.
@@ -63,6 +67,14 @@ impl SimulatedGpio {
             }
         }
         self.shared.changed.notify_all();
+    }
+
+    /// Lets the line `name` go up and down so many times a second, or stay.
+    pub fn pulse(&self, name: &str, hertz: f64) {
+        let half = (hertz > 0.0).then(|| 0.5 / hertz);
+        if let Some(line) = self.lock().get_mut(name) {
+            line.pulse = half.map(Duration::from_secs_f64);
+        }
     }
 
     /// Whether the line `name` is high.
@@ -137,7 +149,9 @@ impl Input for Held {
 
     fn edge(&mut self, patience: Duration) -> io::Result<Option<Edge>> {
         let still = |lines: &mut BTreeMap<String, Line>| {
-            lines.get(&self.name).is_none_or(|line| line.edges.is_empty())
+            lines.get(&self.name).is_none_or(|line| {
+                line.edges.is_empty() && line.pulse.is_none()
+            })
         };
         let waited = self.lines.shared.changed.wait_timeout_while(
             self.lines.lock(),
@@ -146,6 +160,13 @@ impl Input for Held {
         );
         let (mut lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
         let Some(line) = lines.get_mut(&self.name) else { return Ok(None) };
+        if let (true, Some(half)) = (line.edges.is_empty(), line.pulse) {
+            // Nobody waits for what is as regular as this.
+            line.high = !line.high;
+            line.pulsed += half;
+            let active = line.high != self.inverted;
+            return Ok(Some(Edge { active, at: line.pulsed }));
+        }
         if line.edges.is_empty() {
             return Ok(None);
         }

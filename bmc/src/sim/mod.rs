@@ -22,6 +22,7 @@ pub mod lm75;
 mod node;
 pub mod pcf8563;
 mod plant;
+pub mod pwm_fan;
 pub mod registers;
 pub mod rpi;
 pub mod serial;

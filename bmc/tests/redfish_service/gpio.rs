@@ -100,7 +100,7 @@ async fn a_relay_is_switched_and_says_what_it_is() {
     }
     assert!(!lines.is_high("GPIO17"), "it is as it was");
     let all = admin.get(&format!("{CHASSIS}/Controls")).await.body;
-    assert_eq!(all["Members@odata.count"], 3);
+    assert_eq!(all["Members@odata.count"], 4);
     // A stranger and a reader switch nothing.
     let reply = put(&blade.stranger(), "drain", 0).await;
     assert_eq!(reply.status, 401);
@@ -262,6 +262,41 @@ async fn a_line_that_somebody_else_has_is_critical_and_taken_when_it_is_free() {
     assert!(error.to_string().contains("is taken by somebody else"));
     drop(held);
     taken.output(&line, Polarity::ActiveHigh, true).unwrap();
+}
+
+#[tokio::test]
+async fn a_fan_follows_its_sensor_stalls_and_is_at_full_speed_at_the_end() {
+    let blade = Blade::with_board(|_| board()).await;
+    let admin = blade.admin();
+    let fan = blade.agent.buses().fan("fan").unwrap().clone();
+    let control = control("fan");
+    let body = json!({"ControlMode": "Manual", "SetPoint": 50});
+    let enabled = |it: &Value| it["Status"]["State"] == "Enabled";
+    for id in ["CPU_Temperature", "psu-temp", "adc_Coolant"] {
+        until(&admin, &sensor(id), enabled).await;
+    }
+    let set = admin.patch(&control, &body).await;
+    assert_eq!(set.status, 200, "{}", set.body);
+    let turns = until(&admin, &sensor("fan_Speed"), reads(2400.0)).await;
+    assert_eq!(turns["ReadingUnits"], "{rev}/min");
+    let it = format!("{CHASSIS}/ThermalSubsystem/Fans/fan");
+    let it = admin.get(&it).await.body;
+    assert_eq!(it["SpeedPercent"]["SpeedRPM"].as_f64(), Some(2400.0));
+    assert_eq!(it["SpeedPercent"]["Reading"].as_f64(), Some(50.0));
+    fan.stick(true);
+    let stalled = |it: &Value| it["Status"]["Health"] == "Critical";
+    let it = until(&admin, &sensor("fan_Speed"), stalled).await;
+    let why = it["Status"]["Conditions"].to_string();
+    assert!(why.contains("though it is driven by 50 percent"), "{it:#}");
+    fan.stick(false);
+    until(&admin, &sensor("fan_Speed"), reads(2400.0)).await;
+    fan.unplug(true);
+    let it = until(&admin, &sensor("fan_Duty"), stalled).await;
+    assert!(it["Status"]["Conditions"].to_string().contains("no PWM chip"));
+    fan.unplug(false);
+    until(&admin, &sensor("fan_Duty"), enabled).await;
+    assert!(blade.agent.stop().await);
+    assert!(fan.percent() > 99.0, "{}", fan.percent());
 }
 
 #[tokio::test]

@@ -34,9 +34,9 @@ fn able(percent: f64) -> u8 {
 
 /// What decides.
 #[derive(Debug, Default)]
-pub(super) struct Loop {
+pub(in crate::drivers) struct Loop {
     /// What a person said, in percent.
-    pub(super) manual: Option<f64>,
+    pub(in crate::drivers) manual: Option<f64>,
     /// What the fan is driven by; nothing where nobody knows.
     now: Option<u8>,
     /// Whether that only makes it start.
@@ -46,7 +46,11 @@ pub(super) struct Loop {
 
 impl Loop {
     /// What to drive the fan by now, at `celsius`.
-    pub(super) fn next(&mut self, celsius: Option<f64>, at: Instant) -> u8 {
+    pub(in crate::drivers) fn next(
+        &mut self,
+        celsius: Option<f64>,
+        at: Instant,
+    ) -> u8 {
         let wish = match self.manual {
             Some(percent) => able(percent),
             None => wanted(celsius),
@@ -69,18 +73,18 @@ impl Loop {
     }
 
     /// Takes what the fan is driven by.
-    pub(super) fn driven(&mut self, percent: u8) {
+    pub(in crate::drivers) fn driven(&mut self, percent: u8) {
         self.pulse = self.now.unwrap_or(0) == 0 && percent == FULL;
         self.now = Some(percent);
     }
 
     /// What the fan is driven by, as far as that is known.
-    pub(super) fn now(&self) -> Option<u8> {
+    pub(in crate::drivers) fn now(&self) -> Option<u8> {
         self.now
     }
 
     /// Nobody knows what the fan does.
-    pub(super) fn lost(&mut self) {
+    pub(in crate::drivers) fn lost(&mut self) {
         self.now = None;
     }
 }

@@ -6,7 +6,7 @@
 //! is written to it but percents. Nothing here was checked on a real part.
 
 mod button;
-mod curve;
+pub(super) mod curve;
 
 use std::{
     io,
