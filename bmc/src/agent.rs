@@ -179,6 +179,8 @@ impl Agent {
         let resets = kept.record.resets();
         resets.for_each(|(system, at)| model.post_reset(system, at));
         let exporter = Exporter::new(model.clone());
+        let instruments = board.instruments();
+        let modems = board.modems();
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         // What ends early takes along what was started before it.
@@ -209,6 +211,8 @@ impl Agent {
                 clock,
                 configuration: serde_json::to_value(&config)
                     .unwrap_or_default(),
+                instruments,
+                modems,
             },
             &tasks,
             &stop,

@@ -47,6 +47,12 @@ pub(crate) fn generate(
         write!(own, "&{},", tables.object(name, None)?)?;
     }
     writeln!(source, "static OEM: &[&Object] = &[{own}];")?;
+    let mut own = String::new();
+    for name in oem {
+        let family = name.split('.').next().unwrap_or_default();
+        own.push_str(&tables.actions(family)?);
+    }
+    writeln!(source, "static OEM_ACTIONS: &[Action] = &[{own}];")?;
     for (name, body) in &tables.objects {
         let body = body.as_deref().unwrap_or_default();
         writeln!(source, "static {}: Object = {body};", ident("O", name))?;
@@ -104,8 +110,20 @@ impl Tables<'_> {
             }
         }
         patterns.retain(|pattern| !deprecated.contains(pattern));
+        let actions = self.actions(root)?;
+        let [insertable, updatable, deletable] = capabilities;
+        let row = format!(
+            "Type {{ name: {root:?}, qualified_name: {name:?}, object: &{object}, \
+             uris: &{patterns:?}, insertable: {insertable}, updatable: {updatable}, \
+             deletable: {deletable}, actions: &[{actions}] }}"
+        );
+        Ok((row, patterns))
+    }
+
+    /// The rows of the actions of a schema.
+    fn actions(&mut self, family: &str) -> Result<String> {
         let mut actions = String::new();
-        for action in self.csdl.actions(root) {
+        for action in self.csdl.actions(family) {
             let label = action.get("Name").unwrap_or_default();
             let mut parameters = String::new();
             // The first parameter is what the action is bound to.
@@ -114,16 +132,10 @@ impl Tables<'_> {
             }
             write!(
                 actions,
-                "Action {{ name: \"{root}.{label}\", parameters: &[{parameters}] }},"
+                "Action {{ name: \"{family}.{label}\", parameters: &[{parameters}] }},"
             )?;
         }
-        let [insertable, updatable, deletable] = capabilities;
-        let row = format!(
-            "Type {{ name: {root:?}, qualified_name: {name:?}, object: &{object}, \
-             uris: &{patterns:?}, insertable: {insertable}, updatable: {updatable}, \
-             deletable: {deletable}, actions: &[{actions}] }}"
-        );
-        Ok((row, patterns))
+        Ok(actions)
     }
 
     /// The static of an object type, or of an excerpt of it.

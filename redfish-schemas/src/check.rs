@@ -105,15 +105,21 @@ impl Check {
         above: &str,
     ) {
         let Some(Value::Object(actions)) = body.get("Actions") else { return };
-        for (name, action) in actions.iter().filter(|(it, _)| *it != "Oem") {
-            let pointer = format!("{above}/Actions/{name}");
-            let known = name.strip_prefix('#').and_then(|it| of.action(it));
+        let own = actions.get("Oem").and_then(Value::as_object);
+        let own = own.into_iter().flatten().map(|it| ("Oem/", it));
+        let standard = actions.iter().filter(|(it, _)| *it != "Oem");
+        for (under, (name, action)) in standard.map(|it| ("", it)).chain(own) {
+            let pointer = format!("{above}/Actions/{under}{name}");
+            let known = name.strip_prefix('#');
+            let known = known.and_then(|it| of.action(&format!("{under}{it}")));
             let Some(known) = known else {
                 self.say(&pointer, "is no action of the type");
                 continue;
             };
             let uri = uri.trim_end_matches('/');
-            if action["target"] != format!("{uri}/Actions/{}", known.name) {
+            if action["target"]
+                != format!("{uri}/Actions/{under}{}", known.name)
+            {
                 self.say(&pointer, "has a target that is not its URI");
             }
             let Value::Object(action) = action else { continue };
@@ -176,7 +182,7 @@ impl Check {
                 self.annotation(object, body, annotated, annotation, &pointer);
             } else if let Some(property) = object.property(name) {
                 self.property(property, value, &pointer);
-            } else if above.ends_with("/Oem") {
+            } else if above.ends_with("/Oem") && !name.starts_with('#') {
                 self.oem(value, &pointer);
             } else if !object.open && !name.starts_with('#') {
                 self.say(&pointer, "is not in the schema");
@@ -562,7 +568,7 @@ mod tests {
     }
 
     #[test]
-    fn null_is_found_where_the_schema_forbids_it() {
+    fn null_is_found_underthe_schema_forbids_it() {
         let mut payload = system();
         payload["Name"] = Value::Null;
         assert_eq!(texts(&payload), ["/Name may not be null"]);

@@ -186,10 +186,16 @@ impl Type {
         self.object.property(name)
     }
 
-    /// The action with this name, `ComputerSystem.Reset`.
+    /// The action with this name, `ComputerSystem.Reset`, or one of our own,
+    /// `Oem/OnPremChassis.Capture`.
     #[must_use]
     pub fn action(&self, name: &str) -> Option<&'static Action> {
-        self.actions.iter().find(|it| it.name == name)
+        let Some(own) = name.strip_prefix("Oem/") else {
+            return self.actions.iter().find(|it| it.name == name);
+        };
+        let (family, _) = own.strip_prefix("OnPrem")?.split_once('.')?;
+        let mut all = OEM_ACTIONS.iter().filter(|_| family == self.name);
+        all.find(|it| it.name == own)
     }
 }
 

@@ -24,10 +24,14 @@ macro_rules! own {
 }
 
 own! {
+    "OnPremChassis_v1.xml"
+    "OnPremChassis.v1_0_0.json"
     "OnPremComputerSystem_v1.xml"
     "OnPremComputerSystem.v1_0_0.json"
     "OnPremManager_v1.xml"
     "OnPremManager.v1_0_0.json"
+    "OnPremTelemetryData_v1.xml"
+    "OnPremTelemetryData.v1_0_0.json"
 }
 
 /// The protocol version the service keeps to, for `RedfishVersion`.

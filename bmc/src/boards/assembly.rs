@@ -9,7 +9,8 @@ use std::{
 };
 
 use super::{
-    Board, Controls, Naming, NoSwitches, Power, Scan, Switches, Volumes,
+    Board, Controls, Instruments, Modems, Naming, NoSwitches, Power, Scan,
+    Switches, Volumes,
     file::{BoardError, BusSection, PartSection, Source, no_segment},
     host::Host,
     part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses},
@@ -22,7 +23,8 @@ use crate::{
     console::Line,
     drivers::{segment, tree::Tree},
     model::{
-        Chassis, Id, Inventory, Manager, PartSettings, PowerState, System,
+        Capture, CaptureAsked, CaptureError, CaptureRequest, Chassis, Id,
+        Inventory, Manager, PartSettings, PowerState, System,
     },
     sim::Simulation,
 };
@@ -369,6 +371,26 @@ impl Board for Assembly {
     fn consoles(&self) -> Vec<(Id, Line)> {
         self.parts.iter().flat_map(|part| part.consoles()).collect()
     }
+
+    fn modems(&self) -> Arc<dyn Modems> {
+        let brought = self.parts.iter().filter_map(|part| part.modems());
+        let own = brought
+            .flat_map(|(ids, by)| {
+                ids.into_iter().map(move |id| (id, Arc::clone(&by)))
+            })
+            .collect();
+        Arc::new(ByPart { own, machine: self.machine.modems() })
+    }
+
+    fn instruments(&self) -> Arc<dyn Instruments> {
+        let brought = self.parts.iter().filter_map(|part| part.instruments());
+        let own = brought
+            .flat_map(|(ids, by)| {
+                ids.into_iter().map(move |id| (id, Arc::clone(&by)))
+            })
+            .collect();
+        Arc::new(ByPart { own, machine: self.machine.instruments() })
+    }
 }
 
 /// Puts right what follows from several parts together.
@@ -390,6 +412,13 @@ fn join(inventory: &mut Inventory) {
 struct ByPart<T: ?Sized> {
     own: BTreeMap<Id, Arc<T>>,
     machine: Arc<T>,
+}
+
+impl<T: ?Sized> std::fmt::Debug for ByPart<T> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let parts = self.own.keys().collect::<Vec<_>>();
+        f.debug_struct("ByPart").field("parts", &parts).finish_non_exhaustive()
+    }
 }
 
 impl<T: ?Sized> ByPart<T> {
@@ -423,6 +452,31 @@ impl Power for ByPart<dyn Power> {
 impl Switches for ByPart<dyn Switches> {
     fn put(&self, switch: &Id, on: bool) -> io::Result<()> {
         self.of(switch).put(switch, on)
+    }
+}
+
+impl Modems for ByPart<dyn Modems> {
+    fn restart(&self, modem: &Id, cut: bool) -> io::Result<()> {
+        self.of(modem).restart(modem, cut)
+    }
+}
+
+impl Instruments for ByPart<dyn Instruments> {
+    fn capture(
+        &self,
+        instrument: &Id,
+        request: &CaptureRequest,
+        asked: &CaptureAsked<'_>,
+    ) -> Result<Capture, CaptureError> {
+        self.of(instrument).capture(instrument, request, asked)
+    }
+
+    fn check(
+        &self,
+        instrument: &Id,
+        request: &CaptureRequest,
+    ) -> Result<(), CaptureError> {
+        self.of(instrument).check(instrument, request)
     }
 }
 

@@ -18,7 +18,10 @@ use crate::{
     commands::{CommandError, ResetType},
     console::Line,
     drivers::Driver,
-    model::{Id, Inventory, PartSettings, PowerState, Volume, VolumeWish},
+    model::{
+        Capture, CaptureAsked, CaptureError, CaptureRequest, Id, Inventory,
+        PartSettings, PowerState, Volume, VolumeWish,
+    },
     state::StateError,
 };
 
@@ -71,6 +74,83 @@ pub trait Board: Send + 'static {
     /// The serial consoles of the board's systems.
     fn consoles(&self) -> Vec<(Id, Line)> {
         Vec::new()
+    }
+
+    /// What records signals.
+    fn instruments(&self) -> Arc<dyn Instruments> {
+        Arc::new(NoInstruments)
+    }
+
+    /// What starts modems anew.
+    fn modems(&self) -> Arc<dyn Modems> {
+        Arc::new(NoInstruments)
+    }
+}
+
+/// What starts modems anew.
+pub trait Modems: std::fmt::Debug + Send + Sync + 'static {
+    /// Starts the modem anew: by a command, or by cutting its power. Blocks
+    /// for some seconds.
+    ///
+    /// # Errors
+    /// What the modem or the line of its power said.
+    fn restart(&self, modem: &Id, cut: bool) -> io::Result<()>;
+}
+
+impl Modems for NoInstruments {
+    fn restart(&self, modem: &Id, _: bool) -> io::Result<()> {
+        let reason = format!("there is no modem `{modem}`");
+        Err(io::Error::new(io::ErrorKind::NotFound, reason))
+    }
+}
+
+/// What records signals.
+pub trait Instruments: std::fmt::Debug + Send + Sync + 'static {
+    /// Records what `request` says. Blocks until it is done, or not wanted
+    /// any more.
+    ///
+    /// # Errors
+    /// See [`CaptureError`].
+    fn capture(
+        &self,
+        instrument: &Id,
+        request: &CaptureRequest,
+        asked: &CaptureAsked<'_>,
+    ) -> Result<Capture, CaptureError>;
+
+    /// Whether the instrument could record that. It asks no instrument.
+    ///
+    /// # Errors
+    /// It names the value that cannot be.
+    fn check(
+        &self,
+        instrument: &Id,
+        request: &CaptureRequest,
+    ) -> Result<(), CaptureError>;
+}
+
+/// A board on which nothing records.
+#[derive(Clone, Copy, Debug)]
+pub struct NoInstruments;
+
+impl Instruments for NoInstruments {
+    fn capture(
+        &self,
+        instrument: &Id,
+        request: &CaptureRequest,
+        _: &CaptureAsked<'_>,
+    ) -> Result<Capture, CaptureError> {
+        self.check(instrument, request)?;
+        Err(CaptureError::Busy)
+    }
+
+    fn check(
+        &self,
+        instrument: &Id,
+        _: &CaptureRequest,
+    ) -> Result<(), CaptureError> {
+        let reason = format!("there is no instrument `{instrument}`");
+        Err(CaptureError::Failed(reason))
     }
 }
 

@@ -2,14 +2,15 @@
 //! file names them; [`KINDS`] says which there are.
 
 use std::{
+    any::Any,
     collections::BTreeMap,
     path::{Path, PathBuf},
-    sync::Arc,
+    sync::{Arc, Mutex},
 };
 
 use serde::de::DeserializeOwned;
 
-use super::{Controls, Power, Switches, wires::Wires};
+use super::{Controls, Instruments, Modems, Power, Switches, wires::Wires};
 use crate::{
     bus::{
         Chip, I2cBus, KernelI2c, SmBus,
@@ -19,9 +20,9 @@ use crate::{
     },
     console::Line,
     drivers::{
-        Driver, ads1115, argon, bitscope, gpio_input, gpio_output, ina219,
-        ina226, ina3221_direct, lm75, pcf8563, pwm_fan, rpi, serial_console,
-        sixfab_ups, ssd1306, tmp117, tree::Tree,
+        Driver, ads1115, argon, bitscope, bitscope_capture, gpio_input,
+        gpio_output, ina219, ina226, ina3221_direct, lm75, modem, pcf8563,
+        pwm_fan, rpi, serial_console, sixfab_ups, ssd1306, tmp117, tree::Tree,
     },
     model::{Chassis, Id, Inventory},
     sim::{
@@ -40,12 +41,14 @@ pub const KINDS: &[Kind] = &[
     ads1115::KIND_OF_12_BITS,
     argon::KIND,
     bitscope::KIND,
+    bitscope_capture::KIND,
     gpio_input::KIND,
     gpio_output::KIND,
     ina219::KIND,
     ina226::KIND,
     ina3221_direct::KIND,
     lm75::KIND,
+    modem::KIND,
     pcf8563::KIND,
     pwm_fan::KIND,
     rpi::KIND,
@@ -86,6 +89,17 @@ pub trait Part: Send {
 
     /// What puts the switches that the part brings, with their ids.
     fn switches(&self) -> Option<(Vec<Id>, Arc<dyn Switches>)> {
+        None
+    }
+
+    /// What records with the instruments that the part brings, with their
+    /// ids.
+    fn instruments(&self) -> Option<(Vec<Id>, Arc<dyn Instruments>)> {
+        None
+    }
+
+    /// What starts the modems anew that the part brings, with their ids.
+    fn modems(&self) -> Option<(Vec<Id>, Arc<dyn Modems>)> {
         None
     }
 
@@ -149,6 +163,7 @@ pub struct SimulatedBuses {
     pis: BTreeMap<Id, sim::rpi::Firmware>,
     /// By the ids of the parts.
     fans: BTreeMap<Id, PwmFan>,
+    parts: BTreeMap<String, Arc<dyn Any + Send + Sync>>,
 }
 
 impl SimulatedBuses {
@@ -162,6 +177,13 @@ impl SimulatedBuses {
     #[must_use]
     pub fn pi(&self, id: &str) -> Option<&sim::rpi::Firmware> {
         self.pis.get(id)
+    }
+
+    /// The part of this sort on the serial line `name`.
+    #[must_use]
+    pub fn part<P: Send + 'static>(&self, name: &str) -> Option<Arc<Mutex<P>>> {
+        let part = Arc::clone(self.parts.get(name)?);
+        part.downcast().ok()
     }
 
     /// The I²C bus `name`.
@@ -381,6 +403,17 @@ impl Fitting<'_> {
     /// Keeps the simulated rack on the part's line, to be told to misbehave.
     pub fn keep_rack(&mut self, rack: Rack) {
         self.buses.simulated.racks.insert(self.bus.to_owned(), rack);
+    }
+
+    /// Whether the board file says which bus the part is on.
+    #[must_use]
+    pub fn has_bus(&self) -> bool {
+        !self.bus.is_empty()
+    }
+
+    /// Keeps the simulated part on the part's line, to be told to misbehave.
+    pub fn keep<P: Send + 'static>(&mut self, part: Arc<Mutex<P>>) {
+        self.buses.simulated.parts.insert(self.bus.to_owned(), part);
     }
 
     /// The GPIO lines called `bus`, or those of this machine where the board

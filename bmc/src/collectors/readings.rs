@@ -21,6 +21,12 @@ const FAMILIES: &[(SensorKind, &str, f64, &str)] = &[
     (SensorKind::Power, "onprem_sensor_watts", 1.0, "A power."),
     (SensorKind::Frequency, "onprem_sensor_hertz", 1.0, "A frequency."),
     (
+        SensorKind::Signal,
+        "onprem_sensor_signal_dbm",
+        1.0,
+        "The power of a radio signal, in dBm.",
+    ),
+    (
         SensorKind::Offset,
         "onprem_sensor_offset_seconds",
         1.0,

@@ -189,7 +189,8 @@ impl Chip<'_> {
             | SensorKind::Power
             | SensorKind::Frequency
             | SensorKind::Temperature
-            | SensorKind::Offset => self.context,
+            | SensorKind::Offset
+            | SensorKind::Signal => self.context,
         };
         channel.sensor.thresholds = self.thresholds(&stem, kind, factor);
         channel.sensor.source = format!("hwmon {} {stem}", self.name).into();

@@ -3,6 +3,7 @@
 pub mod ads1115;
 pub mod argon;
 pub mod bitscope;
+pub mod bitscope_capture;
 pub mod channel;
 pub mod device_tree;
 pub mod dmi;
@@ -20,6 +21,7 @@ pub mod load;
 pub(crate) mod md;
 pub mod memory;
 mod meter;
+pub mod modem;
 pub mod network;
 pub mod os;
 pub mod own;
@@ -45,8 +47,8 @@ use std::time::Duration;
 use crate::{
     commands::ResetType,
     model::{
-        Contact, Id, Part, PowerState, Sample, Snapshot, Started, Trouble,
-        Vitals,
+        Cellular, Contact, Id, Part, PowerState, Sample, Snapshot, Started,
+        Trouble, Vitals,
     },
 };
 
@@ -66,6 +68,8 @@ pub struct Batch {
     pub contacts: Vec<(Id, Contact)>,
     /// How systems started.
     pub boots: Vec<(Id, Started)>,
+    /// What modems said.
+    pub modems: Vec<(Id, Cellular)>,
     /// Whether power supplies have their input: chassis, supply, and that.
     pub supplies: Vec<(Id, Id, bool)>,
     /// What is wrong with a part as this driver, named by its id, sees it: all

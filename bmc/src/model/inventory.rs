@@ -6,8 +6,8 @@ use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{
-    BootMode, BootSource, Control, Health, Id, NetworkInterface, RaidType,
-    SensorKind, Switch,
+    BootMode, BootSource, Control, Health, Id, Instrument, Modem,
+    NetworkInterface, RaidType, SensorKind, Switch,
 };
 use crate::commands::ResetType;
 
@@ -317,6 +317,10 @@ pub struct Chassis {
     pub switches: Vec<Switch>,
     /// The sensors that say that it is open.
     pub intrusion: Vec<Id>,
+    /// What in it records signals.
+    pub instruments: Vec<Instrument>,
+    /// What in it speaks with cellular networks.
+    pub modems: Vec<Modem>,
 }
 
 impl Chassis {

@@ -1,9 +1,11 @@
 //! What the agent knows: drivers post into it, everyone else reads snapshots.
 
 mod boot;
+mod capture;
 mod control;
 mod health;
 mod inventory;
+mod modem;
 mod network;
 mod quantity;
 mod reading;
@@ -29,6 +31,11 @@ pub use self::{
         Boot, BootEnabled, BootMode, BootOverride, BootSource, BootStage,
         PowerRestorePolicy, Started, TimeoutAction, Watchdog,
     },
+    capture::{
+        Capture, CaptureAsked, CaptureError, CaptureFault, CaptureRequest,
+        Generator, Input, Instrument, LogicSeries, Reduction, Series, Slope,
+        Source, Trigger, Wave,
+    },
     control::{Control, ControlMode, ControlState},
     health::Health,
     inventory::{
@@ -38,6 +45,7 @@ pub use self::{
         Protocol, Sensor, SerialPort, Storage, SupplyKind, System, SystemKind,
         Thresholds,
     },
+    modem::{Cellular, Modem, Registration, SimState},
     network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},
     quantity::{
         Amperes, Celsius, Hertz, Percent, Quantity, Rpm, Seconds, SensorKind,
@@ -134,6 +142,8 @@ pub struct Snapshot {
     pub power: Arc<BTreeMap<Id, PowerState>>,
     /// What control buses say of the systems on them, by the system's id.
     pub contacts: Arc<BTreeMap<Id, Contact>>,
+    /// What each modem said last, by its id.
+    pub modems: Arc<BTreeMap<Id, Cellular>>,
     /// How each system starts, by its id.
     pub boots: Arc<BTreeMap<Id, Boot>>,
     /// When systems last started, where the agent saw it, by the system's id.
@@ -338,6 +348,20 @@ impl Model {
                 }
             }
             changes
+        });
+    }
+
+    /// Takes what modems say.
+    pub fn post_modems(&self, modems: Vec<(Id, Cellular)>) {
+        let known = self.snapshot();
+        let new =
+            |(id, now): &(Id, Cellular)| known.modems.get(id) != Some(now);
+        if !modems.iter().any(new) {
+            return;
+        }
+        self.write(|next| {
+            Arc::make_mut(&mut next.modems).extend(modems);
+            Vec::new()
         });
     }
 

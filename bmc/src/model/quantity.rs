@@ -19,6 +19,8 @@ pub enum SensorKind {
     Frequency,
     /// Seconds, of one clock before another.
     Offset,
+    /// The power of a radio signal, in decibels above a milliwatt.
+    Signal,
 }
 
 macro_rules! quantities {
@@ -96,6 +98,7 @@ impl SensorKind {
             Self::Power => "W",
             Self::Frequency => "Hz",
             Self::Offset => "s",
+            Self::Signal => "dB[mW]",
         }
     }
 }

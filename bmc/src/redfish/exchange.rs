@@ -91,6 +91,7 @@ impl Exchange<'_> {
             Route::ConsoleHistory => self.console_history(path, ids).await,
             Route::Push => self.push(body).await,
             Route::Attachment => self.attachment(path, ids).await,
+            Route::Captured => self.captured(path, ids).await,
             Route::Monitor => {
                 let id = ids.first().copied().unwrap_or_default();
                 self.monitor(path, id).await

@@ -3,6 +3,7 @@
 
 mod audit;
 mod body;
+mod capture;
 mod console;
 mod diagnostic;
 mod document;
@@ -60,7 +61,7 @@ use self::{
 pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts,
-    boards::host,
+    boards::{Instruments, Modems, host},
     clock::{self, Clock},
     collectors::Exporter,
     commands::Commands,
@@ -105,6 +106,10 @@ pub struct Parts {
     pub clock: Clock,
     /// What is configured, for who looks into a fault.
     pub configuration: Value,
+    /// What records signals.
+    pub instruments: Arc<dyn Instruments>,
+    /// What starts modems anew.
+    pub modems: Arc<dyn Modems>,
 }
 
 /// The TLS port, as the service shows it.
@@ -139,6 +144,12 @@ pub struct Service {
     dumps: Arc<Dumps>,
     /// What is configured.
     configuration: Value,
+    /// What records signals.
+    instruments: Arc<dyn Instruments>,
+    /// What starts modems anew.
+    modems: Arc<dyn Modems>,
+    /// What was recorded.
+    captures: Arc<capture::Captures>,
     networks: Arc<Networks>,
     clock: Clock,
     state_dir: PathBuf,
@@ -224,6 +235,7 @@ impl Service {
             let (updater, book) = (Arc::clone(&updater), task_book.clone());
             async move { updater.tell(&book).await }
         });
+        let captures = capture::Captures::open(&parts.state_dir)?;
         let dumps = Dumps::open(&parts.state_dir, Arc::clone(&logs));
         let service = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
@@ -240,6 +252,9 @@ impl Service {
             logs,
             dumps,
             configuration: parts.configuration,
+            instruments: parts.instruments,
+            modems: parts.modems,
+            captures,
             networks,
             clock: parts.clock,
             state_dir: parts.state_dir,

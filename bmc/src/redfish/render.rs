@@ -214,9 +214,16 @@ fn render(answer: Answer, path: &str, described: &[Action]) -> Rendered {
                 let info = format!("{path}/{id}");
                 about.insert("@Redfish.ActionInfo".to_owned(), info.into());
             }
+            let name = name.strip_prefix("Oem/").unwrap_or(name);
             (format!("#{name}"), Value::Object(about))
         };
-        let actions: Map<_, _> = actions.into_iter().map(target).collect();
+        let (own, standard): (Vec<_>, Vec<_>) =
+            actions.into_iter().partition(|it| it.0.starts_with("Oem/"));
+        let mut actions: Map<_, _> = standard.into_iter().map(target).collect();
+        if !own.is_empty() {
+            let own: Map<_, _> = own.into_iter().map(target).collect();
+            actions.insert("Oem".to_owned(), own.into());
+        }
         body.insert("Actions".to_owned(), actions.into());
     }
     let link = describedby(&body);

@@ -33,6 +33,8 @@ pub(crate) enum Route {
     Monitor,
     /// What is attached to an entry of a log.
     Attachment,
+    /// The values of a capture.
+    Captured,
     /// Where an image is pushed to.
     Push,
 }
@@ -124,6 +126,8 @@ impl Routes {
         add(uri::CONSOLE_HISTORY, Route::ConsoleHistory);
         add(uri::TASK_MONITOR, Route::Monitor);
         add(uri::MANAGER_LOG_ATTACHMENT, Route::Attachment);
+        add(uri::CAPTURE_SESSION, Route::Captured);
+        add(uri::CAPTURE_CSV, Route::Captured);
         add(uri::UPDATE_PUSH, Route::Push);
         for resource in resources {
             let entry: &'static Entry =

@@ -124,6 +124,12 @@ uris! {
         "{MetricReportDefinitionId}";
     METRIC_REPORTS = "/TelemetryService/MetricReports";
     METRIC_REPORT = "/TelemetryService/MetricReports/{MetricReportId}";
+    TELEMETRY_DATA = "/TelemetryService/TelemetryData";
+    TELEMETRY_DATUM = "/TelemetryService/TelemetryData/{TelemetryDataId}";
+    CAPTURE_SESSION =
+        "/TelemetryService/TelemetryData/{TelemetryDataId}/capture.sr";
+    CAPTURE_CSV =
+        "/TelemetryService/TelemetryData/{TelemetryDataId}/capture.csv";
     TRIGGERS = "/TelemetryService/Triggers";
     TRIGGER = "/TelemetryService/Triggers/{TriggersId}";
     OUTBOUND_CONNECTIONS = "/AccountService/OutboundConnections";

@@ -10,6 +10,7 @@
 pub mod ads1115;
 pub mod argon;
 pub mod bitscope;
+pub mod bitscope_capture;
 mod bus;
 mod fan;
 mod fault;
@@ -19,6 +20,7 @@ pub mod ina219;
 pub mod ina226;
 pub mod ina3221;
 pub mod lm75;
+pub mod modem;
 mod node;
 pub mod pcf8563;
 mod plant;

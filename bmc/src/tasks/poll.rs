@@ -102,6 +102,7 @@ fn post(model: &Model, batch: Batch) -> Vec<Wish> {
     model.post(batch.samples);
     model.post_inputs(batch.inputs);
     model.post_contacts(batch.contacts);
+    model.post_modems(batch.modems);
     for (system, vitals) in batch.vitals {
         model.post_vitals(&system, vitals);
     }

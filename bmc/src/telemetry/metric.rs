@@ -64,6 +64,7 @@ pub(crate) fn of(sensor: &Sensor) -> (&'static str, &'static str) {
         (SensorKind::Current, _) => ("Current", "Current"),
         (SensorKind::Power, _) => ("Power", "Power"),
         (SensorKind::Frequency, _) => ("Frequency", "Frequency"),
+        (SensorKind::Signal, _) => ("Signal", "Signal strength"),
         (SensorKind::Offset, _) => ("ClockOffset", "Clock offset"),
         (SensorKind::Percent, PhysicalContext::Cpu) => {
             ("ProcessorLoad", "Processor load")

@@ -7,6 +7,7 @@ use http::{Method, Request, StatusCode};
 use http_body_util::{BodyExt as _, Full};
 use onprem_bmc::{
     accounts::Accounts,
+    boards::NoInstruments,
     redfish::{Origin, Parts, Service},
 };
 use onprem_link::{
@@ -36,6 +37,8 @@ impl Inside {
         let (accounts, password) = Accounts::open(state.path()).unwrap();
         let stop = CancellationToken::new();
         let parts = Parts {
+            instruments: std::sync::Arc::new(NoInstruments),
+            modems: std::sync::Arc::new(NoInstruments),
             configuration: serde_json::Value::Null,
             deprecated_power_thermal: false,
             update: onprem_bmc::config::Update::default(),

@@ -12,11 +12,16 @@ use onprem_redfish::{
     },
 };
 
-use super::{With as _, allowable, enabled, power_state, why};
+use super::{
+    With as _, allowable, enabled, instrument,
+    modem::{self, RESTART},
+    power_state, why,
+};
 use crate::{
     commands::{ResetType, Setting},
     model::{self, ChassisKind, Part, Quality, Reading, Snapshot},
     redfish::{
+        capture::{CAPTURE, PARAMETERS, capture},
         error::Error,
         resource::{
             Acted, Action, Answer, Freshness, Pending, Resource, View, Write,
@@ -125,7 +130,16 @@ impl Resource for Chassis {
         })
         .with(security(snapshot, it), chassis::Chassis::physical_security)
         .links(links);
-        let answer = answer(body);
+        let mut answer = answer(body);
+        if let Some(about) = instrument::about(it, snapshot) {
+            answer.body.insert("Oem".to_owned(), about);
+        }
+        if !it.instruments.is_empty() {
+            answer = answer.action(CAPTURE, instrument::parameters(it));
+        }
+        if !it.modems.is_empty() {
+            answer = answer.action(RESTART, modem::parameters(it));
+        }
         if switched(snapshot, it).is_empty() {
             return Some(answer);
         }
@@ -134,7 +148,11 @@ impl Resource for Chassis {
     }
 
     fn actions(&self) -> &'static [Action] {
-        &[(RESET, &["/ResetType"])]
+        &[
+            (RESET, &["/ResetType"]),
+            (CAPTURE, PARAMETERS),
+            (RESTART, modem::PARAMETERS),
+        ]
     }
 
     fn act<'a>(
@@ -142,6 +160,12 @@ impl Resource for Chassis {
         write: &'a Write<'a>,
         action: &'a str,
     ) -> Pending<'a, Acted> {
+        if action == CAPTURE {
+            return Box::pin(async { capture(write) });
+        }
+        if action == RESTART {
+            return Box::pin(async { modem::restart(write) });
+        }
         Box::pin(reset(write, action))
     }
 

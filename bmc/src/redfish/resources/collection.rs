@@ -169,6 +169,12 @@ collections! {
     #[Now]
     TASKS = task_collection::TaskCollection,
         "Tasks", TASKS, |view, _| Some(view.service.task_book.ids());
+    #[Now]
+    TELEMETRY_DATA = telemetry_data_collection::TelemetryDataCollection,
+        "Telemetry data", TELEMETRY_DATA, |view, _| {
+            let all = view.service.captures.all().into_iter();
+            Some(all.map(|capture| capture.id).collect())
+        };
     METRIC_DEFINITIONS =
         metric_definition_collection::MetricDefinitionCollection,
         "Metric definitions", METRIC_DEFINITIONS, |view, _| {

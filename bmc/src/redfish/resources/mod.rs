@@ -21,6 +21,7 @@ mod event_service;
 mod event_wish;
 mod fan;
 mod file;
+mod instrument;
 mod log_entry;
 mod log_service;
 mod manager;
@@ -31,6 +32,7 @@ mod memory;
 mod metric_definition;
 mod metric_report;
 mod metric_report_definition;
+mod modem;
 mod network_protocol;
 mod outbound_certificate;
 mod outbound_connection;
@@ -53,6 +55,7 @@ mod system;
 mod system_boot;
 mod task;
 mod task_service;
+mod telemetry_data;
 mod telemetry_service;
 mod thermal;
 mod thermal_metrics;
@@ -168,6 +171,8 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &metric_report_definition::MetricReportDefinition,
     &metric_report::MetricReports,
     &metric_report::MetricReport,
+    &collection::TELEMETRY_DATA,
+    &telemetry_data::TelemetryData,
     &triggers::Triggers,
     &triggers::Trigger,
     &outbound_connection::OutboundConnections,

@@ -199,7 +199,7 @@ fn reading_type(kind: SensorKind) -> Option<ReadingType> {
         SensorKind::Current => ReadingType::Current,
         SensorKind::Power => ReadingType::Power,
         SensorKind::Frequency => ReadingType::Frequency,
-        SensorKind::Offset => return None,
+        SensorKind::Offset | SensorKind::Signal => return None,
     })
 }
 

@@ -82,6 +82,7 @@ impl Resource for TelemetryService {
                 ))
                 .metric_reports(Reference::new(uri::METRIC_REPORTS))
                 .triggers(Reference::new(uri::TRIGGERS))
+                .telemetry_data(Reference::new(uri::TELEMETRY_DATA))
                 .with(log, telemetry_service::TelemetryService::log_service);
         Some(
             answer(body)

@@ -1,0 +1,73 @@
+//! The instruments of a `Chassis`, and what else we say of one, beyond the
+//! standard.
+
+use serde_json::{Map, Value, json};
+
+use super::allowable;
+use crate::model::{Chassis, Health, Id, Snapshot};
+
+/// What we say of a chassis, where there is something.
+pub(super) fn about(chassis: &Chassis, snapshot: &Snapshot) -> Option<Value> {
+    if chassis.instruments.is_empty() && chassis.modems.is_empty() {
+        return None;
+    }
+    let instruments = chassis.instruments.iter().map(|it| {
+        let health = health(&it.sensors, chassis, snapshot);
+        let (slowest, fastest) = it.rates;
+        let mut about = json!({
+            "Id": it.id,
+            "Name": it.name,
+            "Channels": CHANNELS,
+            "RangesVolts": it.ranges,
+            "TraceModes": it.modes,
+            "MinSampleRateHz": slowest,
+            "MaxSampleRateHz": fastest,
+            "MaxSamples": it.depth,
+            "Health": health,
+        });
+        if let (Some(about), Some(model)) = (about.as_object_mut(), &it.model) {
+            about.insert("Model".to_owned(), (&**model).into());
+        }
+        about
+    });
+    let mut about = Map::new();
+    let of = "#OnPremChassis.v1_0_0.OnPrem";
+    about.insert("@odata.type".to_owned(), of.into());
+    if !chassis.instruments.is_empty() {
+        about.insert("Instruments".to_owned(), instruments.collect());
+    }
+    if !chassis.modems.is_empty() {
+        let modems = super::modem::about(chassis, snapshot);
+        about.insert("Modems".to_owned(), modems);
+    }
+    Some(json!({ "OnPrem": about }))
+}
+
+/// The worst health of these sensors.
+pub(super) fn health(
+    sensors: &[Id],
+    chassis: &Chassis,
+    snapshot: &Snapshot,
+) -> &'static str {
+    let sensors = sensors.iter().filter_map(|id| chassis.sensor(id));
+    let health = sensors.map(|sensor| snapshot.sensor_health(sensor));
+    match health.max().unwrap_or_default() {
+        Health::Ok => "OK",
+        Health::Warning => "Warning",
+        Health::Critical => "Critical",
+    }
+}
+
+const CHANNELS: [&str; 10] =
+    ["A", "B", "L0", "L1", "L2", "L3", "L4", "L5", "L6", "L7"];
+
+/// What the parameters of `Capture` can be.
+pub(super) fn parameters(chassis: &Chassis) -> Map<String, Value> {
+    let mut about = allowable("Channels", &CHANNELS);
+    let ids: Vec<&str> = chassis.instruments.iter().map(|it| &*it.id).collect();
+    about.extend(allowable("Instrument", &ids));
+    if let Some(first) = chassis.instruments.first() {
+        about.extend(allowable("TraceMode", &first.modes));
+    }
+    about
+}
