@@ -38,6 +38,7 @@ step_hil() {
         --message-format=json |
         sed -n 's/.*"executable":"\([^"]*real_kernel[^"]*\)".*/\1/p')
     conformance/hil/run -t 300 -m uhid -m hid-cp2112 -m max6650 \
+        -m bridge -m 8021q -m dummy -m veth \
         "$program" --ignored --test-threads=1 --skip "$deadly" ||
         status=$?
     if [ $status = 75 ]; then

@@ -3,7 +3,7 @@
 use std::{
     io,
     net::{IpAddr, SocketAddr},
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::Arc,
     time::Duration,
 };
@@ -49,6 +49,7 @@ use crate::{
         software::{self, Software},
         tree::Tree,
     },
+    fabric::Look,
     model::{Inventory, Model, Part, PowerRestorePolicy, Settings},
     phone_home::{self, Line},
     redfish::{self, Body, Origin, Service},
@@ -125,6 +126,7 @@ struct Prepared {
     buses: SimulatedBuses,
     scan: Scan,
     volumes: Shelves,
+    look: Look,
     accounts: Accounts,
     initial_password: Option<String>,
     software: Vec<Software>,
@@ -167,6 +169,7 @@ impl Agent {
             buses,
             scan: Scan { inventory, drivers },
             volumes,
+            look,
             accounts,
             initial_password,
             software,
@@ -174,10 +177,7 @@ impl Agent {
         let settings = state.settings()?;
         let boot = Tree::new(&config.root).text(BOOT_ID);
         let kept = restore_power(&*board, &state, boot, &inventory, &settings)?;
-        let model = Model::new(inventory, settings);
-        model.post_volumes(volumes);
-        let resets = kept.record.resets();
-        resets.for_each(|(system, at)| model.post_reset(system, at));
+        let model = known(inventory, settings, volumes, look, &kept.record);
         let exporter = Exporter::new(model.clone());
         let instruments = board.instruments();
         let modems = board.modems();
@@ -191,7 +191,8 @@ impl Agent {
         let consoles = Consoles::open(state.path(), lines, &tasks, &stop);
         let pulses = Pulses::default();
         let commands = own_parts(
-            &*board, &state, kept, &model, &tasks, &leaving, &pulses, &stop,
+            &config, &*board, &state, kept, &model, &tasks, &leaving, &pulses,
+            &stop,
         )?;
         mind_heat(&config, &model, &commands, &tasks, &stop);
         let known = (&model, &commands, &pulses);
@@ -377,6 +378,21 @@ fn tell_scripts(state: &StateDir, bound: Bound) {
     }
 }
 
+/// What is known before anything runs.
+fn known(
+    inventory: Inventory,
+    settings: Settings,
+    volumes: Shelves,
+    look: Look,
+    record: &PowerRecord,
+) -> Model {
+    let model = Model::new(inventory, settings);
+    model.post_volumes(volumes);
+    model.post_network(look.network, look.counters);
+    record.resets().for_each(|(system, at)| model.post_reset(system, at));
+    model
+}
+
 fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let state = StateDir::open(&config.state_dir)?;
     let naming = Naming {
@@ -392,9 +408,18 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let host = |naming| {
         let boot = tree.text(BOOT_ID);
         let next = NextBoot::new(state.path(), tree.clone(), boot);
-        Host::new(tree.clone(), naming, config.allow_host_power, hand)
-            .starting(next)
-            .allow_volumes(config.allow_volumes)
+        let host =
+            Host::new(tree.clone(), naming, config.allow_host_power, hand)
+                .starting(next)
+                .allow_volumes(config.allow_volumes);
+        // A fixture shows no kernel that could be asked.
+        if config.root == Path::new("/") {
+            let network = &config.network;
+            let heard = network.lldp_receive || network.lldp_transmit;
+            host.wired(config.allow_network_changes, heard)
+        } else {
+            host
+        }
     };
     if let (Some(record), None) = (&config.record, &config.board) {
         let record = record.display();
@@ -427,6 +452,10 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
     };
     let volumes = board.volumes();
     volumes.open(state.path())?;
+    let wiring = board.wiring();
+    wiring.open(state.path())?;
+    // Whoever asks first sees what is there; why it is not is told later.
+    let look = wiring.look().unwrap_or_default();
     let volumes = volumes.list(&scan.inventory);
     let (accounts, initial_password) = Accounts::open(state.path())?;
     Ok(Prepared {
@@ -436,6 +465,7 @@ fn prepare(config: &Config) -> Result<Prepared, StartError> {
         buses,
         scan,
         volumes,
+        look,
         accounts,
         initial_password,
         software,
@@ -503,6 +533,7 @@ struct Kept {
 /// Starts the tasks that own power and settings.
 #[expect(clippy::too_many_arguments, reason = "all of what tasks share")]
 fn own_parts(
+    config: &Config,
     board: &dyn Board,
     state: &StateDir,
     kept: Kept,
@@ -564,7 +595,22 @@ fn own_parts(
         model.clone(),
         stop.child_token(),
     ));
-    Ok(Commands { power, settings, leave, control, volumes, switch })
+    let (network, wishes) = mpsc::channel(QUEUE);
+    let wiring = board.wiring();
+    let owner = tasks::network::Owner::open(
+        Arc::clone(&wiring),
+        model.clone(),
+        state.path(),
+        Duration::from_secs(config.network.confirm_seconds),
+    )?;
+    tasks.start(owner.own(wishes, stop.child_token()));
+    tasks.start(tasks::lldp::run(
+        wiring,
+        model.clone(),
+        config.network.clone(),
+        stop.child_token(),
+    ));
+    Ok(Commands { power, settings, leave, control, volumes, switch, network })
 }
 
 /// Starts what reads the parts of `board`, and looks for new ones.

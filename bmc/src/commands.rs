@@ -1,6 +1,6 @@
 //! Commands: what can be asked of the parts, and how they answer.
 
-use std::{io, time::Duration};
+use std::{collections::BTreeSet, fmt, io, time::Duration};
 
 use onprem_link::file::is_full;
 use tokio::{
@@ -12,7 +12,7 @@ use crate::{
     leave::Leave,
     model::{
         BootEnabled, BootSource, ControlMode, Id, Part, PowerRestorePolicy,
-        TimeoutAction, VolumeFault, VolumeWish,
+        Staged, TimeoutAction, VlanId, VolumeFault, VolumeWish,
     },
 };
 
@@ -175,6 +175,12 @@ pub enum CommandError {
         /// The part.
         part: Part,
     },
+    /// Another change of the network waits to be confirmed.
+    #[error("a change of {part} waits to be confirmed or undone")]
+    Unconfirmed {
+        /// The part.
+        part: Part,
+    },
     /// It was tried and did not work.
     #[error("{part} failed: {reason}")]
     Failed {
@@ -259,6 +265,68 @@ impl VolumeChange {
     }
 }
 
+/// A change of what joins the systems.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NetworkChange {
+    /// A port is to be set, until somebody confirms it.
+    Port(PortWish),
+    /// What waits to be confirmed shall stay.
+    Confirm,
+}
+
+/// How a port of a switch shall be set; what is not said stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PortWish {
+    /// The switch.
+    pub switch: Id,
+    /// The port of it.
+    pub port: Id,
+    /// Whether it is switched on.
+    pub enabled: Option<bool>,
+    /// The VLAN that it is in without a tag, if it is in one.
+    pub native: Option<Option<VlanId>>,
+    /// The VLANs that it is in with a tag.
+    pub tagged: Option<BTreeSet<VlanId>>,
+    /// A VLAN that it shall be in as well.
+    pub join: Option<VlanId>,
+    /// A VLAN that it shall not be in.
+    pub leave: Option<VlanId>,
+}
+
+/// A change that waits to be confirmed. It is undone when nobody waits for
+/// its outcome any more.
+#[derive(Debug)]
+pub struct Stage {
+    /// What changed, and until when it waits.
+    pub staged: Staged,
+    /// What becomes of it.
+    pub outcome: oneshot::Receiver<Outcome>,
+}
+
+/// What became of a change that waited to be confirmed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// It stays.
+    Kept,
+    /// It was undone: nobody confirmed it in time.
+    Expired,
+    /// It was undone: somebody wanted that.
+    Cancelled,
+    /// It was undone: the agent stopped.
+    Stopped,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Kept => "it was confirmed",
+            Self::Expired => "nobody confirmed it in time",
+            Self::Cancelled => "it was cancelled",
+            Self::Stopped => "the agent stopped",
+        })
+    }
+}
+
 /// A command to the owner of a part, with the way for the answer.
 #[derive(Debug)]
 pub(crate) struct Command<C, A = ()> {
@@ -276,6 +344,7 @@ pub struct Commands {
     pub(crate) control: mpsc::Sender<Command<ControlChange>>,
     pub(crate) volumes: mpsc::Sender<Command<VolumeChange, Id>>,
     pub(crate) switch: mpsc::Sender<Command<SwitchChange>>,
+    pub(crate) network: mpsc::Sender<Command<NetworkChange, Option<Stage>>>,
 }
 
 impl Commands {
@@ -341,6 +410,31 @@ impl Commands {
         send(&self.volumes, Part::System(system.into()), change).await
     }
 
+    /// Sets a port of a switch in `fabric`, until it is confirmed.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn stage(
+        &self,
+        fabric: &str,
+        wish: PortWish,
+    ) -> Result<Stage, CommandError> {
+        let part = Part::Chassis(fabric.into());
+        let change = NetworkChange::Port(wish);
+        let staged = send(&self.network, part.clone(), change).await?;
+        staged.ok_or(CommandError::Unknown { part })
+    }
+
+    /// Lets the change stay that waits in `fabric`.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn confirm(&self, fabric: &str) -> Result<(), CommandError> {
+        let part = Part::Chassis(fabric.into());
+        let change = NetworkChange::Confirm;
+        send(&self.network, part, change).await.map(drop)
+    }
+
     /// Ends the agent, which is the manager `manager`, and starts it anew.
     /// Returns when that is certain, a moment before it happens.
     ///
@@ -391,7 +485,16 @@ mod tests {
         let (control, _) = mpsc::channel(1);
         let (volumes, _) = mpsc::channel(1);
         let (switch, _) = mpsc::channel(1);
-        let all = Commands { power, settings, leave, control, volumes, switch };
+        let (network, _) = mpsc::channel(1);
+        let all = Commands {
+            power,
+            settings,
+            leave,
+            control,
+            volumes,
+            switch,
+            network,
+        };
         (all, powers)
     }
 

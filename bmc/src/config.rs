@@ -48,6 +48,9 @@ pub struct Config {
     /// Whether volumes may be made of unused drives of this host, and removed
     /// with all that is on them.
     pub allow_volumes: bool,
+    /// Whether ports of this host's bridges may be switched and put into
+    /// VLANs. What is changed is undone unless somebody confirms it.
+    pub allow_network_changes: bool,
     /// Whether the clock of this machine may be set: by Redfish, and from time
     /// servers.
     pub allow_set_clock: bool,
@@ -71,6 +74,8 @@ pub struct Config {
     pub grace_seconds: u64,
     /// What is done when the fans do not help against heat.
     pub thermal_emergency: Emergency,
+    /// Who is at the other ends of cables, and what is changed there.
+    pub network: Network,
     /// How the agent itself is updated.
     pub update: Update,
     /// The hardware watchdog that resets this machine when the agent hangs.
@@ -132,6 +137,26 @@ impl Default for Emergency {
     }
 }
 
+/// Who is at the other ends of cables, and what is changed there.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Network {
+    /// Whether it is heard by LLDP who is there.
+    pub lldp_receive: bool,
+    /// Whether the agent says by LLDP who it is. Off, as a program of the host
+    /// may say it already.
+    pub lldp_transmit: bool,
+    /// How long a change of a port waits to be confirmed before it is undone,
+    /// in seconds: 5 to 3600.
+    pub confirm_seconds: u64,
+}
+
+impl Default for Network {
+    fn default() -> Self {
+        Self { lldp_receive: true, lldp_transmit: false, confirm_seconds: 60 }
+    }
+}
+
 /// How the agent itself is updated.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -187,6 +212,7 @@ impl Default for Config {
             root: "/".into(),
             allow_host_power: false,
             allow_volumes: false,
+            allow_network_changes: false,
             allow_set_clock: false,
             allow_http_events: false,
             deprecated_power_thermal: false,
@@ -196,6 +222,7 @@ impl Default for Config {
             log_format: Format::Text,
             grace_seconds: 5,
             thermal_emergency: Emergency::default(),
+            network: Network::default(),
             update: Update::default(),
             watchdog: Watchdog::default(),
         }
@@ -269,6 +296,13 @@ impl Config {
                 key: "watchdog.timeout_seconds",
                 value: seconds.to_string(),
                 reason: "2 to 3600 are expected",
+            });
+        }
+        if !(5..=3600).contains(&self.network.confirm_seconds) {
+            return Err(Unusable {
+                key: "network.confirm_seconds",
+                value: self.network.confirm_seconds.to_string(),
+                reason: "5 to 3600 seconds are expected",
             });
         }
         if let Err(key) = Trusted::parse(&self.update.trusted_keys) {

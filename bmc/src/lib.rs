@@ -11,6 +11,7 @@ pub mod config;
 pub mod console;
 mod discovery;
 pub mod drivers;
+pub mod fabric;
 pub mod leave;
 mod log;
 pub mod model;

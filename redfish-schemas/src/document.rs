@@ -28,8 +28,12 @@ own! {
     "OnPremChassis.v1_0_0.json"
     "OnPremComputerSystem_v1.xml"
     "OnPremComputerSystem.v1_0_0.json"
+    "OnPremFabric_v1.xml"
+    "OnPremFabric.v1_0_0.json"
     "OnPremManager_v1.xml"
     "OnPremManager.v1_0_0.json"
+    "OnPremPort_v1.xml"
+    "OnPremPort.v1_0_0.json"
     "OnPremTelemetryData_v1.xml"
     "OnPremTelemetryData.v1_0_0.json"
 }

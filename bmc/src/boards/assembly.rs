@@ -22,6 +22,7 @@ use crate::{
     commands::{CommandError, ResetType},
     console::Line,
     drivers::{segment, tree::Tree},
+    fabric::Wiring,
     model::{
         Capture, CaptureAsked, CaptureError, CaptureRequest, Chassis, Id,
         Inventory, Manager, PartSettings, PowerState, System,
@@ -72,6 +73,7 @@ impl Assembly {
             return Err(source.wrong(said, reason.to_owned()));
         }
         let mut simulation = None;
+        let mut switches = None;
         // What the board will be, as far as its file says it.
         let mut described = Inventory::default();
         let machine: Box<dyn Board> = if said.is_some() {
@@ -81,6 +83,7 @@ impl Assembly {
         } else {
             let board = Simulated::build(&source, naming)?;
             simulation = Some(board.simulation().clone());
+            switches = Some(board.switches());
             described.clone_from(board.inventory());
             Box::new(board)
         };
@@ -140,7 +143,8 @@ impl Assembly {
             let reason = "it has no system, and does not say `host = true`";
             return Err(source.empty(reason));
         }
-        let simulated = fitter.buses.simulated();
+        let mut simulated = fitter.buses.simulated();
+        simulated.switches = switches;
         let wires = if said.is_some() {
             Wires::of_host(tree.clone())
         } else {
@@ -390,6 +394,10 @@ impl Board for Assembly {
             })
             .collect();
         Arc::new(ByPart { own, machine: self.machine.instruments() })
+    }
+
+    fn wiring(&self) -> Arc<dyn Wiring> {
+        self.machine.wiring()
     }
 }
 

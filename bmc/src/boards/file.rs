@@ -221,6 +221,39 @@ section! {
         current: Option<Spanned<Id>>,
         power: Option<Spanned<Id>>,
     }
+    /// A switch. It is a fabric of the chassis that it is in.
+    SwitchSection {
+        id: Spanned<Id>,
+        name: Option<String>,
+        model: Option<String>,
+        chassis: Option<Spanned<Id>>,
+        filters: Option<bool>,
+        port: Vec<SwitchPortSection>,
+    }
+    /// A port of a switch: what is at its other end, and the VLANs that it is
+    /// in: one without a tag, others with.
+    SwitchPortSection {
+        id: Spanned<Id>,
+        system: Option<Spanned<Id>>,
+        interface: Option<Spanned<Id>>,
+        uplink: Option<bool>,
+        enabled: Option<bool>,
+        link: Option<LinkWord>,
+        speed_mbps: Option<u32>,
+        vlan: Option<Spanned<u16>>,
+        tagged: Option<Spanned<Vec<u16>>>,
+        neighbour: Option<NeighbourSection>,
+    }
+    /// Somebody at the other end who says by LLDP who he is.
+    NeighbourSection {
+        chassis_id: String,
+        port_id: String,
+        system_name: Option<String>,
+        system_description: Option<String>,
+        address: Option<Ipv4Addr>,
+        vlan: Option<u16>,
+        ttl_seconds: Option<u16>,
+    }
     /// A part that will misbehave.
     FaultSection {
         part: Spanned<Id>,
@@ -261,6 +294,8 @@ pub(super) struct BoardFile {
     pub(super) system: Vec<SystemSection>,
     #[serde(default)]
     pub(super) chassis: Vec<ChassisSection>,
+    #[serde(default)]
+    pub(super) switch: Vec<SwitchSection>,
     pub(super) fault: Option<Vec<FaultSection>>,
     #[serde(default)]
     pub(super) bus: Vec<BusSection>,

@@ -25,6 +25,7 @@ use crate::{
         tree::Tree,
         virtual_machine,
     },
+    fabric::{NoWiring, Wiring, kernel::Kernel},
     model::{
         Battery, BoardIdentity, BootMode, BootSource, Chassis, ChassisKind,
         Control, Fan, Id, Inventory, Manager, PowerSupply, Sensor, Storage,
@@ -41,12 +42,12 @@ pub(super) const CHASSIS: &str = "host";
 pub const MANAGER: &str = "bmc";
 
 /// The machine the agent runs on.
-#[derive(Debug)]
 pub struct Host {
     tree: Tree,
     naming: Naming,
     allow_power: bool,
     allow_volumes: bool,
+    wiring: Arc<dyn Wiring>,
     started: bool,
     /// Where the machine can be told to start from, and how.
     boot_sources: Vec<BootSource>,
@@ -59,6 +60,15 @@ pub struct Host {
     batteries: Vec<Battery>,
     controls: Vec<Control>,
     actuators: Arc<Actuators>,
+}
+
+impl std::fmt::Debug for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Host")
+            .field("tree", &self.tree)
+            .field("sensors", &self.sensors.len())
+            .finish_non_exhaustive()
+    }
 }
 
 /// The outputs that can be driven by hand, by control.
@@ -96,6 +106,7 @@ impl Host {
             naming,
             allow_power,
             allow_volumes: false,
+            wiring: Arc::new(NoWiring),
             started: false,
             boot_sources: Vec::new(),
             next_boot: None,
@@ -122,6 +133,15 @@ impl Host {
     #[must_use]
     pub fn allow_volumes(self, allow_volumes: bool) -> Self {
         Self { allow_volumes, ..self }
+    }
+
+    /// The same host with the wires of the kernel that the agent runs on.
+    #[must_use]
+    pub fn wired(self, allow_changes: bool, lldp: bool) -> Self {
+        let tree = self.tree.clone();
+        let (system, chassis) = (SYSTEM.into(), CHASSIS.into());
+        let kernel = Kernel::new(tree, system, chassis, allow_changes, lldp);
+        Self { wiring: Arc::new(kernel), ..self }
     }
 
     /// The storage subsystems, and what volumes can be made in them.
@@ -297,6 +317,10 @@ impl Board for Host {
     fn volumes(&self) -> Arc<dyn Volumes> {
         let tree = self.tree.clone();
         Arc::new(HostVolumes::new(tree, self.allow_volumes))
+    }
+
+    fn wiring(&self) -> Arc<dyn Wiring> {
+        Arc::clone(&self.wiring)
     }
 }
 

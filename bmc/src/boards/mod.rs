@@ -9,6 +9,7 @@ pub mod part;
 mod parts;
 pub mod power;
 pub mod simulated;
+mod switches;
 pub mod volumes;
 pub mod wires;
 
@@ -18,6 +19,7 @@ use crate::{
     commands::{CommandError, ResetType},
     console::Line,
     drivers::Driver,
+    fabric::Wiring,
     model::{
         Capture, CaptureAsked, CaptureError, CaptureRequest, Id, Inventory,
         PartSettings, PowerState, Volume, VolumeWish,
@@ -75,6 +77,9 @@ pub trait Board: Send + 'static {
     fn consoles(&self) -> Vec<(Id, Line)> {
         Vec::new()
     }
+
+    /// What joins the board's systems.
+    fn wiring(&self) -> Arc<dyn Wiring>;
 
     /// What records signals.
     fn instruments(&self) -> Arc<dyn Instruments> {

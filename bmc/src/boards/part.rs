@@ -32,6 +32,7 @@ use crate::{
         i2c::{I2cPart, SimulatedI2c},
         pwm_fan::PwmFan,
         serial::{SerialPart, SimulatedSerial},
+        switch::SimulatedWiring,
     },
 };
 
@@ -164,6 +165,7 @@ pub struct SimulatedBuses {
     /// By the ids of the parts.
     fans: BTreeMap<Id, PwmFan>,
     parts: BTreeMap<String, Arc<dyn Any + Send + Sync>>,
+    pub(super) switches: Option<Arc<SimulatedWiring>>,
 }
 
 impl SimulatedBuses {
@@ -184,6 +186,12 @@ impl SimulatedBuses {
     pub fn part<P: Send + 'static>(&self, name: &str) -> Option<Arc<Mutex<P>>> {
         let part = Arc::clone(self.parts.get(name)?);
         part.downcast().ok()
+    }
+
+    /// The switches of a board, where they are simulated.
+    #[must_use]
+    pub fn switches(&self) -> Option<&SimulatedWiring> {
+        self.switches.as_deref()
     }
 
     /// The I²C bus `name`.

@@ -28,10 +28,8 @@ pub(super) fn interface(
         return Err(source.wrong(&section.mac_prefix, reason));
     };
     let text = format!("{identity} {}", section.id);
-    let mut own = Sha256::digest(text.as_bytes()).into_iter();
-    let mut byte = || own.next().unwrap_or_default();
-    let mac = [a, b, c, byte(), byte(), byte()];
-    let host = byte();
+    let mac = mac_of([a, b, c], &text);
+    let [.., host] = bytes_of(&text);
     let link = section.link.map_or(LinkState::Up, Into::into);
     let up = link == LinkState::Up;
     let ipv4 = section.network.filter(|_| up).map(|network| {
@@ -66,7 +64,25 @@ pub(super) fn interface(
         ipv6: up.then_some(ipv6).into_iter().collect(),
         ipv6_gateway: None,
         name_servers: section.name_servers.clone().unwrap_or_default(),
+        physical: true,
+        vlan: None,
     })
+}
+
+/// The hardware address of the maker `prefix` for what `text` names.
+pub(super) fn mac(prefix: [u8; 3], text: &str) -> String {
+    mac_of(prefix, text).map(|byte| format!("{byte:02x}")).join(":")
+}
+
+fn mac_of(prefix: [u8; 3], text: &str) -> [u8; 6] {
+    let mut bytes = prefix.into_iter().chain(bytes_of(text));
+    [(); 6].map(|()| bytes.next().unwrap_or_default())
+}
+
+/// Four bytes that follow from `text`.
+fn bytes_of(text: &str) -> [u8; 4] {
+    let mut own = Sha256::digest(text.as_bytes()).into_iter();
+    [(); 4].map(|()| own.next().unwrap_or_default())
 }
 
 /// A link-local address carries the hardware address, with a bit turned over

@@ -12,6 +12,7 @@ use super::{
         SystemSection,
     },
     parts::{identity, interface, memory, processors, storage},
+    switches,
 };
 use crate::{
     commands::ResetType,
@@ -19,13 +20,15 @@ use crate::{
         Driver, INTERVAL,
         channel::{Channel, Channels, Source as ChannelSource},
     },
+    fabric::Wiring,
     model::{
         Chassis, Control, Fan, Id, Inventory, Manager, NetworkInterface,
         OperatingSystem, PowerSupply, Sensor, SensorKind, System, Thresholds,
     },
     sim::{
         self, Measure, Node, Plant, Scheduled, SimulatedAttribute,
-        SimulatedNode, Simulation, Timing, volumes::SimulatedVolumes,
+        SimulatedNode, Simulation, Timing, switch::SimulatedWiring,
+        volumes::SimulatedVolumes,
     },
 };
 
@@ -37,6 +40,7 @@ pub struct Simulated {
     /// Channels by the bus they share; taken at the first scan.
     buses: BTreeMap<String, Vec<Channel>>,
     volumes: Arc<SimulatedVolumes>,
+    wiring: Arc<SimulatedWiring>,
     started: bool,
 }
 
@@ -68,6 +72,7 @@ impl Simulated {
             let holding = chassis.iter().filter(holds);
             system.chassis = holding.map(|c| c.id.clone()).collect();
         }
+        let wiring = switches::build(source, &systems, &chassis)?;
         let faults = builder.faults()?;
         let manager = systems.first().map(Manager::of).unwrap_or_default();
         let Builder { nodes, fans, sensors, .. } = builder;
@@ -90,12 +95,19 @@ impl Simulated {
         }
         let inventory = Inventory { systems, chassis, manager };
         let volumes = Arc::default();
-        Ok(Self { inventory, simulation, buses, volumes, started: false })
+        let wiring = Arc::new(wiring);
+        let started = false;
+        Ok(Self { inventory, simulation, buses, volumes, wiring, started })
     }
 
     /// What the file says is there.
     pub(super) fn inventory(&self) -> &Inventory {
         &self.inventory
+    }
+
+    /// The switches, to be told to misbehave.
+    pub(super) fn switches(&self) -> Arc<SimulatedWiring> {
+        Arc::clone(&self.wiring)
     }
 
     /// What is below the drivers, to be told to misbehave.
@@ -132,6 +144,10 @@ impl Board for Simulated {
 
     fn volumes(&self) -> Arc<dyn Volumes> {
         Arc::clone(&self.volumes) as Arc<dyn Volumes>
+    }
+
+    fn wiring(&self) -> Arc<dyn Wiring> {
+        Arc::clone(&self.wiring) as Arc<dyn Wiring>
     }
 }
 

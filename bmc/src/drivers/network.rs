@@ -4,7 +4,7 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use super::{segment, tree::Tree};
 use crate::model::{
-    AddressState, IpAddress, LinkState, NetworkInterface, Origin,
+    AddressState, IpAddress, LinkState, NetworkInterface, Origin, VlanId,
 };
 
 const FOLDER: &str = "/sys/class/net";
@@ -23,6 +23,7 @@ pub fn read(tree: &Tree) -> Vec<NetworkInterface> {
     let ipv6 = ipv6(tree);
     let ipv6_gateways = ipv6_gateways(tree);
     let name_servers = name_servers(tree);
+    let vlans = vlans(tree);
     tree.entries(FOLDER)
         .into_iter()
         .filter_map(|name| {
@@ -48,9 +49,14 @@ pub fn read(tree: &Tree) -> Vec<NetworkInterface> {
             interface.ipv6_gateway = gateways.next().map(|g| g.1);
             interface.name_servers.clone_from(&name_servers);
             let is_real = tree.exists(&format!("{FOLDER}/{name}/device"));
+            interface.physical = is_real;
+            let vlan = vlans.iter().find(|(on, ..)| *on == name);
+            interface.vlan =
+                vlan.map(|(_, vlan, of)| (*vlan, segment(of).into()));
             let addressed =
                 !interface.ipv4.is_empty() || !interface.ipv6.is_empty();
-            (is_real || addressed).then_some(interface)
+            let shown = is_real || addressed || interface.vlan.is_some();
+            shown.then_some(interface)
         })
         .collect()
 }
@@ -237,6 +243,18 @@ fn ipv6_gateways(tree: &Tree) -> Vec<(String, Ipv6Addr)> {
             (!gateway.is_unspecified()).then(|| ((*name).to_owned(), gateway))
         })
         .collect()
+}
+
+/// The interfaces that are VLANs of others: the name, the VLAN, the other.
+fn vlans(tree: &Tree) -> Vec<(String, VlanId, String)> {
+    let text = tree.text("/proc/net/vlan/config").unwrap_or_default();
+    let line = |line: &str| {
+        let mut fields = line.split('|').map(str::trim);
+        let (name, number) = (fields.next()?, fields.next()?);
+        let vlan = VlanId::new(number.parse().ok()?)?;
+        Some((name.to_owned(), vlan, fields.next()?.to_owned()))
+    };
+    text.lines().skip(2).filter_map(line).collect()
 }
 
 fn name_servers(tree: &Tree) -> Vec<String> {

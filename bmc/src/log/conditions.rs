@@ -178,7 +178,8 @@ impl News {
             | Change::Settings(_)
             | Change::Boot(_)
             | Change::Input(..)
-            | Change::Control(..) => {}
+            | Change::Control(..)
+            | Change::Network => {}
         }
     }
 

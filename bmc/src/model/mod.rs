@@ -3,6 +3,7 @@
 mod boot;
 mod capture;
 mod control;
+mod fabric;
 mod health;
 mod inventory;
 mod modem;
@@ -37,6 +38,11 @@ pub use self::{
         Source, Trigger, Wave,
     },
     control::{Control, ControlMode, ControlState},
+    fabric::{
+        Announcement, Capability, Counters, Membership, Memberships, NameKind,
+        Named, Neighbour, Neighbours, Network, NetworkSwitch, Staged,
+        SwitchPort, VlanId, Wire,
+    },
     health::Health,
     inventory::{
         Architecture, Battery, Bay, BitWidth, BoardIdentity, Chassis,
@@ -121,6 +127,8 @@ pub enum Change {
     Readings(Arc<[Id]>),
     /// A sensor became trustworthy, stale or failed.
     Quality(Id),
+    /// Something about a port or a switch, or who is at the other end.
+    Network,
 }
 
 /// All that is known at one moment.
@@ -165,6 +173,18 @@ pub struct Snapshot {
     pub watchdog: Option<WatchdogState>,
     /// What is wrong with parts, or was since they started.
     pub troubles: Arc<BTreeMap<Part, Vec<Known>>>,
+    /// What joins the systems.
+    pub network: Arc<Network>,
+    /// Who is at the other ends of wires, by LLDP.
+    pub neighbours: Arc<Neighbours>,
+    /// What counts on each wire.
+    pub counters: Arc<BTreeMap<Id, Counters>>,
+    /// Whether the agent says by LLDP who it is, and what it says, by wire.
+    pub announced: Arc<BTreeMap<Id, Announcement>>,
+    /// Whether it is listened who is at the other ends of wires.
+    pub hears_lldp: bool,
+    /// The change of the network that waits to be confirmed.
+    pub staged: Option<Arc<Staged>>,
 }
 
 impl Snapshot {

@@ -2,7 +2,7 @@
 
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use super::Id;
+use super::{Id, VlanId};
 
 /// Whether anything is on the other end of a cable.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,4 +85,8 @@ pub struct NetworkInterface {
     pub ipv6_gateway: Option<Ipv6Addr>,
     /// Who answers for names.
     pub name_servers: Vec<String>,
+    /// Whether it is one of an adapter, and no idea of the kernel's.
+    pub physical: bool,
+    /// The VLAN that it is on another interface, where it is one.
+    pub vlan: Option<(VlanId, Id)>,
 }

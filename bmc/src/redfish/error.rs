@@ -273,7 +273,13 @@ impl From<CommandError> for Error {
                 Self::bad(vec![base::action_not_supported(what)])
             }
             CommandError::Refused { part, key, .. } => {
-                let message = base::service_disabled(reset_uri(&part));
+                let at = match &part {
+                    Part::Chassis(id) if key == "allow_network_changes" => {
+                        uri::of(uri::FABRIC, &[id])
+                    }
+                    part => reset_uri(part),
+                };
+                let message = base::service_disabled(at);
                 let message = if key == "allow_host_power" {
                     message.resolved_by(ALLOW_HOST_POWER)
                 } else {
@@ -332,6 +338,11 @@ impl From<CommandError> for Error {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
                     .with(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
             }
+            CommandError::Unconfirmed { .. } => {
+                let message = base::resource_in_use();
+                let message = message.resolved_by(UNCONFIRMED);
+                Self::new(StatusCode::CONFLICT, message)
+            }
             CommandError::Busy { .. } => Self::busy(2),
             CommandError::Timeout { .. } => Self::new(
                 StatusCode::GATEWAY_TIMEOUT,
@@ -347,6 +358,10 @@ impl From<CommandError> for Error {
         }
     }
 }
+
+/// What to do while a change of the network waits.
+const UNCONFIRMED: &str = "A change of the network waits: confirm it with the \
+    action of its fabric, or delete its task, or wait until it is undone.";
 
 fn reset_uri(part: &Part) -> String {
     match part {

@@ -374,6 +374,18 @@ pub(crate) trait Resource: Sync {
         Box::pin(async { Err(Error::internal()) })
     }
 
+    /// Whether a PATCH holds only for a while unless it is confirmed, and so
+    /// is a task.
+    fn stages(&self) -> bool {
+        false
+    }
+
+    /// Carries out a PATCH that goes on as a task.
+    fn stage<'a>(&'a self, write: &'a Write<'a>) -> Pending<'a, Work> {
+        let _ = write;
+        Box::pin(async { Err(Error::internal()) })
+    }
+
     /// The JSON pointers of the properties that a POST may set, where it makes
     /// a member.
     fn creates(&self) -> Option<&'static [&'static str]> {

@@ -42,6 +42,26 @@ uris! {
     DRIVE = "/Chassis/{ChassisId}/Drives/{DriveId}";
     SENSORS = "/Chassis/{ChassisId}/Sensors";
     SENSOR = "/Chassis/{ChassisId}/Sensors/{SensorId}";
+    ADAPTERS = "/Chassis/{ChassisId}/NetworkAdapters";
+    ADAPTER = "/Chassis/{ChassisId}/NetworkAdapters/{NetworkAdapterId}";
+    ADAPTER_PORTS =
+        "/Chassis/{ChassisId}/NetworkAdapters/{NetworkAdapterId}/Ports";
+    ADAPTER_PORT = "/Chassis/{ChassisId}/NetworkAdapters/{NetworkAdapterId}/"
+        "Ports/{PortId}";
+    ADAPTER_PORT_METRICS = "/Chassis/{ChassisId}/NetworkAdapters/"
+        "{NetworkAdapterId}/Ports/{PortId}/Metrics";
+    FABRICS = "/Fabrics";
+    FABRIC = "/Fabrics/{FabricId}";
+    SWITCHES = "/Fabrics/{FabricId}/Switches";
+    SWITCH = "/Fabrics/{FabricId}/Switches/{SwitchId}";
+    SWITCH_PORTS = "/Fabrics/{FabricId}/Switches/{SwitchId}/Ports";
+    SWITCH_PORT = "/Fabrics/{FabricId}/Switches/{SwitchId}/Ports/{PortId}";
+    SWITCH_PORT_METRICS =
+        "/Fabrics/{FabricId}/Switches/{SwitchId}/Ports/{PortId}/Metrics";
+    ZONES = "/Fabrics/{FabricId}/Zones";
+    ZONE = "/Fabrics/{FabricId}/Zones/{ZoneId}";
+    ENDPOINTS = "/Fabrics/{FabricId}/Endpoints";
+    ENDPOINT = "/Fabrics/{FabricId}/Endpoints/{EndpointId}";
     CONTROLS = "/Chassis/{ChassisId}/Controls";
     CONTROL = "/Chassis/{ChassisId}/Controls/{ControlId}";
     OLD_POWER = "/Chassis/{ChassisId}/Power";

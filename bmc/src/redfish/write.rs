@@ -47,7 +47,7 @@ impl Exchange<'_> {
         if self.authorize(entry, ids, None).is_err() {
             self.may_write_something(entry, ids)?;
         }
-        self.must_exist(entry, path, ids)?;
+        self.must_be_open(entry, path, ids)?;
         let body = read(&self.parts.headers, body, MAX_BODY).await?;
         let checked = write::patch(entry.schema()?, &body);
         let mut checked = checked.map_err(Error::bad)?;
@@ -66,6 +66,12 @@ impl Exchange<'_> {
         let before = self.precondition(entry, path, ids)?;
         merge_arrays(&mut values, &before);
         let write = self.write(ids, &values);
+        if entry.resource.stages() {
+            let work = entry.resource.stage(&write).await?;
+            service.touch();
+            let payload = Payload::of_patch(path, &body);
+            return self.start(work, payload).await;
+        }
         let patched = entry.resource.patch(&write).await;
         service.touch();
         patched?;

@@ -30,6 +30,7 @@ pub mod rpi;
 pub mod serial;
 pub mod sixfab_ups;
 pub mod ssd1306;
+pub mod switch;
 pub mod terminal;
 pub mod tmp117;
 pub mod volumes;

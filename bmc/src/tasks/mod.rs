@@ -5,6 +5,8 @@ pub(crate) mod cycles;
 mod drives;
 pub(crate) mod emergency;
 pub(crate) mod leave;
+pub(crate) mod lldp;
+pub(crate) mod network;
 pub(crate) mod poll;
 pub(crate) mod power;
 pub(crate) mod power_record;

@@ -7,6 +7,7 @@
 
 mod buses;
 mod cp2112;
+mod fabric;
 mod fan;
 mod hats;
 #[path = "../support/mod.rs"]

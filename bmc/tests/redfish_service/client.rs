@@ -179,6 +179,30 @@ impl Blade {
         Self::on_machine(state, machine).await
     }
 
+    /// An agent on the simulated blade, configured a little differently.
+    pub(crate) async fn simulated_with(
+        change: impl FnOnce(&mut Config),
+    ) -> Self {
+        Self::with_config(Arc::new(TempDir::new().unwrap()), |config| {
+            config.board = Some(board());
+            change(config);
+        })
+        .await
+    }
+
+    /// The next agent after this one died with these files as they are now.
+    pub(crate) async fn died(self, files: &[&str]) -> Self {
+        let Self { agent, state, machine, .. } = self;
+        let at = |name: &&str| state.path().join(name);
+        let kept: Vec<_> =
+            files.iter().map(|it| std::fs::read(at(it)).unwrap()).collect();
+        assert!(agent.stop().await);
+        for (name, content) in files.iter().zip(kept) {
+            std::fs::write(at(name), content).unwrap();
+        }
+        Self::on_machine(state, machine).await
+    }
+
     /// The same agent after its machine was without power.
     pub(crate) async fn repowered(self) -> Self {
         let Self { agent, state, .. } = self;

@@ -22,6 +22,7 @@ mod discovery;
 mod doors;
 mod events;
 mod expand;
+mod fabric;
 mod full_disk;
 mod gpio;
 mod hats;

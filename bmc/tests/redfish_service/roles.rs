@@ -163,5 +163,5 @@ async fn the_privilege_map_says_what_is_needed() {
     let root = &of("ServiceRoot")["OperationMap"]["GET"];
     assert_eq!(*root, json!([one("Login"), one("NoAuth")]));
     // What is not served is not in it.
-    assert!(mappings.iter().all(|it| it["Entity"] != "Switch"));
+    assert!(mappings.iter().all(|it| it["Entity"] != "Cable"));
 }

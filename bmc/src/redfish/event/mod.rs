@@ -17,6 +17,7 @@ mod syslog;
 mod tls;
 mod watch;
 mod wire;
+mod wires;
 
 use std::{
     collections::HashMap,

@@ -9,7 +9,7 @@ use onprem_redfish::message::{Message, resource_event, sensor_event};
 use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 
-use super::{super::uri, Events};
+use super::{super::uri, Events, wires};
 use crate::model::{
     Change, Chassis, Health, Id, Inventory, Model, Part, PowerState, Quality,
     Sensor, Snapshot, Told, Turn,
@@ -63,6 +63,7 @@ pub(super) async fn follow(
             Ok(Change::Supply(chassis, id)) => {
                 known.input(&snapshot, &chassis, &id, &mut send);
             }
+            Ok(Change::Network) => known.network(&snapshot, &mut send),
             Ok(Change::Power(id)) => power_changed(&snapshot, &id, &mut send),
             Ok(Change::Readings(ids)) => {
                 known.readings(&snapshot, Some(&ids), &mut send);
@@ -73,6 +74,7 @@ pub(super) async fn follow(
             Err(RecvError::Lagged(_)) => {
                 known.parts(&snapshot, &mut send);
                 known.troubles(&snapshot, &mut send);
+                known.network(&snapshot, &mut send);
                 known.readings(&snapshot, None, &mut send);
             }
             Err(RecvError::Closed) => return,
@@ -129,11 +131,15 @@ struct Known {
     health: HashMap<Id, Health>,
     parts: BTreeSet<String>,
     troubles: Told,
+    network: wires::Known,
 }
 
 impl Known {
     fn of(snapshot: &Snapshot) -> Self {
-        Self { parts: parts(&snapshot.inventory), ..Self::default() }
+        let mut network = wires::Known::default();
+        network.compare(snapshot, &mut |_, _| {});
+        let parts = parts(&snapshot.inventory);
+        Self { parts, network, ..Self::default() }
     }
 
     /// Sends an event for each part that came or went; one for the systems,
@@ -159,6 +165,16 @@ impl Known {
                 send(resource_event::resource_changed(), uri);
             }
         }
+    }
+
+    /// Sends an event for each port that has another link, or is in other
+    /// VLANs, or has somebody else at its other end.
+    fn network(
+        &mut self,
+        snapshot: &Snapshot,
+        send: &mut impl FnMut(Message, String),
+    ) {
+        self.network.compare(snapshot, send);
     }
 
     /// Sends that a power supply lost its input, or has it again.

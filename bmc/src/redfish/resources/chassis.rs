@@ -15,7 +15,7 @@ use onprem_redfish::{
 use super::{
     With as _, allowable, enabled, instrument,
     modem::{self, RESTART},
-    power_state, why,
+    network_adapter, power_state, why,
 };
 use crate::{
     commands::{ResetType, Setting},
@@ -81,6 +81,7 @@ impl Resource for Chassis {
                 links.managers_in_chassis([manager])
             });
         let drives = view.drives(it).next().is_some();
+        let adapters = !network_adapter::all(snapshot, it).is_empty();
         let old = view.service.deprecated_power_thermal;
         let board = it.board.clone();
         let why = why::of_chassis(snapshot, it);
@@ -112,6 +113,10 @@ impl Resource for Chassis {
         ))
         .sensors(below(uri::SENSORS))
         .with(drives.then(|| below(uri::DRIVES)), chassis::Chassis::drives)
+        .with(
+            adapters.then(|| below(uri::ADAPTERS)),
+            chassis::Chassis::network_adapters,
+        )
         .controls(below(uri::CONTROLS))
         .with(old.then(|| below(uri::OLD_POWER)), chassis::Chassis::power)
         .with(old.then(|| below(uri::OLD_THERMAL)), chassis::Chassis::thermal)

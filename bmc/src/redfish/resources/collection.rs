@@ -2,7 +2,7 @@
 
 use onprem_redfish::{document, schema};
 
-use super::{automation_node, log_service::Owner};
+use super::{automation_node, log_service::Owner, network_adapter};
 use crate::{
     redfish::{
         resource::{Answer, Freshness, Resource, View, answer},
@@ -118,6 +118,48 @@ collections! {
     SENSORS = sensor_collection::SensorCollection,
         "Sensors", SENSORS, |view, ids| {
             Some(names(&view.chassis(ids)?.sensors, |sensor| &sensor.id))
+        };
+    ADAPTERS = network_adapter_collection::NetworkAdapterCollection,
+        "Network adapters", ADAPTERS, |view, ids| {
+            let all = network_adapter::all(view.snapshot, view.chassis(ids)?);
+            Some(all.into_iter().map(|(id, ..)| id).collect())
+        };
+    ADAPTER_PORTS = port_collection::PortCollection,
+        "Ports", ADAPTER_PORTS, |view, ids| {
+            let [_, id] = ids else { return None };
+            let chassis = view.chassis(ids)?;
+            let found = network_adapter::find(view.snapshot, chassis, id)?;
+            Some(vec![found.2.id.to_string()])
+        };
+    FABRICS = fabric_collection::FabricCollection,
+        "Fabrics", FABRICS, |view, _| {
+            let fabrics = view.snapshot.network.fabrics();
+            Some(fabrics.into_iter().map(ToString::to_string).collect())
+        };
+    SWITCHES = switch_collection::SwitchCollection,
+        "Switches", SWITCHES, |view, ids| {
+            let network = &view.snapshot.network;
+            let all = network.of(ids.first()?).map(|it| it.id.to_string());
+            Some(all.collect::<Vec<_>>()).filter(|all| !all.is_empty())
+        };
+    SWITCH_PORTS = port_collection::PortCollection,
+        "Ports", SWITCH_PORTS, |view, ids| {
+            let [fabric, switch] = ids else { return None };
+            let switch = view.snapshot.network.switch(fabric, switch)?;
+            Some(names(&switch.ports, |port| &port.id))
+        };
+    ZONES = zone_collection::ZoneCollection,
+        "Zones", ZONES, |view, ids| {
+            let network = &view.snapshot.network;
+            network.of(ids.first()?).next()?;
+            let vlans = network.vlans(ids.first()?).into_iter();
+            Some(vlans.map(|vlan| vlan.number().to_string()).collect())
+        };
+    ENDPOINTS = endpoint_collection::EndpointCollection,
+        "Endpoints", ENDPOINTS, |view, ids| {
+            let fabric = ids.first()?;
+            view.snapshot.network.of(fabric).next()?;
+            Some(super::fabric::end_ids(view.snapshot, fabric))
         };
     CONTROLS = control_collection::ControlCollection,
         "Controls", CONTROLS, |view, ids| {

@@ -3,19 +3,28 @@
 use std::net::Ipv4Addr;
 
 use onprem_redfish::schema::{
-    ethernet_interface::{EthernetInterface, LinkStatus},
+    ethernet_interface::{
+        EthernetDeviceType, EthernetInterface, LinkStatus, Links,
+    },
     ip_addresses::{
         AddressState, Ipv4address, Ipv4addressOrigin, Ipv6address,
         Ipv6addressOrigin,
     },
     resource::{self, State},
+    vlan_network_interface::Vlan,
 };
 
-use super::{With as _, chassis::patch_part, network_protocol::full};
+use super::{
+    With as _,
+    chassis::patch_part,
+    fabric,
+    network_adapter::{self, wire_of},
+    network_protocol::full,
+};
 use crate::{
     model::{
         self, IpAddress, LinkState, Manager, NetworkInterface, Origin, Part,
-        Settings,
+        Settings, Snapshot, System,
     },
     redfish::{
         resource::{Answer, Pending, Resource, View, Write, answer},
@@ -38,7 +47,9 @@ impl Resource for SystemInterface {
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let [_, id] = ids else { return None };
         let system = view.system(ids)?;
-        interface(&system.interfaces, id, system.host_name.as_deref())
+        let name = system.host_name.as_deref();
+        let all = &system.interfaces;
+        interface(view.snapshot, Some(system), all, id, name)
     }
 }
 
@@ -58,7 +69,10 @@ impl Resource for ManagerInterface {
         let [_, id] = ids else { return None };
         let manager = view.manager(ids)?;
         let host_name = manager_name(&view.snapshot.settings, manager);
-        interface(&manager.interfaces, id, host_name.as_deref())
+        // The manager is on the first of the machines it looks after.
+        let on = view.snapshot.inventory.systems.first();
+        let all = &manager.interfaces;
+        interface(view.snapshot, on, all, id, host_name.as_deref())
     }
 
     fn writable(&self) -> &'static [&'static str] {
@@ -86,23 +100,30 @@ pub(super) fn manager_name(
 }
 
 fn interface(
+    snapshot: &Snapshot,
+    on: Option<&System>,
     all: &[NetworkInterface],
     id: &str,
     host_name: Option<&str>,
 ) -> Option<Answer> {
     let it = all.iter().find(|interface| &*interface.id == id)?;
     let gateway = it.ipv4_gateway;
-    let state = if it.enabled { State::Enabled } else { State::Disabled };
+    let seen = on.map(|on| wire_of(snapshot, on, it));
+    let (enabled, link, speed) = match &seen {
+        Some(seen) if it.physical => (seen.enabled, seen.link, seen.speed_mbps),
+        _ => (it.enabled, it.link, it.speed_mbps),
+    };
+    let state = if enabled { State::Enabled } else { State::Disabled };
     let body = EthernetInterface::new("", id, &*it.name)
-        .interface_enabled(it.enabled)
+        .interface_enabled(enabled)
         .with(it.mac.clone(), EthernetInterface::mac_address)
         .mtu_size(it.mtu.into())
         .speed_mbps_null()
-        .with(it.speed_mbps.map(i64::from), EthernetInterface::speed_mbps)
+        .with(speed.map(i64::from), EthernetInterface::speed_mbps)
         .with(host_name, EthernetInterface::host_name)
         .with(host_name.map(full), EthernetInterface::fqdn)
         .with(it.full_duplex, EthernetInterface::full_duplex)
-        .link_status(match it.link {
+        .link_status(match link {
             LinkState::Up => LinkStatus::LinkUp,
             LinkState::Down => LinkStatus::LinkDown,
             LinkState::NoLink => LinkStatus::NoLink,
@@ -115,13 +136,58 @@ fn interface(
         )
         .name_servers(it.name_servers.iter().cloned())
         .status(resource::Status::new().state(state).health(
-            if it.link == LinkState::NoLink {
+            if link == LinkState::NoLink {
                 resource::Health::Warning
             } else {
                 resource::Health::Ok
             },
-        ));
+        ))
+        .with(it.vlan.as_ref(), |body, (vlan, _)| {
+            body.vlan(
+                Vlan::new()
+                    .vlan_enable(true)
+                    .vlanid(i64::from(vlan.number()))
+                    .tagged(true),
+            )
+        })
+        .ethernet_interface_type(if it.physical {
+            EthernetDeviceType::Physical
+        } else {
+            EthernetDeviceType::Virtual
+        })
+        .with(on.and_then(|on| links(snapshot, on, it)), |body, links| {
+            body.links(links)
+        });
     Some(answer(body))
+}
+
+/// What an interface is on, and what it is to a fabric.
+fn links(
+    snapshot: &Snapshot,
+    on: &System,
+    it: &NetworkInterface,
+) -> Option<Links> {
+    let mut links = None;
+    let mut with = |set: &dyn Fn(Links) -> Links| {
+        links = Some(set(links.take().unwrap_or_else(Links::new)));
+    };
+    if let Some(port) = network_adapter::at(snapshot, &on.id, &it.id) {
+        with(&|links| links.ports([port.clone()]).ports_count(1));
+    }
+    if let Some((switch, port)) = snapshot.network.port_of(&on.id, &it.id) {
+        let end = fabric::endpoint_at(switch, port);
+        with(&|links| links.endpoints([end.clone()]).endpoints_count(1));
+    }
+    let below = it.vlan.as_ref().map(|(_, below)| below);
+    let below = below.filter(|id| on.interfaces.iter().any(|i| i.id == **id));
+    if let Some(below) = below {
+        let below = uri::of(uri::SYSTEM_INTERFACE, &[&on.id, below]);
+        with(&|links| {
+            let links = links.related_interfaces([below.clone()]);
+            links.related_interfaces_count(1)
+        });
+    }
+    links
 }
 
 fn ipv4(of: IpAddress<Ipv4Addr>, gateway: Option<Ipv4Addr>) -> Ipv4address {

@@ -19,6 +19,7 @@ mod event_certificate;
 mod event_destination;
 mod event_service;
 mod event_wish;
+mod fabric;
 mod fan;
 mod file;
 mod instrument;
@@ -33,9 +34,11 @@ mod metric_definition;
 mod metric_report;
 mod metric_report_definition;
 mod modem;
+pub(super) mod network_adapter;
 mod network_protocol;
 mod outbound_certificate;
 mod outbound_connection;
+mod port;
 mod power;
 mod power_subsystem;
 mod power_supply;
@@ -108,6 +111,22 @@ pub(crate) static RESOURCES: &[&dyn Resource] = &[
     &drive::Drive,
     &collection::SENSORS,
     &sensor::Sensor,
+    &collection::ADAPTERS,
+    &network_adapter::NetworkAdapter,
+    &collection::ADAPTER_PORTS,
+    &port::OfAdapter,
+    &port::ADAPTER_METRICS,
+    &collection::FABRICS,
+    &fabric::Fabric,
+    &collection::SWITCHES,
+    &fabric::Switch,
+    &collection::SWITCH_PORTS,
+    &port::OfSwitch,
+    &port::SWITCH_METRICS,
+    &collection::ZONES,
+    &fabric::Zone,
+    &collection::ENDPOINTS,
+    &fabric::Endpoint,
     &collection::CONTROLS,
     &control::Control,
     &collection::AUTOMATION_NODES,

@@ -70,6 +70,7 @@ impl Resource for ServiceRoot {
         .systems(Reference::new(uri::SYSTEMS))
         .chassis(Reference::new(uri::CHASSIS_ALL))
         .managers(Reference::new(uri::MANAGERS))
+        .fabrics(Reference::new(uri::FABRICS))
         .account_service(Reference::new(uri::ACCOUNT_SERVICE))
         .session_service(Reference::new(uri::SESSION_SERVICE))
         .event_service(Reference::new(uri::EVENT_SERVICE))

@@ -156,8 +156,11 @@ impl Book {
         payload: Option<Payload>,
     ) -> Result<Record, Error> {
         let id = Xid::new().to_string();
-        let record =
+        let mut record =
             Record::new(id.clone(), work.name.to_owned(), owner, payload);
+        if let Some(first) = &work.first {
+            record.say(first);
+        }
         {
             let mut kept = self.kept();
             kept.prune();

@@ -20,6 +20,8 @@ type Running =
 /// What is to run as a task.
 pub(crate) struct Work {
     name: &'static str,
+    /// What is said before anything else.
+    first: Option<Message>,
     run: Box<dyn FnOnce(Progress) -> Running + Send>,
 }
 
@@ -33,7 +35,16 @@ impl Work {
     where
         F: Future<Output = Result<Ended, Error>> + Send + 'static,
     {
-        Self { name, run: Box::new(|progress| Box::pin(run(progress))) }
+        let run = Box::new(|progress| {
+            let running: Running = Box::pin(run(progress));
+            running
+        });
+        Self { name, first: None, run }
+    }
+
+    /// The same, which begins with a message.
+    pub(crate) fn saying(self, first: Message) -> Self {
+        Self { first: Some(first), ..self }
     }
 }
 

@@ -109,13 +109,22 @@ pub(crate) struct Payload {
 impl Payload {
     /// An action's; none where a secret may be in it, or where it is large.
     pub(crate) fn of_action(target: &str, body: &Value) -> Option<Self> {
+        Self::of("POST", target, body)
+    }
+
+    /// A PATCH's, on the same conditions.
+    pub(crate) fn of_patch(target: &str, body: &Value) -> Option<Self> {
+        Self::of("PATCH", target, body)
+    }
+
+    fn of(method: &str, target: &str, body: &Value) -> Option<Self> {
         if may_hold_a_secret(body) {
             return None;
         }
         let body = body.to_string();
         (body.len() <= PAYLOAD).then(|| Self {
             target: target.to_owned(),
-            method: "POST".to_owned(),
+            method: method.to_owned(),
             headers: vec!["Content-Type: application/json".to_owned()],
             body,
         })

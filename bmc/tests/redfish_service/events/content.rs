@@ -51,6 +51,24 @@ async fn a_sensor_that_leaves_its_range_raises_an_alarm_that_is_cleared() {
 }
 
 #[tokio::test]
+async fn a_port_that_loses_its_link_is_told_of_within_a_second() {
+    const PORT: &str = "/redfish/v1/Fabrics/blade/Switches/sw0/Ports/p1";
+    let blade = Blade::simulated().await;
+    let mut stream = Stream::open(&blade.admin()).await;
+    let switches = blade.agent.buses().switches().unwrap();
+    for (cable, expected) in [
+        (false, "Fabric.DownstreamLinkDropped"),
+        (true, "Fabric.DownstreamLinkEstablished"),
+    ] {
+        switches.plug("sw0", "p1", cable);
+        let (_, event) = stream.about(PORT).await;
+        assert_eq!(short(&event), expected);
+        let arguments = json!(["sw0", "p1"]);
+        assert_eq!(event["Events"][0]["MessageArgs"], arguments);
+    }
+}
+
+#[tokio::test]
 async fn a_sensor_that_is_lost_and_found_is_told_of() {
     let blade = Blade::simulated().await;
     let admin = blade.admin();
