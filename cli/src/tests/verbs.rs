@@ -474,6 +474,6 @@ async fn what_a_reset_touches_is_said_before_it_is_asked_for() {
     assert!(done.err.contains("resetType: On, ForceOff"), "{}", done.err);
     let all: Vec<_> = fleet.seen().into_iter().map(|it| it.line).collect();
     assert!(all.iter().all(|it| it.starts_with("GET ")), "{all:?}");
-    let query = "resetType=ForceOff&nodes=b1%2Cb2";
+    let query = "?nodes=b1%2Cb2&resetType=ForceOff";
     assert!(all.iter().any(|it| it.contains(query)), "{all:?}");
 }
