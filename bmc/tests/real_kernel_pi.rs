@@ -69,23 +69,13 @@ async fn the_agent_says_which_pi_it_runs_on_and_how_warm_that_is() {
 
 #[tokio::test]
 #[ignore = "needs a Raspberry Pi"]
-async fn its_watchdog_is_fed_and_stopped_and_its_firmware_is_missed_by_name() {
+async fn what_only_its_firmware_knows_is_missed_by_name() {
     let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("agent.toml");
-    fs::write(&file, "[watchdog]\ndevice = \"/dev/watchdog0\"\n").unwrap();
     let board = folder.path().join("board.toml");
     fs::write(&board, include_str!("../boards/raspberry-pi.toml")).unwrap();
     let mut command = agent(folder.path());
-    command.arg("--config").arg(&file).arg("--board").arg(&board);
+    command.arg("--board").arg(&board);
     let process = Process::start_as(&mut command, folder.path());
-    let manager = "/redfish/v1/Managers/bmc";
-    let watches =
-        |it: &Value| it["Oem"]["OnPrem"]["Watchdog"]["State"] == "Watching";
-    let manager = until(&process, folder.path(), manager, watches).await;
-    let watchdog = &manager["Oem"]["OnPrem"]["Watchdog"];
-    assert_eq!(watchdog["TimeoutSeconds"], 15);
-    let name = watchdog["Identity"].as_str().unwrap();
-    assert!(name.contains("BCM2835"), "{name}");
     let sensor = "/redfish/v1/Chassis/host/Sensors/firmware_ARM_Clock";
     // Debian's kernel has no way to the firmware.
     let failed = |it: &Value| it["Status"]["Health"] == "Critical";
@@ -93,6 +83,4 @@ async fn its_watchdog_is_fed_and_stopped_and_its_firmware_is_missed_by_name() {
     let why = clock["Status"]["Conditions"].to_string();
     assert!(why.contains("this kernel has no driver for it"), "{why}");
     assert_eq!(process.terminate(), Some(0));
-    // An agent that left it going would not be waited for here.
-    sleep(Duration::from_secs(20)).await;
 }
