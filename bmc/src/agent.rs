@@ -158,10 +158,8 @@ impl Agent {
         kennel: Option<Arc<dyn Kennel>>,
     ) -> Result<Self, StartError> {
         config.check()?;
-        let prepared = blocking({
-            let config = config.clone();
-            move || prepare(&config)
-        });
+        let own = config.clone();
+        let prepared = blocking(move || prepare(&own));
         let Prepared {
             state,
             board,
@@ -179,8 +177,8 @@ impl Agent {
         let kept = restore_power(&*board, &state, boot, &inventory, &settings)?;
         let model = known(inventory, settings, volumes, look, &kept.record);
         let exporter = Exporter::new(model.clone());
-        let instruments = board.instruments();
-        let modems = board.modems();
+        let (instruments, modems, wires) =
+            (board.instruments(), board.modems(), board.wires());
         let tasks = TaskTracker::new();
         let stop = CancellationToken::new();
         // What ends early takes along what was started before it.
@@ -214,6 +212,7 @@ impl Agent {
                     .unwrap_or_default(),
                 instruments,
                 modems,
+                wires,
             },
             &tasks,
             &stop,
@@ -226,10 +225,7 @@ impl Agent {
             server::start(server, serving, &tasks, &pulses, &stop).await?;
         tell_scripts(&state, bound);
         service.announce(bound.address, &stop);
-        info!(address = %bound.address, "listening");
-        if let Some(address) = bound.metrics {
-            info!(%address, "listening for scrapes");
-        }
+        say_where(bound);
         if let Some(line) = line {
             exporter.metrics().tunnel.follow(line.states());
             let handler = tunnelled(Arc::clone(&service), exporter.clone());
@@ -367,6 +363,13 @@ impl Drop for Agent {
         if let Some(simulation) = &self.simulation {
             simulation.close();
         }
+    }
+}
+
+fn say_where(bound: Bound) {
+    info!(address = %bound.address, "listening");
+    if let Some(address) = bound.metrics {
+        info!(%address, "listening for scrapes");
     }
 }
 

@@ -457,6 +457,21 @@ impl Live {
         self.patch(&path, &json!({ "AssetTag": tag })).await
     }
 
+    /// Looks who is on an I²C bus of the manager.
+    pub(crate) async fn i2cdetect(&self, body: &Value) -> Result<Value, Error> {
+        let managers = self.members("/redfish/v1/Managers").await?;
+        let target = "/Actions/Oem/#OnPremManager.DetectI2C/target";
+        let target = managers.iter().find_map(|it| text(it, target));
+        let target = target.ok_or_else(|| Error::Conflict {
+            pointer: None,
+            message: format!(
+                "device `{}` has no I²C bus that can be looked at",
+                self.device.name
+            ),
+        })?;
+        self.send(Method::POST, &target, Some(body)).await
+    }
+
     /// Switches the locator light.
     pub(crate) async fn set_locator(&self, on: bool) -> Result<(), Error> {
         let system = self.system_resource().await?;

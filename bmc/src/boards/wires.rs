@@ -41,6 +41,12 @@ impl Wires {
         self
     }
 
+    /// Whether there may be a bus.
+    #[must_use]
+    pub fn is_possible(&self) -> bool {
+        self.host.is_some() || !self.own.is_empty()
+    }
+
     /// The numbers of the buses.
     #[must_use]
     pub fn numbers(&self) -> Vec<u32> {

@@ -5,9 +5,13 @@
 //! which nothing but the address is sent, elsewhere. What is known to take even
 //! that ill is not asked at all.
 
-use std::{collections::BTreeMap, fmt, io, ops::RangeInclusive};
+use std::{
+    collections::BTreeMap, fmt, io, ops::RangeInclusive, time::Duration,
+};
 
-use super::{I2cBus, I2cError};
+use tokio::time::Instant;
+
+use super::{Call, I2cBus, I2cError};
 
 /// The addresses that a part can have; those below and above are for the bus
 /// itself (UM10204, section 3.1.12).
@@ -22,6 +26,10 @@ pub const SPARED: [(u8, &str); 1] = [(
 
 /// Where a quick write may harm: memories, and what protects them.
 const READ: [RangeInclusive<u8>; 2] = [0x30..=0x37, 0x50..=0x5f];
+
+/// How long a bus may take for all addresses. One that works takes less than a
+/// tenth of a second; an adapter may wait long at each where nobody is.
+const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What is at an address.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -91,25 +99,41 @@ const UNABLE: i32 = 95;
 /// Looks who is on `bus`; who has an address of `used` is not asked.
 ///
 /// # Errors
-/// The bus does not work: it is stuck, or there is none. Nothing more was
-/// asked then.
+/// The bus does not work: it is stuck, there is none, or it took more than
+/// eight seconds. Nothing more was asked then.
 pub fn scan(
     bus: &I2cBus,
     used: &BTreeMap<u8, String>,
 ) -> Result<Grid, I2cError> {
     let mut grid = Grid::default();
+    let until = Instant::now() + PATIENCE;
     for address in ADDRESSES {
         let spared = SPARED.iter().find(|(spared, _)| *spared == address);
         let found = if let Some(by) = used.get(&address) {
             Found::Used(by.clone())
         } else if let Some((_, why)) = spared {
             Found::Spared(why)
+        } else if Instant::now() > until {
+            return Err(late(bus, address));
         } else {
             ask(bus, address)?
         };
         grid.0.insert(address, found);
     }
     Ok(grid)
+}
+
+fn late(bus: &I2cBus, address: u8) -> I2cError {
+    let reason = format!(
+        "not asked: the addresses before it took {} s",
+        PATIENCE.as_secs()
+    );
+    I2cError {
+        bus: bus.name().clone(),
+        address,
+        call: Call::Quick,
+        source: io::Error::new(io::ErrorKind::TimedOut, reason),
+    }
 }
 
 fn ask(bus: &I2cBus, address: u8) -> Result<Found, I2cError> {
@@ -142,9 +166,8 @@ fn is(error: &io::Error, codes: &[i32]) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        bus::Call,
-        sim::{argon::Argon, i2c::SimulatedI2c, ina219::ina219, lm75::Lm75},
+    use crate::sim::{
+        argon::Argon, i2c::SimulatedI2c, ina219::ina219, lm75::Lm75,
     };
 
     #[test]

@@ -61,7 +61,7 @@ use self::{
 pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts,
-    boards::{Instruments, Modems, host},
+    boards::{Instruments, Modems, host, wires::Wires},
     clock::{self, Clock},
     collectors::Exporter,
     commands::Commands,
@@ -110,6 +110,8 @@ pub struct Parts {
     pub instruments: Arc<dyn Instruments>,
     /// What starts modems anew.
     pub modems: Arc<dyn Modems>,
+    /// The I²C buses.
+    pub wires: Arc<Wires>,
 }
 
 /// The TLS port, as the service shows it.
@@ -148,6 +150,10 @@ pub struct Service {
     instruments: Arc<dyn Instruments>,
     /// What starts modems anew.
     modems: Arc<dyn Modems>,
+    /// The I²C buses.
+    wires: Arc<Wires>,
+    /// Held while it is looked who is on one.
+    looking: Arc<tokio::sync::Mutex<()>>,
     /// What was recorded.
     captures: Arc<capture::Captures>,
     networks: Arc<Networks>,
@@ -254,6 +260,8 @@ impl Service {
             configuration: parts.configuration,
             instruments: parts.instruments,
             modems: parts.modems,
+            wires: parts.wires,
+            looking: Arc::default(),
             captures,
             networks,
             clock: parts.clock,

@@ -27,6 +27,7 @@ mod full_disk;
 mod gpio;
 mod hats;
 mod hostile;
+mod i2cdetect;
 mod interface;
 mod logs;
 mod manager;

@@ -24,7 +24,7 @@ fn options(allow_writes: bool) -> Options {
 }
 
 /// A machine with one I²C bus, of which the kernel has an address.
-fn machine() -> TempDir {
+pub(crate) fn machine() -> TempDir {
     let root = unpack("pi4");
     let at = |path: &str| root.path().join(path);
     std::fs::create_dir_all(at("dev")).unwrap();

@@ -292,7 +292,9 @@ fn report(
     if let (Some(print), None) = (&operation.cli.print, form) {
         for (_, item) in done {
             let text = item.get(print).and_then(Value::as_str);
-            run.screen.print(&plain(text.unwrap_or_default()))?;
+            for line in text.unwrap_or_default().lines() {
+                run.screen.print(&plain(line))?;
+            }
         }
         return Ok(());
     }

@@ -238,6 +238,20 @@ async fn identify_takes_on_and_off() {
 }
 
 #[tokio::test]
+async fn i2cdetect_draws_the_bus() {
+    let fleet = FakeFleet::start().await;
+    let grid = "      0  1\n00: -- UU\n0x01: used by \u{1b}[31mx";
+    let seen = json!({"bus": 1, "addresses": ["0x01"], "grid": grid});
+    fleet.on("POST /v1/devices/a/i2cdetect", 200, &seen);
+    let words = ["i2cdetect", "a", "--bus", "1", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 0, "{}", done.err);
+    let drawn = "      0  1\n00: -- UU\n0x01: used by  [31mx\n";
+    assert_eq!(done.out, drawn);
+    assert_eq!(fleet.seen().last().unwrap().json(), json!({"bus": 1}));
+}
+
+#[tokio::test]
 async fn a_new_resource_appears_by_itself() {
     let model = changed(|document| {
         let lamp = json!({"type": "object", "properties": {

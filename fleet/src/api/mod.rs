@@ -6,6 +6,7 @@ mod audit_record;
 mod call;
 mod device;
 mod event;
+mod i2c;
 mod join_token;
 mod live;
 mod node;
@@ -34,6 +35,7 @@ pub use self::{
         PowerState, ResetType,
     },
     event::{Event, EventFilter, EventKind, Severity},
+    i2c::I2cGrid,
     join_token::{
         JoinToken, JoinTokenCreate, JoinTokenCreated, JoinTokenFilter,
     },
@@ -128,6 +130,7 @@ const REGISTER: &[Register] = &[
     audit_record::register,
     device::register,
     event::register,
+    i2c::register,
     join_token::register,
     live::register,
     node::register,

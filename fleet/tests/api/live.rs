@@ -11,13 +11,18 @@ const BLADE: &str = "/v1/devices/c001-b8-n01";
 
 /// A fleet and a blade that is online.
 async fn with_blade() -> (Fleet, Agent, TempDir) {
+    with_board("sim-blade").await
+}
+
+/// The same with another of the boards that ship.
+async fn with_board(board: &str) -> (Fleet, Agent, TempDir) {
     let fleet = Fleet::start().await;
     let folder = tempfile::tempdir().unwrap();
     let token = folder.path().join("join-token");
     std::fs::write(&token, fleet.join_token(1).await.reveal()).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    let board =
-        concat!(env!("CARGO_MANIFEST_DIR"), "/../bmc/boards/sim-blade.toml");
+    let boards = concat!(env!("CARGO_MANIFEST_DIR"), "/../bmc/boards");
+    let board = format!("{boards}/{board}.toml");
     let agent = Agent::start(AgentConfig {
         name: Some("c001-b8-n01".to_owned()),
         state_dir: folder.path().join("agent"),
@@ -179,4 +184,26 @@ async fn a_device_was_last_seen_when_the_server_ended() {
     let after = fleet.get(BLADE).await;
     assert_eq!(after["state"], "offline");
     assert!(seen(&after) >= seen(&before), "{before} {after}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn who_is_on_a_bus_of_a_device_is_seen_from_afar() {
+    let (fleet, agent, _folder) = with_board("sim-hats").await;
+    let path = format!("{BLADE}/i2cdetect");
+    let seen = fleet.post(&path, json!({"bus": 1}), StatusCode::OK).await;
+    assert_eq!(seen["bus"], 1);
+    assert_eq!(seen["addresses"], json!(["0x1a", "0x41", "0x48"]));
+    let grid = seen["grid"].as_str().unwrap();
+    let row = "10: -- -- -- -- -- -- -- -- -- -- UU -- -- -- -- --";
+    assert!(grid.lines().any(|line| line == row), "{grid}");
+    let call = fleet.call(Method::POST, &path, Some(json!({"bus": 2}))).await;
+    assert_eq!(call.status, StatusCode::CONFLICT, "{}", call.body);
+    let said = call.body.to_string();
+    assert!(said.contains("Send one of these: 1."), "{said}");
+    agent.stop().await;
+    let (fleet, agent, _folder) = with_blade().await;
+    let call = fleet.call(Method::POST, &path, Some(json!({"bus": 1}))).await;
+    assert_eq!(call.status, StatusCode::CONFLICT, "{}", call.body);
+    assert!(call.body.to_string().contains("no I²C bus"), "{}", call.body);
+    agent.stop().await;
 }

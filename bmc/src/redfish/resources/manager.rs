@@ -9,7 +9,7 @@ use onprem_redfish::schema::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    With as _, enabled, manager_reset, manager_time,
+    With as _, enabled, manager_i2c, manager_reset, manager_time,
     sensor::{trouble, with_conditions},
 };
 use crate::{
@@ -122,7 +122,7 @@ impl Resource for Manager {
             about.insert("@odata.type".to_owned(), of.into());
             answer.body.insert("Oem".to_owned(), json!({"OnPrem": about}));
         }
-        Some(manager_reset::offer(answer))
+        Some(manager_i2c::offer(manager_reset::offer(answer), view))
     }
 
     fn writable(&self) -> &'static [&'static str] {
@@ -134,7 +134,11 @@ impl Resource for Manager {
     }
 
     fn actions(&self) -> &'static [Action] {
-        manager_reset::ACTIONS
+        const ALL: [Action; 3] = {
+            let [reset, defaults] = manager_reset::ACTIONS;
+            [reset, defaults, manager_i2c::ACTION]
+        };
+        &ALL
     }
 
     fn act<'a>(
@@ -142,6 +146,11 @@ impl Resource for Manager {
         write: &'a Write<'a>,
         action: &'a str,
     ) -> Pending<'a, Acted> {
-        Box::pin(manager_reset::act(write, action))
+        Box::pin(async move {
+            match action {
+                manager_i2c::DETECT => manager_i2c::act(write).await,
+                _ => manager_reset::act(write, action).await,
+            }
+        })
     }
 }

@@ -19,8 +19,8 @@ const DEFAULTS: &str = "Manager.ResetToDefaults";
 const KINDS: [&str; 2] = ["GracefulRestart", "ForceRestart"];
 
 /// The actions with their parameters.
-pub(super) const ACTIONS: &[Action] =
-    &[(RESET, &["/ResetType"]), (DEFAULTS, &["/ResetType"])];
+pub(super) const ACTIONS: [Action; 2] =
+    [(RESET, &["/ResetType"]), (DEFAULTS, &["/ResetType"])];
 
 /// Names the actions in `answer`.
 pub(super) fn offer(answer: Answer) -> Answer {

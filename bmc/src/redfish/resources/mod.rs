@@ -27,6 +27,7 @@ mod log_entry;
 mod log_service;
 mod manager;
 mod manager_diagnostic_data;
+mod manager_i2c;
 mod manager_reset;
 mod manager_time;
 mod memory;

@@ -143,7 +143,7 @@ pub struct Cli {
     pub positional: Vec<String>,
     /// Words for the values of the positional field: `off` for `ForceOff`.
     pub words: Vec<(String, Value)>,
-    /// The one property to print: a secret that was made.
+    /// The one property to print: a secret that was made, or a drawing.
     pub print: Option<String>,
     /// Not offered.
     pub hidden: bool,
