@@ -245,6 +245,24 @@ def a_device_is_judged_through_the_fleet(fleet):
     return said.splitlines()[-2].strip() if said.count("\n") > 1 else said
 
 
+def a_serial_console_answers_a_script(fleet):
+    """Lines of a pipe are typed, and what they lead to is printed."""
+    def console(*words, typed=""):
+        # Lines as they come: `text` would make others of them.
+        return subprocess.run(
+            [str(BIN / "onprem"), "console", "c001-b8-n02", *words],
+            input=typed.encode(), env=fleet.env, capture_output=True,
+            timeout=60,
+        )
+
+    said = console(typed="pi\nsecret\necho seen by a script\nexit\n")
+    assert said.returncode == 0, said.stderr
+    assert b"\r\nseen by a script\r\n" in said.stdout, said
+    absent = console("nobody")
+    assert absent.returncode == 4, absent
+    assert b"there are: node" in absent.stderr, absent.stderr
+
+
 def redfishtool_works_directly_and_through_the_proxy(fleet):
     out = run(
         sys.executable, "conformance/run.py", "proxy",
@@ -488,6 +506,7 @@ CHECKS = [
     redfish_says_what_the_kernel_says,
     promtool_finds_nothing_to_say_of_the_metrics,
     redfishtool_works_directly_and_through_the_proxy,
+    a_serial_console_answers_a_script,
     a_device_is_judged_through_the_fleet,
     the_console_passes_in_a_browser,
     a_rack_is_switched_through_the_fleet_one_node_after_the_other,

@@ -12,6 +12,7 @@ use sha2::{Digest as _, Sha256};
 const ASSETS: &[(&str, &str, &str)] = &[
     ("style.css", "style.css", "text/css; charset=utf-8"),
     ("console.js", "console.js", "text/javascript; charset=utf-8"),
+    ("terminal.js", "terminal.js", "text/javascript; charset=utf-8"),
     ("icon.svg", "icon.svg", "image/svg+xml"),
     (
         "htmx.min.js",

@@ -2,15 +2,25 @@
 
 use std::{fs, time::Duration};
 
+use base64::{Engine as _, prelude::BASE64_STANDARD};
 use clap::ArgMatches;
 use onprem_description::{Operation, Shape};
 use reqwest::{
     Certificate, ClientBuilder, Method, RequestBuilder, Response, StatusCode,
-    Url,
-    header::{AUTHORIZATION, HeaderMap, HeaderValue},
+    Upgraded, Url,
+    header::{
+        AUTHORIZATION, CONNECTION, HeaderMap, HeaderValue,
+        SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION,
+        UPGRADE,
+    },
     redirect,
 };
+use ring::{
+    digest::{SHA1_FOR_LEGACY_USE_ONLY, digest},
+    rand::SecureRandom as _,
+};
 use serde_json::Value;
+use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 
 use crate::{
     config::{self, Target},
@@ -94,6 +104,47 @@ impl Fleet {
         } else {
             Err(self.refused(answer).await)
         }
+    }
+
+    /// A WebSocket (RFC 6455) at `path`.
+    pub(crate) async fn socket(
+        &self,
+        path: &str,
+    ) -> Result<WebSocketStream<Upgraded>, Failure> {
+        let http = build(client(&self.target, None)?.http1_only())?;
+        let fleet = Self { http, timeout: None, ..self.clone() };
+        let mut key = [0; 16];
+        let random = ring::rand::SystemRandom::new();
+        random.fill(&mut key).map_err(|_| {
+            Failure::other("this machine has no random numbers")
+        })?;
+        let key = BASE64_STANDARD.encode(key);
+        let request = fleet
+            .request(Method::GET, path)
+            .header(CONNECTION, "Upgrade")
+            .header(UPGRADE, "websocket")
+            .header(SEC_WEBSOCKET_VERSION, "13")
+            .header(SEC_WEBSOCKET_KEY, &key);
+        let answer = timeout_of(request.send()).await;
+        let answer = match answer {
+            Some(answer) => answer.map_err(|error| self.unreached(&error))?,
+            None => {
+                let what =
+                    format!("no answer from {} in time", self.target.url);
+                return Err(Failure::new(Code::Offline, what));
+            }
+        };
+        if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
+            return Err(self.refused(answer).await);
+        }
+        let accepted = answer.headers().get(SEC_WEBSOCKET_ACCEPT);
+        if accepted.is_none_or(|it| it.as_bytes() != accept(&key).as_bytes()) {
+            let what = format!("{} speaks no WebSocket", self.target.url);
+            return Err(Failure::other(what));
+        }
+        let io = answer.upgrade().await;
+        let io = io.map_err(|error| self.unreached(&error))?;
+        Ok(WebSocketStream::from_raw_socket(io, Role::Client, None).await)
     }
 
     /// Calls `operation`; null where it answers nothing.
@@ -250,6 +301,18 @@ impl Fleet {
         let request_id = id.or_else(|| header("x-request-id"));
         Failure { code, message, hint, request_id }
     }
+}
+
+/// What a server answers to the key of a client (RFC 6455, section 1.3).
+fn accept(key: &str) -> String {
+    let text = format!("{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11");
+    let digest = digest(&SHA1_FOR_LEGACY_USE_ONLY, text.as_bytes());
+    BASE64_STANDARD.encode(digest)
+}
+
+/// Waits for an answer as long as for any.
+async fn timeout_of<T>(answer: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(TIMEOUT, answer).await.ok()
 }
 
 /// How connections to `target` are made.

@@ -134,6 +134,27 @@ const tests = {
       assert.equal(await page.locator(".steps li.ok").count(), steps);
     }),
 
+  "what is typed on a serial console comes back": () =>
+    visit(async (page) => {
+      await signIn(page, `/devices/${device}`);
+      await page.getByRole("link", { name: "Consoles", exact: true }).click();
+      await page.getByRole("link", { name: "node", exact: true }).first().click();
+      const screen = page.locator("#terminal");
+      await page.getByText(/^(Connected|You type|Nobody types)\.$/).waitFor();
+      await screen.focus();
+      await page.keyboard.press("Enter");
+      await page.keyboard.type("pi");
+      await page.keyboard.press("Enter");
+      await page.keyboard.press("Enter");
+      await page.getByText("You type.").waitFor();
+      await page.getByLabel("Line").fill("echo seen in a browser");
+      await page.getByRole("button", { name: "Send" }).click();
+      await page.waitForFunction(() =>
+        /\nseen in a browser\n/.test(
+          document.getElementById("terminal").textContent,
+        ));
+    }),
+
   "to delete a device one types its name": () =>
     visit(async (page) => {
       await signIn(page, `/devices/${device}/delete`);
@@ -179,6 +200,7 @@ const tests = {
       const pages = [
         "/", "/devices", `/devices/${device}`, `/devices/${device}/sensors`,
         `/devices/${device}/redfish`, `/devices/${device}/actions/reset`,
+        `/devices/${device}/consoles/node`,
         "/tasks", "/events", "/audit-records", "/accounts-new", "/api",
       ];
       for (const one of pages) {

@@ -14,6 +14,7 @@ pub mod live;
 pub mod log;
 pub mod name;
 pub mod nodes;
+mod serial_console;
 pub mod server;
 pub mod store;
 pub mod tasks;

@@ -7,9 +7,10 @@ use std::{
     time::Duration,
 };
 
+use bytes::Bytes;
 use chrono::{DateTime, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
-use http::{Method, Request, StatusCode, header};
+use http::{Method, Request, Response, StatusCode, header};
 use http_body_util::{BodyExt as _, Limited};
 use onprem_link::id::Xid;
 use serde::de::DeserializeOwned;
@@ -82,16 +83,22 @@ impl Live {
         Self { tunnels, abilities, device, grant }
     }
 
-    fn failed(&self, source: TunnelError) -> Error {
+    pub(crate) fn failed(&self, source: TunnelError) -> Error {
         Error::Tunnel { device: self.device.name.to_string(), source }
     }
 
     pub(crate) fn strange(&self, message: impl Into<String>) -> Error {
-        Error::Device {
-            device: self.device.name.to_string(),
-            status: StatusCode::OK,
-            message: message.into(),
-        }
+        self.refused(StatusCode::OK, message)
+    }
+
+    /// The device said no.
+    pub(crate) fn refused(
+        &self,
+        status: StatusCode,
+        message: impl Into<String>,
+    ) -> Error {
+        let device = self.device.name.to_string();
+        Error::Device { device, status, message: message.into() }
     }
 
     /// Refuses while the device is not connected.
@@ -120,15 +127,7 @@ impl Live {
                 .body(tunnel::full(body.to_string())),
         };
         let request = request.map_err(|e| self.failed(e.into()))?;
-        let answer = self.tunnels.send(self.device.id, request, &self.grant);
-        let answer = answer.await.map_err(|error| self.failed(error))?;
-        let status = answer.status();
-        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect();
-        let body = timeout(PATIENCE, body)
-            .await
-            .map_err(|_| self.failed(TunnelError::Timeout(PATIENCE)))?
-            .map_err(|_| self.strange("an answer that breaks off"))?
-            .to_bytes();
+        let (status, body) = self.answer(request).await?;
         if body.is_empty() && status.is_success() {
             return Ok(Value::Null);
         }
@@ -136,13 +135,43 @@ impl Live {
         if status.is_success() {
             Ok(value)
         } else {
-            Err(Error::Device {
-                device: self.device.name.to_string(),
-                status,
-                message: reason(&value)
-                    .unwrap_or_else(|| "no reason given".into()),
-            })
+            Err(self.refused(status, reason(&value)))
         }
+    }
+
+    /// Sends a request, and returns what comes back as soon as it begins to.
+    pub(crate) async fn ask(
+        &self,
+        request: Request<tunnel::Body>,
+    ) -> Result<Response<tunnel::Incoming>, Error> {
+        let answer = self.tunnels.send(self.device.id, request, &self.grant);
+        answer.await.map_err(|error| self.failed(error))
+    }
+
+    async fn answer(
+        &self,
+        request: Request<tunnel::Body>,
+    ) -> Result<(StatusCode, Bytes), Error> {
+        let answer = self.ask(request).await?;
+        let status = answer.status();
+        let body = Limited::new(answer.into_body(), MAX_ANSWER).collect();
+        let body = timeout(PATIENCE, body)
+            .await
+            .map_err(|_| self.failed(TunnelError::Timeout(PATIENCE)))?
+            .map_err(|_| self.strange("an answer that breaks off"))?;
+        Ok((status, body.to_bytes()))
+    }
+
+    /// Reads what is no JSON.
+    pub(crate) async fn bytes(&self, path: &str) -> Result<Bytes, Error> {
+        let request = Request::builder().uri(path).body(tunnel::empty());
+        let request = request.map_err(|e| self.failed(e.into()))?;
+        let (status, body) = self.answer(request).await?;
+        if status.is_success() {
+            return Ok(body);
+        }
+        let value = serde_json::from_slice(&body).unwrap_or_default();
+        Err(self.refused(status, reason(&value)))
     }
 
     /// Reads a resource.
@@ -486,7 +515,11 @@ impl Live {
 }
 
 /// What a Redfish service says is wrong, and what to do about it.
-fn reason(answer: &Value) -> Option<String> {
+pub(crate) fn reason(answer: &Value) -> String {
+    said(answer).unwrap_or_else(|| "no reason given".into())
+}
+
+fn said(answer: &Value) -> Option<String> {
     let first = answer.pointer("/error/@Message.ExtendedInfo/0");
     let said = |name| first?.get(name)?.as_str();
     let text = said("Message")
@@ -504,7 +537,7 @@ fn number(resource: &Value, pointer: &str) -> Option<f64> {
     resource.pointer(pointer)?.as_f64()
 }
 
-fn link<'a>(resource: &'a Value, pointer: &str) -> Option<&'a str> {
+pub(crate) fn link<'a>(resource: &'a Value, pointer: &str) -> Option<&'a str> {
     resource.pointer(pointer)?.get("@odata.id")?.as_str()
 }
 

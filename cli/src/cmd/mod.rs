@@ -5,6 +5,7 @@ mod action;
 pub(crate) mod call;
 mod completion;
 mod conformance;
+pub(crate) mod console;
 mod context;
 mod create;
 mod curl;
@@ -32,6 +33,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     explain::ENTRY,
     curl::ENTRY,
     proxy::ENTRY,
+    console::ENTRY,
     conformance::ENTRY,
     login::LOGIN,
     login::LOGOUT,

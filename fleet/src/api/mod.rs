@@ -4,6 +4,7 @@ mod account;
 mod api_token;
 mod audit_record;
 mod call;
+mod console;
 mod device;
 mod event;
 mod i2c;
@@ -30,6 +31,7 @@ pub use self::{
     api_token::{ApiToken, ApiTokenCreate, ApiTokenCreated, ApiTokenFilter},
     audit_record::{AuditRecord, AuditRecordFilter},
     call::{Anyone, Call},
+    console::{ConsoleFilter, DeviceConsole, SerialConsole},
     device::{
         Device, DeviceFilter, DeviceState, DeviceUpdate, Health, PendingKey,
         PowerState, ResetType,
@@ -56,6 +58,7 @@ const TAGS: &[(&str, &str)] = &[
     ("accounts", "People and programs that may come in."),
     ("api-tokens", "What programs prove themselves with."),
     ("audit-records", "Who did what, and what came of it."),
+    ("device-consoles", "The serial consoles of one device, live."),
     ("device-fans", "The fans of one device, live."),
     ("device-network-interfaces", "The network of one device, live."),
     ("device-nodes", "The computers that one device looks after, live."),
@@ -105,6 +108,7 @@ pub fn served() -> Result<ApiDescription<Fleet>, ApiDescriptionRegisterError> {
     let mut api = description()?;
     redfish::register(&mut api)?;
     stream::register(&mut api)?;
+    console::register_stream(&mut api)?;
     api.register(openapi)?;
     Ok(api)
 }
@@ -128,6 +132,7 @@ const REGISTER: &[Register] = &[
     account::register,
     api_token::register,
     audit_record::register,
+    console::register,
     device::register,
     event::register,
     i2c::register,

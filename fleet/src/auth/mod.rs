@@ -217,6 +217,16 @@ impl Auth {
         shown.is_some_and(|shown| self.holder(&shown, Utc::now()).is_some())
     }
 
+    /// Whether the caller may still do all that they might when they came.
+    #[must_use]
+    pub fn still_may(&self, caller: &Caller) -> bool {
+        let shown = self.credentials.get(&caller.credential_id.to_string());
+        shown.is_some_and(|shown| {
+            let holder = self.holder(&shown, Utc::now());
+            holder.is_some_and(|it| it.role.min(shown.role) >= caller.role)
+        })
+    }
+
     /// The account that a credential is good for now.
     fn holder(
         &self,

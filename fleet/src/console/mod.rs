@@ -28,6 +28,7 @@ mod place;
 mod redfish;
 mod table;
 mod task;
+mod terminal;
 #[cfg(test)]
 mod tests;
 mod view;

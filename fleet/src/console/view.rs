@@ -34,6 +34,9 @@ pub(crate) async fn page(
     if resource.name == "task" {
         return super::task::page(visit, place, operation).await;
     }
+    if resource.name == "device-console" {
+        return super::terminal::page(visit, place, operation).await;
+    }
     if resource.is_single() && !place.items.is_empty() {
         return part(visit, place, operation, &path).await;
     }

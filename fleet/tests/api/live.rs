@@ -7,10 +7,10 @@ use tempfile::TempDir;
 
 use crate::support::{Fleet, request};
 
-const BLADE: &str = "/v1/devices/c001-b8-n01";
+pub(crate) const BLADE: &str = "/v1/devices/c001-b8-n01";
 
 /// A fleet and a blade that is online.
-async fn with_blade() -> (Fleet, Agent, TempDir) {
+pub(crate) async fn with_blade() -> (Fleet, Agent, TempDir) {
     with_board("sim-blade").await
 }
 

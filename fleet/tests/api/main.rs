@@ -8,6 +8,7 @@
 
 mod access;
 mod audit;
+mod console;
 mod crash;
 mod devices;
 mod errors;
