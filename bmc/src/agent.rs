@@ -223,9 +223,8 @@ impl Agent {
         let serving = Arc::clone(&service);
         let bound =
             server::start(server, serving, &tasks, &pulses, &stop).await?;
-        tell_scripts(&state, bound);
+        tell_where(&state, bound);
         service.announce(bound.address, &stop);
-        say_where(bound);
         if let Some(line) = line {
             exporter.metrics().tunnel.follow(line.states());
             let handler = tunnelled(Arc::clone(&service), exporter.clone());
@@ -366,18 +365,15 @@ impl Drop for Agent {
     }
 }
 
-fn say_where(bound: Bound) {
-    info!(address = %bound.address, "listening");
-    if let Some(address) = bound.metrics {
-        info!(%address, "listening for scrapes");
-    }
-}
-
-fn tell_scripts(state: &StateDir, bound: Bound) {
+fn tell_where(state: &StateDir, bound: Bound) {
     let told = state.write_addresses(bound.address, bound.metrics);
     if let Err(error) = told {
         // A full disk is no reason not to serve.
         warn!(error = %Chain(&error), "scripts cannot be told where");
+    }
+    info!(address = %bound.address, "listening");
+    if let Some(address) = bound.metrics {
+        info!(%address, "listening for scrapes");
     }
 }
 
