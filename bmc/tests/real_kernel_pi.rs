@@ -16,7 +16,7 @@ use self::support::{
 };
 
 /// An emulated Pi is slow.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// Waits until the resource at `path` says what `fits`.
 async fn until(

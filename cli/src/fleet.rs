@@ -126,14 +126,11 @@ impl Fleet {
             .header(SEC_WEBSOCKET_VERSION, "13")
             .header(SEC_WEBSOCKET_KEY, &key);
         let answer = timeout_of(request.send()).await;
-        let answer = match answer {
-            Some(answer) => answer.map_err(|error| self.unreached(&error))?,
-            None => {
-                let what =
-                    format!("no answer from {} in time", self.target.url);
-                return Err(Failure::new(Code::Offline, what));
-            }
+        let Some(answer) = answer else {
+            let what = format!("no answer from {} in time", self.target.url);
+            return Err(Failure::new(Code::Offline, what));
         };
+        let answer = answer.map_err(|error| self.unreached(&error))?;
         if answer.status() != StatusCode::SWITCHING_PROTOCOLS {
             return Err(self.refused(answer).await);
         }

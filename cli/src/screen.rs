@@ -24,7 +24,7 @@ pub(crate) struct Screen {
     out: Box<dyn Write>,
     err: Box<dyn Write>,
     /// Where answers to questions come from.
-    input: Box<dyn io::Read>,
+    input: Box<dyn io::BufRead>,
     /// Columns of the terminal that data goes to; none when piped.
     pub(crate) width: Option<usize>,
     /// Data may be coloured.
@@ -50,7 +50,7 @@ impl Screen {
         Self {
             out: Box::new(io::BufWriter::new(stdout)),
             err: Box::new(io::stderr()),
-            input: Box::new(io::stdin()),
+            input: Box::new(io::BufReader::with_capacity(1, io::stdin())),
             width,
             colour: terminal && !plain,
             progress: io::stderr().is_terminal(),

@@ -34,8 +34,8 @@ fn wire() {
     // The kernel names the other end of a cable itself.
     let before = links();
     busybox("ip link add name near type veth");
-    let new = links().into_iter().filter(|it| !before.contains(it));
-    let far = new.filter(|it| it != "near").last().unwrap();
+    let mut new = links().into_iter().filter(|it| !before.contains(it));
+    let far = new.rfind(|it| it != "near").unwrap();
     busybox(&format!("ip link set {far} name far"));
     busybox("ip link add name void type dummy");
     busybox("ip link add link void name void.30 type vlan id 30");

@@ -3,7 +3,11 @@
 //! in `HIL_I2C`), `gpio-sim` with lines `GPIO0`… (its folder in sysfs in
 //! `HIL_GPIO_SYS`), `uhid`, and the modules that `conformance/test.sh` names.
 
-#![allow(clippy::unwrap_used, reason = "a test may panic")]
+#![allow(
+    clippy::indexing_slicing,
+    clippy::unwrap_used,
+    reason = "a test may panic"
+)]
 
 mod buses;
 mod cp2112;

@@ -309,9 +309,8 @@ async fn noted(client: &Client, node: &str, uri: &str, said: &[&str]) {
             sleep(Duration::from_millis(100)).await;
         }
     };
-    if timeout(Duration::from_secs(20), looking).await.is_err() {
-        panic!("{:#?}", hardware_log(client, node).await);
-    }
+    let done = timeout(Duration::from_secs(20), looking).await;
+    assert!(done.is_ok(), "{:#?}", hardware_log(client, node).await);
 }
 
 #[tokio::test]

@@ -282,25 +282,18 @@ async fn heat_that_no_fan_helps_against_ends_in_a_shutdown() {
     let blade = blade.await;
     let admin = blade.admin();
     let node = "/redfish/v1/Systems/node";
-    let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
     let off = async {
-        loop {
+        let mut seen = Vec::new();
+        while seen.last().is_none_or(|last| last != "Off") {
             let now = admin.get(node).await.body;
-            let state = now["PowerState"].as_str().unwrap().to_owned();
-            let mut seen = seen.lock().unwrap();
-            if seen.last() != Some(&state) {
-                seen.push(state.clone());
-            }
-            drop(seen);
-            if state == "Off" {
-                return;
-            }
+            seen.push(now["PowerState"].as_str().unwrap().to_owned());
+            seen.dedup();
             sleep(Duration::from_millis(100)).await;
         }
+        seen
     };
-    timeout(Duration::from_secs(60), off).await.expect("off");
-    let seen = seen.lock().unwrap();
-    assert_eq!(*seen, ["On", "PoweringOff", "Off"], "in good order");
+    let seen = timeout(Duration::from_mins(1), off).await.expect("off");
+    assert_eq!(seen, ["On", "PoweringOff", "Off"], "in good order");
     let sensor = "/redfish/v1/Chassis/blade/Sensors/CPU_Temperature";
     let limits = admin.get(sensor).await.body["Thresholds"].clone();
     assert_eq!(limits["UpperFatal"]["Reading"].as_f64(), Some(90.0));

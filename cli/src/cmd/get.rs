@@ -166,13 +166,13 @@ pub(crate) async fn list_of(
     }
     let scope = scope_values(list, false, matches);
     if !names.is_empty() && matches.get_flag("watch") {
-        let named = || async {
+        let again = || async {
             let found = by_names(&fleet, resource, &scope, &names).await;
             let found = found.into_iter().map(|(_, result)| result);
             Ok((found.collect::<Result<Vec<Value>, Failure>>()?, false))
         };
-        let (items, _) = named().await?;
-        return watch(run, resource, form, items, named).await;
+        let (items, _) = again().await?;
+        return watch(run, resource, form, items, again).await;
     }
     if !names.is_empty() {
         let found = by_names(&fleet, resource, &scope, &names).await;

@@ -70,7 +70,7 @@ pub struct Call {
 
 impl Call {
     /// Notes what exactly is asked, for the audit record.
-    pub(super) fn note(&self, what: String) {
+    pub(super) fn note(&self, what: &str) {
         let what = what.chars().take(500).collect();
         self.noted.get_or_init(|| what);
     }

@@ -473,7 +473,7 @@ async fn device_reset(
         let reset = body.get()?;
         let (kind, nodes) = (reset.reset_type, reset.nodes()?);
         let of = if nodes.is_empty() { "" } else { " of " };
-        call.note(format!("{kind:?}{of}{}", nodes.join(", ")));
+        call.note(&format!("{kind:?}{of}{}", nodes.join(", ")));
         let fleet = &call.fleet;
         Ok(HttpResponseAccepted(
             fleet.device_reset(&call.caller, &device, kind, nodes).await?,

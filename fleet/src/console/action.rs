@@ -72,17 +72,10 @@ pub(crate) async fn run(
     }
 
     let found = preview(visit, place, operation).await;
-    let touches = match &found {
-        Some(Ok(found)) => touched(found),
-        _ => Vec::new(),
-    };
-    let unknown = match &found {
-        Some(Err(why)) => Some(why.clone()),
-        _ => None,
-    };
-    let narrowed: Vec<Property> = match &found {
-        Some(Ok(found)) => narrow(fields, found),
-        _ => fields.to_vec(),
+    let (touches, narrowed, unknown) = match found {
+        Some(Ok(found)) => (touched(&found), narrow(fields, &found), None),
+        Some(Err(why)) => (Vec::new(), fields.to_vec(), Some(why)),
+        None => (Vec::new(), fields.to_vec(), None),
     };
     let mut shown = Fields::new(&narrowed, None);
     if let Some(said) = &refusal {
@@ -181,10 +174,10 @@ fn touched(preview: &Value) -> Vec<Touched> {
             let name = text(it, "name").unwrap_or_default();
             let more = [text(it, "state"), text(it, "note")];
             let more: Vec<String> = more.into_iter().flatten().collect();
-            match more.is_empty() {
-                true => name,
-                false => format!("{name}: {}", more.join(", ")),
+            if more.is_empty() {
+                return name;
             }
+            format!("{name}: {}", more.join(", "))
         });
         let mut things: Vec<String> = said.take(NAMED).collect();
         if let Some(more @ 1..) = all.len().checked_sub(NAMED) {

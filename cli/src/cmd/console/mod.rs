@@ -211,6 +211,7 @@ fn keys() -> mpsc::Receiver<Vec<u8>> {
 
 type Socket = WebSocketStream<Upgraded>;
 
+#[expect(clippy::struct_excessive_bools, reason = "each is one of two")]
 struct Visit {
     /// Stdin is a terminal, which was made raw.
     raw: bool,
@@ -261,24 +262,23 @@ impl Visit {
                         }
                     }
                 }
-                typed = self.keys.recv(), if !self.over && (self.ready || self.raw) => match typed {
-                    Some(typed) => match self.typed(&typed) {
-                        None => return Ok(End::Left),
-                        Some(bytes) if bytes.is_empty() || self.read_only => {}
-                        Some(bytes) => {
-                            silent = Instant::now() + self.wait;
-                            if let Err(error) =
-                                sink.send(Message::binary(bytes)).await
-                            {
-                                return Ok(End::Lost(error.to_string()));
-                            }
-                        }
-                    },
-                    None => {
+                typed = self.keys.recv(), if self.listens() => {
+                    silent = Instant::now() + self.wait;
+                    let Some(typed) = typed else {
                         self.over = true;
-                        silent = Instant::now() + self.wait;
+                        continue;
+                    };
+                    let Some(bytes) = self.typed(&typed) else {
+                        return Ok(End::Left);
+                    };
+                    if bytes.is_empty() || self.read_only {
+                        continue;
                     }
-                },
+                    let sent = sink.send(Message::binary(bytes)).await;
+                    if let Err(error) = sent {
+                        return Ok(End::Lost(error.to_string()));
+                    }
+                }
                 () = sleep_until(silent), if self.over => {
                     let _ = sink.send(Message::Close(None)).await;
                     return Ok(End::Left);
@@ -288,6 +288,11 @@ impl Visit {
                 _ = interrupt.recv() => return Ok(End::Left),
             }
         }
+    }
+
+    /// Whether stdin is read now.
+    fn listens(&self) -> bool {
+        !self.over && (self.ready || self.raw)
     }
 
     /// What of what was typed is for the far end; nothing when the person
