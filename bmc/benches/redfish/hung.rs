@@ -52,13 +52,13 @@ pub(crate) async fn compare(length: Duration) {
         rack.hang(false);
         all.push([idle, hung]);
     }
-    let median = |of: usize, value: fn(&Seen) -> f64| {
+    let median = |of: usize, value: Figure| {
         let mut values: Vec<f64> =
             all.iter().map(|both| value(&both[of])).collect();
         values.sort_by(f64::total_cmp);
         values[values.len() / 2]
     };
-    let values: [(&str, fn(&Seen) -> f64); 3] = [
+    let values: [(&str, Figure); 3] = [
         ("p50 us", |seen| seen.percentile(50)),
         ("p99 us", |seen| seen.percentile(99)),
         ("req/s", Seen::rate),
@@ -72,6 +72,9 @@ pub(crate) async fn compare(length: Duration) {
         );
     }
 }
+
+/// One figure of a run.
+type Figure = fn(&Seen) -> f64;
 
 async fn state(node: &Target) -> String {
     let body: Value = serde_json::from_slice(&load::body(node).await).unwrap();
