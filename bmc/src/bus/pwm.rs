@@ -5,7 +5,7 @@
 //! the output when it is dropped, which would stop a fan that has to go on.
 
 use std::{
-    fmt, fs, io,
+    fmt, fs, io, mem,
     path::{Path, PathBuf},
 };
 
@@ -39,6 +39,8 @@ pub struct KernelPwm {
     period: u64,
     /// Whether it is the low voltage that drives.
     inverted: bool,
+    /// Whether it was said that the chip goes on with another period.
+    told: bool,
 }
 
 impl KernelPwm {
@@ -53,7 +55,8 @@ impl KernelPwm {
         inverted: bool,
     ) -> Self {
         let period = 1_000_000_000 / u64::from(hertz.max(1));
-        Self { tree, chip: chip.to_owned(), channel, period, inverted }
+        let (chip, told) = (chip.to_owned(), false);
+        Self { tree, chip, channel, period, inverted, told }
     }
 
     /// The folder of the output; the kernel makes it when it is asked to.
@@ -83,18 +86,39 @@ impl KernelPwm {
         let reason = format!("{output} does not come");
         Err(io::Error::new(io::ErrorKind::TimedOut, reason))
     }
+
+    /// Sets the period of the output in `folder`, which is `found` now.
+    fn set_period(&self, folder: &Path, found: u64) -> io::Result<()> {
+        if found == self.period {
+            return Ok(());
+        }
+        // A period shorter than the duty is refused.
+        let duty = folder.join("duty_cycle");
+        if number(&duty).is_ok_and(|it| it > self.period) {
+            let full = if self.inverted { 0 } else { self.period };
+            write(&duty, &full.to_string())?;
+        }
+        write(&folder.join("period"), &self.period.to_string())
+    }
 }
 
 impl Pwm for KernelPwm {
     fn drive(&mut self, percent: f64) -> io::Result<()> {
         let folder = self.folder()?;
-        let period = self.period.to_string();
         let file = |name| folder.join(name);
-        if fs::read_to_string(file("period"))?.trim() != period {
-            // A period shorter than the duty is refused.
-            write(&file("duty_cycle"), "0")?;
-            write(&file("period"), &period)?;
-        }
+        let found = number(&file("period"))?;
+        let period = match self.set_period(&folder, found) {
+            Ok(()) => self.period,
+            // Without a period nothing can be driven.
+            Err(error) if found == 0 => return Err(error),
+            // A fan turns with another one as well.
+            Err(error) => {
+                if !mem::replace(&mut self.told, true) {
+                    tracing::warn!(%error, found, "PWM with another period");
+                }
+                found
+            }
+        };
         let share = percent.clamp(0.0, 100.0) / 100.0;
         let share = if self.inverted { 1.0 - share } else { share };
         #[expect(
@@ -103,13 +127,19 @@ impl Pwm for KernelPwm {
             clippy::cast_precision_loss,
             reason = "it is between nothing and a period, which is short"
         )]
-        let duty = (self.period as f64 * share).round() as u64;
+        let duty = (period as f64 * share).round() as u64;
         write(&file("duty_cycle"), &duty.to_string())?;
         if fs::read_to_string(file("enable"))?.trim() != "1" {
             write(&file("enable"), "1")?;
         }
         Ok(())
     }
+}
+
+/// The number in an attribute.
+fn number(path: &Path) -> io::Result<u64> {
+    let text = fs::read_to_string(path)?;
+    text.trim().parse().map_err(io::Error::other)
 }
 
 /// Writes into an attribute that is there; none is ever made.
@@ -153,6 +183,12 @@ mod tests {
         assert_eq!(all, ["40000", "12000", "1"]);
         KernelPwm { inverted: true, ..pwm.clone() }.drive(100.0).unwrap();
         assert_eq!(read("duty_cycle"), "0");
+        for (name, text) in [("period", "90000\n"), ("duty_cycle", "60000\n")]
+        {
+            fs::write(output.join(name), text).unwrap();
+        }
+        pwm.drive(50.0).unwrap();
+        assert_eq!(["period", "duty_cycle"].map(read), ["40000", "20000"]);
         let mut absent = KernelPwm::new(tree, "pwm-9", 0, 25_000, false);
         let error = absent.drive(1.0).unwrap_err();
         assert_eq!(error.to_string(), "no PWM chip `pwm-9`");

@@ -8,7 +8,7 @@
 //! it is: the kernel holds it.
 
 use std::{
-    io,
+    io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -265,8 +265,13 @@ struct Drives(Arc<Mutex<Driven>>);
 impl Controls for Drives {
     fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
         let mut driven = lock(&self.0);
-        driven.wanted.manual = percent;
-        driven.step(Instant::now()).map(drop)
+        let before = mem::replace(&mut driven.wanted.manual, percent);
+        let stepped = driven.step(Instant::now());
+        // What was refused is not in force later; what cools harms nobody.
+        if stepped.is_err() && percent.is_some_and(|it| it < 100.0) {
+            driven.wanted.manual = before;
+        }
+        stepped.map(drop)
     }
 
     fn leave(&self, _: &Id) -> io::Result<()> {

@@ -9,7 +9,7 @@ mod button;
 pub(super) mod curve;
 
 use std::{
-    io,
+    io, mem,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -337,8 +337,13 @@ struct Drives(Arc<Mutex<Case>>);
 impl Controls for Drives {
     fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
         let mut case = lock(&self.0);
-        case.wanted.manual = percent;
-        case.step(Instant::now()).map(drop).map_err(io::Error::other)
+        let before = mem::replace(&mut case.wanted.manual, percent);
+        let stepped = case.step(Instant::now());
+        // What was refused is not in force later; what cools harms nobody.
+        if stepped.is_err() && percent.is_some_and(|it| it < 100.0) {
+            case.wanted.manual = before;
+        }
+        stepped.map(drop).map_err(io::Error::other)
     }
 
     fn leave(&self, control: &Id) -> io::Result<()> {
