@@ -42,7 +42,11 @@ struct Line {
 
 impl Line {
     fn put(&mut self, on: bool) -> io::Result<()> {
-        self.wanted = Some(on);
+        // What is tried again later is off, or what was there before: whoever
+        // was refused an on looks anew at what forbids it.
+        if !on || self.wanted.is_none() {
+            self.wanted = Some(false);
+        }
         let mut output = match self.output.take() {
             Some(output) => output,
             // The first level it has is the one that is wanted.
@@ -51,6 +55,7 @@ impl Line {
         // A chip on USB may have gone, and come back.
         output.set(on)?;
         self.output = Some(output);
+        self.wanted = Some(on);
         Ok(())
     }
 }

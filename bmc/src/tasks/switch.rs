@@ -6,7 +6,10 @@ use std::{
     collections::{BTreeMap, BTreeSet},
     io,
     path::PathBuf,
-    sync::Arc,
+    sync::{
+        Arc, Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
@@ -49,6 +52,30 @@ pub(crate) struct Owner {
     moved: BTreeMap<Id, Instant>,
     /// Those that shall be on, and cannot yet.
     waiting: BTreeSet<Id>,
+    under_way: UnderWay,
+}
+
+/// Switches with a step that has not ended, given up or not. A line that hangs
+/// holds up itself, and one thread.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<Mutex<BTreeSet<Id>>>);
+
+impl UnderWay {
+    fn lock(&self) -> MutexGuard<'_, BTreeSet<Id>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A step under way; however it ends, the switch can be switched again.
+struct Step {
+    of: UnderWay,
+    id: Id,
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.of.lock().remove(&self.id);
+    }
 }
 
 impl Owner {
@@ -59,7 +86,8 @@ impl Owner {
         kept: Kept,
     ) -> Self {
         let (moved, waiting) = (BTreeMap::new(), BTreeSet::new());
-        Self { switches, model, path, kept, moved, waiting }
+        let under_way = UnderWay::default();
+        Self { switches, model, path, kept, moved, waiting, under_way }
     }
 
     /// Carries out changes one after the other until `stop`. What is on then
@@ -201,11 +229,31 @@ impl Owner {
         on: bool,
         opened_for: Option<Id>,
     ) -> io::Result<()> {
-        let (switches, id) = (Arc::clone(&self.switches), switch.id.clone());
-        let putting = blocking(move || switches.put(&id, on));
-        let put = timeout(PATIENCE, putting).await;
-        put.unwrap_or_else(|_| Ok(Err(io::ErrorKind::TimedOut.into())))
-            .unwrap_or_else(|error| Err(error.into()))?;
+        let id = switch.id.clone();
+        if !self.under_way.lock().insert(id.clone()) {
+            let reason = "what it was told before has not ended";
+            return Err(io::Error::new(io::ErrorKind::ResourceBusy, reason));
+        }
+        let step = Step { of: self.under_way.clone(), id };
+        let switches = Arc::clone(&self.switches);
+        let newly = on && !is_on(&self.model.snapshot(), &switch.id);
+        // Set by who is first: the step that ends, or we who give it up.
+        let settled = Arc::new(AtomicBool::new(false));
+        let ended = Arc::clone(&settled);
+        let mut putting = blocking(move || {
+            let mut put = switches.put(&step.id, on);
+            if ended.swap(true, Ordering::AcqRel) && newly {
+                // Nobody knows of it, nor looks what it needs.
+                put = switches.put(&step.id, false);
+            }
+            put
+        });
+        let put = match timeout(PATIENCE, &mut putting).await {
+            Ok(put) => put,
+            Err(_) if settled.swap(true, Ordering::AcqRel) => putting.await,
+            Err(_) => return Err(io::ErrorKind::TimedOut.into()),
+        };
+        put.unwrap_or_else(|error| Err(error.into()))?;
         self.moved.insert(switch.id.clone(), Instant::now());
         let state = SwitchState { on, since: Utc::now(), opened_for };
         self.model.post_switch(&chassis.id, &switch.id, state);
