@@ -40,6 +40,9 @@ use crate::{
 const ROUND: Duration = Duration::from_secs(5);
 /// For how long the power is cut.
 const CUT: Duration = Duration::from_secs(2);
+/// How often it is tried to give the power back, and how long between.
+const TRIES: u32 = 5;
+const AGAIN: Duration = Duration::from_millis(100);
 /// Below this a network is hard to use, in dBm.
 const WEAK: f64 = -105.0;
 
@@ -168,7 +171,16 @@ impl Modems for Shared {
         // High is off.
         let mut off = self.lines.output(line, Polarity::ActiveHigh, true)?;
         pause(CUT);
-        off.set(false)
+        let mut back = off.set(false);
+        // Without power it stays away until somebody comes.
+        for _ in 1..TRIES {
+            if back.is_ok() {
+                break;
+            }
+            pause(AGAIN);
+            back = off.set(false);
+        }
+        back
     }
 }
 

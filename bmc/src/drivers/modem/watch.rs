@@ -32,6 +32,9 @@ pub(super) struct Watch {
     sensors: [Id; 3],
     show_numbers: bool,
     set_ethernet: bool,
+    /// Whether that was tried: one that does not keep it would be started
+    /// anew for ever.
+    tried: bool,
     /// What does not change while it is there.
     known: Option<Cellular>,
 }
@@ -44,8 +47,16 @@ impl Watch {
         sensors: [Id; 3],
         (show_numbers, set_ethernet): (bool, bool),
     ) -> Self {
-        let known = None;
-        Self { name, id, shared, sensors, show_numbers, set_ethernet, known }
+        Self {
+            name,
+            id,
+            shared,
+            sensors,
+            show_numbers,
+            set_ethernet,
+            tried: false,
+            known: None,
+        }
     }
 
     /// Asks everything.
@@ -73,7 +84,8 @@ impl Watch {
         let signal = at.ask("AT+CSQ")?;
         let signal = fields(first("AT+CSQ", &signal)?);
         let signal = signal.first().and_then(|it| it.parse::<i32>().ok());
-        now.dbm = signal.filter(|it| *it <= 31).map(|it| 2 * it - 113);
+        let signal = signal.filter(|it| (0..=31).contains(it));
+        now.dbm = signal.map(|it| 2 * it - 113);
         let lines = at.ask("AT+CREG?")?;
         // What comes by itself has no mode before the state.
         let state = lines.iter().find_map(|line| match fields(line)[..] {
@@ -97,7 +109,7 @@ impl Watch {
     }
 
     /// Asks a modem that was not there before who it is.
-    fn meet(&self, at: &mut At) -> Result<Cellular, Error> {
+    fn meet(&mut self, at: &mut At) -> Result<Cellular, Error> {
         at.greet()?;
         let model = at.ask("AT+GMM")?;
         let model = first("AT+GMM", &model)?.to_owned();
@@ -119,16 +131,25 @@ impl Watch {
         };
         let (ethernet, set) = vendor.ethernet;
         let is = lines.iter().any(|it| fields(it).last() == Some(&ethernet));
-        if !is && self.set_ethernet {
-            for command in set {
-                at.ask(command)?;
+        if !is && self.set_ethernet && !self.tried {
+            self.tried = true;
+            let refused = set.iter().find_map(|it| at.ask(it).err());
+            let told = refused.map_or_else(|| at.tell(vendor.restart), Err);
+            match told {
+                Ok(()) => {
+                    tracing::warn!(modem = %self.id, "made an Ethernet device");
+                    return Err(Error::Silent {
+                        command: vendor.restart.to_owned(),
+                        within: Duration::ZERO,
+                    });
+                }
+                Err(error) if error.is_answer() => {
+                    tracing::warn!(modem = %self.id, %error, "not made one");
+                }
+                Err(error) => return Err(error),
             }
-            at.tell(vendor.restart)?;
-            tracing::warn!(modem = %self.id, "made an Ethernet device");
-            return Err(Error::Silent {
-                command: vendor.restart.to_owned(),
-                within: Duration::ZERO,
-            });
+        } else if !is && self.set_ethernet {
+            tracing::warn!(modem = %self.id, "still no Ethernet device");
         }
         met.data_mode = Some(if is { "Ethernet" } else { "Other" });
         Ok(met)
