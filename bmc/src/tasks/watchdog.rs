@@ -10,7 +10,10 @@ use http::Request;
 use http_body_util::Empty;
 use onprem_link::{file::replace, log::Chain, task::blocking};
 use serde::{Deserialize, Serialize};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::{
+    task::JoinHandle,
+    time::{Instant, sleep, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
@@ -63,20 +66,28 @@ impl Keeper {
     /// Feeds the watchdog until `stop`, and then stops it; where the agent is
     /// to start anew, that one finds it going, with all its time.
     pub(crate) async fn keep(self, stop: CancellationToken) {
-        loop {
-            let ended = tokio::select! {
-                () = stop.cancelled() => return,
-                opened = self.open() => match opened {
-                    Ok(held) => self.feed(held, &stop).await,
-                    Err(error) => Err(error),
-                },
+        let mut watches = false;
+        while !stop.is_cancelled() {
+            // It takes no longer than a step may, and what is opened watches:
+            // that is not given up in between.
+            let ended = match self.open().await {
+                Ok(held) => {
+                    watches = true;
+                    self.feed(held, &stop).await
+                }
+                Err(error) => Err(error),
             };
             let Err(error) = ended else { return };
             self.lost(&error);
             tokio::select! {
-                () = stop.cancelled() => return,
+                () = stop.cancelled() => {}
                 () = sleep(AGAIN) => {}
             }
+        }
+        // What was lost while it watched resets the machine otherwise.
+        if watches && let Ok(held) = self.open().await {
+            let Held { dog, identity, timeout } = held;
+            self.end(dog, &identity, timeout).await;
         }
     }
 
@@ -85,19 +96,14 @@ impl Keeper {
         let wanted = self.watch.timeout;
         step(move || {
             let mut dog = kennel.open()?;
-            let identity = dog.identity()?;
-            let timeout = match dog.set_timeout(wanted) {
-                Ok(timeout) => timeout,
+            match meet(dog.as_mut(), wanted) {
+                Ok((identity, timeout)) => Ok(Held { dog, identity, timeout }),
                 Err(error) => {
-                    // It watches already, and goes on with its own time.
-                    let own = dog.timeout()?;
-                    let seconds = own.as_secs();
-                    warn!(%error, ?wanted, seconds, "watchdog's own time");
-                    own
+                    // It watches, and nobody would feed it.
+                    let _ = dog.stop();
+                    Err(error)
                 }
-            };
-            dog.feed()?;
-            Ok(Held { dog, identity, timeout })
+            }
         })
         .await
     }
@@ -116,7 +122,8 @@ impl Keeper {
             stops = identity.stops,
             "the watchdog watches"
         );
-        self.tell(&identity);
+        // A disk that hangs is no reason not to feed it.
+        let telling = self.tell(&identity);
         let mut hungry = None;
         loop {
             let reason = self.silence(timeout).await;
@@ -148,7 +155,11 @@ impl Keeper {
                 () = sleep(pace) => {}
             }
         }
-        self.end(dog, &identity, timeout).await
+        self.end(dog, &identity, timeout).await;
+        if let Some(telling) = telling {
+            let _ = tokio::time::timeout(PATIENCE, telling).await;
+        }
+        Ok(())
     }
 
     /// What makes no progress, though it should within `limit`.
@@ -173,7 +184,7 @@ impl Keeper {
         mut dog: Box<dyn Watchdog>,
         identity: &Identity,
         timeout: Duration,
-    ) -> io::Result<()> {
+    ) {
         let anew = self.leaving.is_cancelled();
         let stops = identity.stops && !anew;
         let ended = step(move || {
@@ -189,28 +200,31 @@ impl Keeper {
                 "the watchdog cannot be stopped: who does not feed it is reset"
             ),
         }
-        Ok(())
     }
 
     /// Notes once that the machine was reset by its watchdog.
-    fn tell(&self, identity: &Identity) {
+    fn tell(&self, identity: &Identity) -> Option<JoinHandle<()>> {
         if identity.cause != Some(ResetCause::Watchdog) {
-            return;
+            return None;
         }
+        let service = Arc::clone(&self.service);
         let Watch { file, boot, device, .. } = &self.watch;
-        let told = std::fs::read(file).ok();
-        let told = told.and_then(|it| serde_json::from_slice(&it).ok());
-        let told: Told = told.unwrap_or_default();
+        let (file, device) = (file.clone(), device.clone());
         let now = Told { boot: boot.clone() };
-        if boot.is_some() && told == now {
-            return;
-        }
-        warn!(device, "the machine was reset by its watchdog");
-        self.service.reset_by_watchdog();
-        let text = serde_json::to_vec(&now).unwrap_or_default();
-        if let Err(error) = replace(file, &text) {
-            warn!(error = %Chain(&error), "this will be told again");
-        }
+        Some(blocking(move || {
+            let told = std::fs::read(&file).ok();
+            let told = told.and_then(|it| serde_json::from_slice(&it).ok());
+            let told: Told = told.unwrap_or_default();
+            if now.boot.is_some() && told == now {
+                return;
+            }
+            warn!(device, "the machine was reset by its watchdog");
+            service.reset_by_watchdog();
+            let text = serde_json::to_vec(&now).unwrap_or_default();
+            if let Err(error) = replace(&file, &text) {
+                warn!(error = %Chain(&error), "this will be told again");
+            }
+        }))
     }
 
     fn lost(&self, error: &io::Error) {
@@ -249,6 +263,27 @@ impl Keeper {
             taken: Instant::now(),
         });
     }
+}
+
+/// What a watchdog is that was just opened, and how long it waits from now on:
+/// `wanted`, if it can.
+fn meet(
+    dog: &mut dyn Watchdog,
+    wanted: Duration,
+) -> io::Result<(Identity, Duration)> {
+    let identity = dog.identity()?;
+    let timeout = match dog.set_timeout(wanted) {
+        Ok(timeout) => timeout,
+        Err(error) => {
+            // It watches already, and goes on with its own time.
+            let own = dog.timeout()?;
+            let seconds = own.as_secs();
+            warn!(%error, ?wanted, seconds, "watchdog's own time");
+            own
+        }
+    };
+    dog.feed()?;
+    Ok((identity, timeout))
 }
 
 fn trouble(word: &'static str, text: &str, health: Health) -> Trouble {
