@@ -338,9 +338,11 @@ impl Pi {
         for (value, sensor) in &self.values {
             let Value { tag, of, kind, factor, presence, .. } = *value;
             let said = if tag == POE {
-                let [_, count, error] = self.firmware.ask(tag, [of, 0, 0])?;
-                let absent = Error::Absent { tag, of, value: error };
-                if error == 0 { Ok(count) } else { Err(absent) }
+                let said = self.firmware.ask(tag, [of, 0, 0]);
+                said.and_then(|[_, count, error]| {
+                    let absent = Error::Absent { tag, of, value: error };
+                    if error == 0 { Ok(count) } else { Err(absent) }
+                })
             } else {
                 self.firmware.number(tag, of)
             };
