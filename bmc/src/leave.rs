@@ -27,6 +27,8 @@ const LASTING: &[&str] = &[
     "logs",
     "power.json",
     "slots",
+    "switches.json",
+    "watchdog.json",
 ];
 
 /// What belongs to the way to the machine: its keys, the fleet, its protocols.
@@ -157,6 +159,7 @@ mod tests {
                 "identity",
                 "lockout.json",
                 "settings.json",
+                "switches.json",
                 "update.json",
             ] {
                 fs::write(path.join(name), "x").unwrap();
@@ -172,14 +175,16 @@ mod tests {
             names(path).join(" ")
         };
         let all = "accounts.json identity lockout.json logs settings.json \
-            slots tls update.json";
+            slots switches.json tls update.json";
         assert_eq!(kept(None), all);
         let least = kept(Some(Defaults::ResetAll));
-        assert_eq!(least, "identity logs slots");
+        assert_eq!(least, "identity logs slots switches.json");
         let network = kept(Some(Defaults::PreserveNetwork));
-        assert_eq!(network, "identity logs slots tls");
+        assert_eq!(network, "identity logs slots switches.json tls");
         let users = kept(Some(Defaults::PreserveNetworkAndUsers));
-        assert_eq!(users, "accounts.json identity lockout.json logs slots tls");
+        let with_users = "accounts.json identity lockout.json logs slots \
+            switches.json tls";
+        assert_eq!(users, with_users);
     }
 
     #[test]
