@@ -223,11 +223,15 @@ impl Scope {
                 let code = hex('D', line.trim_start_matches('K'))?;
                 let _timestamp = self.vm.number('D')?;
                 match code {
-                    WAITING => continue,
+                    WAITING => {}
                     DONE | OVER | STOPPED => {
                         let address = self.vm.number('D')?;
                         if asked.cancelled.load(Ordering::Relaxed) {
                             return Err(CaptureError::Cancelled);
+                        }
+                        if address >= plan.mode.buffer.size() {
+                            let got = format!("address {address:#x}");
+                            return Err(Error::Answer { to: 'D', got }.into());
                         }
                         return Ok((code == DONE, address));
                     }

@@ -154,10 +154,15 @@ impl Vm {
         patience: Duration,
     ) -> Result<Option<String>, Error> {
         let mut line = Vec::new();
+        let until = Instant::now() + patience;
         loop {
             let patience = if line.is_empty() { patience } else { PATIENCE };
             match self.byte_within(patience)? {
-                Some(b'\r' | b'\n') if line.is_empty() => {}
+                Some(b'\r' | b'\n') if line.is_empty() => {
+                    if Instant::now() >= until {
+                        return Ok(None);
+                    }
+                }
                 Some(b'\r') => break,
                 Some(byte) => line.push(byte),
                 None if line.is_empty() => return Ok(None),
