@@ -338,3 +338,40 @@ impl Driver for Watch {
         Batch { samples, ..Batch::default() }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// An output that can only be driven by all there is.
+    #[derive(Debug)]
+    struct Refusing;
+
+    impl Pwm for Refusing {
+        fn drive(&mut self, percent: f64) -> io::Result<()> {
+            if percent < 100.0 {
+                return Err(io::ErrorKind::ResourceBusy.into());
+            }
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_set_point_that_was_refused_is_not_in_force_later() {
+        let driven = Driven {
+            pwm: Box::new(Refusing),
+            wanted: Loop::default(),
+            celsius: None,
+            turning: None,
+            ended: false,
+        };
+        let drives = Drives(Arc::new(Mutex::new(driven)));
+        let fan = Id::from("Fan");
+        assert!(drives.drive(&fan, Some(0.0)).is_err());
+        assert!(lock(&drives.0).wanted.manual.is_none());
+        drives.drive(&fan, Some(100.0)).unwrap();
+        assert!(drives.drive(&fan, Some(30.0)).is_err());
+        let kept = lock(&drives.0).wanted.manual;
+        assert!(kept.is_some_and(|it| it >= 100.0), "as before: {kept:?}");
+    }
+}
