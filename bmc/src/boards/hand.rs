@@ -71,31 +71,29 @@ impl Hand {
     }
 
     /// Drives `actuator` by `percent`, or leaves it to its chip. It is on disk
-    /// before the output is in hand.
+    /// before the output is in hand, unless that is to be driven as hard as it
+    /// can be.
     ///
     /// # Errors
     /// What the file system or the kernel said; where it cannot be noted, the
-    /// chip keeps the output, unless it is to be driven as hard as it can be.
+    /// chip keeps the output.
     pub fn drive(
         &self,
         actuator: &Actuator,
         percent: Option<f64>,
     ) -> io::Result<()> {
         let output = actuator.output();
-        if let Some(wanted) = percent {
-            let noted = self.change(|outputs| {
-                if !outputs.contains(output) {
-                    outputs.push(output.clone());
-                }
-            });
-            match noted {
-                // A fan that is left at full speed harms nobody: heat waits
-                // for no disk.
-                Err(error) if wanted >= 100.0 => {
-                    warn!(error = %Chain(&error), "driven, and not noted");
-                }
-                noted => noted?,
+        if percent.is_some_and(|percent| percent >= 100.0) {
+            // A fan that is left at full speed harms nobody: heat waits for
+            // no disk.
+            let driven = actuator.drive(percent);
+            if let Err(error) = self.take(output) {
+                warn!(error = %Chain(&error), "driven, and not noted");
             }
+            return driven;
+        }
+        if percent.is_some() {
+            self.take(output)?;
             return actuator.drive(percent);
         }
         actuator.drive(None)?;
@@ -105,6 +103,15 @@ impl Hand {
             warn!(error = %Chain(&error), "it is not kept what is let go");
         }
         Ok(())
+    }
+
+    /// Notes that `output` is in hand.
+    fn take(&self, output: &Output) -> io::Result<()> {
+        self.change(|outputs| {
+            if !outputs.contains(output) {
+                outputs.push(output.clone());
+            }
+        })
     }
 
     fn change(&self, change: impl FnOnce(&mut Vec<Output>)) -> io::Result<()> {

@@ -164,13 +164,14 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         options.watchdog_minutes,
         limits,
     );
+    let said = Arc::clone(&driver.fan_said);
     Ok(Box::new(Fitted {
         id,
         name,
         chassis: fitting.chassis.clone(),
         sensors,
         firmware,
-        drives: Arc::new(Drives(hat)),
+        drives: Arc::new(Drives { hat, said }),
         driver: Some(driver),
     }))
 }
@@ -275,7 +276,11 @@ impl Part for Fitted {
 }
 
 /// Drives the fan: on, off, or as the HAT thinks.
-struct Drives(Hat);
+struct Drives {
+    hat: Hat,
+    /// Whether somebody has, since the agent began.
+    said: Arc<Mutex<bool>>,
+}
 
 impl Controls for Drives {
     fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
@@ -284,6 +289,10 @@ impl Controls for Drives {
             Some(percent) if percent > 0.0 => FAN_ON,
             Some(_) => FAN_OFF,
         };
-        Ok(self.0.set(SET_FAN_MODE, &[mode])?)
+        let said = self.said.lock();
+        let mut said = said.unwrap_or_else(PoisonError::into_inner);
+        self.hat.set(SET_FAN_MODE, &[mode])?;
+        *said = true;
+        Ok(())
     }
 }

@@ -13,7 +13,8 @@ use tokio::time::Instant;
 use super::{
     BROKEN, DISABLE, ENABLE, FAN_AUTO, FAN_HEALTH, FAN_MODE, FAN_ON, FAN_SPEED,
     FEED_WATCHDOG, FIRMWARE, LEVEL, LOOK, MODE_EVERY, ON_BATTERY, PACE, ROUND,
-    SET_WATCHDOG, SET_WATCHDOG_MINUTES, SOFT_OFF, VALUES, Value, WORKING_MODE,
+    SET_FAN_MODE, SET_WATCHDOG, SET_WATCHDOG_MINUTES, SOFT_OFF, VALUES, Value,
+    WORKING_MODE,
     frame::{Error, Hat, TRIES},
     id_of,
     policy::{Act, Limits, Policy},
@@ -57,6 +58,9 @@ pub(super) struct Ups {
     feed_at: Option<Instant>,
     /// Whether the agent ends.
     leaving: Arc<AtomicBool>,
+    /// Whether this agent has said how the fan is driven. Who says it has it
+    /// locked.
+    pub(super) fan_said: Arc<Mutex<bool>>,
 }
 
 impl Driver for Ups {
@@ -136,6 +140,7 @@ impl Ups {
             standing: Standing::New,
             feed_at: None,
             leaving: Arc::default(),
+            fan_said: Arc::default(),
         }
     }
 
@@ -186,12 +191,30 @@ impl Ups {
         *self.firmware.lock().unwrap_or_else(PoisonError::into_inner) =
             firmware;
         self.feed_at = None;
+        self.let_go()?;
         let Some(minutes) = self.watchdog else { return Ok(()) };
         if self.leaving.load(Ordering::Acquire) {
             return Ok(());
         }
         self.hat.set(SET_WATCHDOG_MINUTES, &[minutes])?;
         self.hat.set(SET_WATCHDOG, &[ENABLE])
+    }
+
+    /// Leaves the fan to the HAT: an agent that was killed may have driven it
+    /// by hand.
+    fn let_go(&self) -> Result<(), Error> {
+        let said = self.fan_said.lock();
+        let mut said = said.unwrap_or_else(PoisonError::into_inner);
+        if *said {
+            return Ok(());
+        }
+        match self.hat.set(SET_FAN_MODE, &[FAN_AUTO]) {
+            Err(error) if error.is_bus() => return Err(error),
+            Err(error) => tracing::warn!(%error, "the fan is left as it is"),
+            Ok(()) => {}
+        }
+        *said = true;
+        Ok(())
     }
 
     fn value(
