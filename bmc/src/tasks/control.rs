@@ -272,7 +272,11 @@ fn all(snapshot: &Snapshot) -> Vec<(&Chassis, &Control)> {
 }
 
 /// Whether `chassis` is in the one called `outer`, or is that one.
-fn is_in(snapshot: &Snapshot, chassis: &Chassis, outer: &Id) -> bool {
+pub(super) fn is_in(
+    snapshot: &Snapshot,
+    chassis: &Chassis,
+    outer: &Id,
+) -> bool {
     let mut at = Some(chassis);
     // So many steps lead out of any of them.
     for _ in 0..=snapshot.inventory.chassis.len() {

@@ -1,12 +1,16 @@
 //! The last means against heat: what goes on being too hot although the fans
 //! do what they can is shut down, and switched off if it does not.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
 use tracing::{error, warn};
 
+use super::control::is_in;
 use crate::{
     commands::{Commands, ResetType},
     config::{Emergency, LastMeans},
@@ -96,7 +100,8 @@ impl Watch {
         }
     }
 
-    /// Does the next thing about the systems beside `sensor`.
+    /// Does the next thing about the systems beside `sensor`, and in what is
+    /// beside it.
     async fn act(&mut self, snapshot: &Snapshot, sensor: &Id) {
         let all = snapshot.inventory.chassis.iter();
         let mut holders = all.filter(|it| it.sensor(sensor).is_some());
@@ -111,17 +116,24 @@ impl Watch {
         let late = heat.asked.is_some_and(|asked| now >= asked + patience);
         let force = late || self.policy.action == LastMeans::ForceOff;
         heat.asked.get_or_insert(now);
-        for id in &chassis.systems {
+        let all = snapshot.inventory.chassis.iter();
+        let inside = all.filter(|it| is_in(snapshot, it, &chassis.id));
+        let systems: BTreeSet<&Id> =
+            inside.flat_map(|it| &it.systems).collect();
+        let mut any = false;
+        for id in systems {
             let Some(system) = snapshot.system(id) else { continue };
             let state = snapshot.seen_power(id);
             let goes = state == Some(PowerState::PoweringOff);
             if state == Some(PowerState::Off) || goes && !force {
+                any = true;
                 continue;
             }
             let can = |kind: &ResetType| system.reset_types.contains(kind);
             let kinds = [ResetType::GracefulShutdown, ResetType::ForceOff];
             let kind = kinds.into_iter().skip(usize::from(force)).find(can);
             let Some(kind) = kind else { continue };
+            any = true;
             let word = kind.as_str();
             match self.policy.action {
                 LastMeans::None => {
@@ -136,6 +148,9 @@ impl Watch {
                 error!(%sensor, system = %id, kind = word, %reason,
                     "too hot, and still on");
             }
+        }
+        if !any {
+            error!(%sensor, "too hot, and nothing here can be shut down");
         }
     }
 }
