@@ -1,9 +1,15 @@
 //! The power of the very machine the agent runs on.
 
-use std::{fs, io, process::Command, sync::Arc};
+use std::{
+    fs, io,
+    process::{Child, Command},
+    sync::Arc,
+    time::Duration,
+};
 
 use super::{Power, next_boot::NextBoot};
 use crate::{
+    bus::pause,
     commands::{CommandError, ResetType},
     drivers::tree::Tree,
     model::{Id, Part, PartSettings, PowerState},
@@ -11,6 +17,10 @@ use crate::{
 
 /// The configuration key that allows all this.
 const KEY: &str = "allow_host_power";
+/// How often it is looked whether a program has ended, and how long it is
+/// left in between: five seconds in all.
+const LOOKS: u32 = 250;
+const BETWEEN: Duration = Duration::from_millis(20);
 
 /// What a host can do to itself; it cannot switch itself on.
 pub(super) const RESET_TYPES: [ResetType; 4] = [
@@ -46,17 +56,35 @@ impl HostPower {
 
     fn shutdown(&self, how: &str) -> io::Result<()> {
         let mut command = Command::new(self.tree.path("/sbin/shutdown"));
-        let status = command.args([how, "now"]).status()?;
-        if !status.success() {
-            return Err(io::Error::other(format!("shutdown: {status}")));
-        }
-        Ok(())
+        let mut shutdown = command.args([how, "now"]).spawn()?;
+        ended(&mut shutdown, LOOKS)
     }
 
     fn sysrq(&self, keys: [&str; 2]) -> io::Result<()> {
         let trigger = self.tree.path("/proc/sysrq-trigger");
         keys.iter().try_for_each(|key| fs::write(&trigger, key))
     }
+}
+
+/// Waits until `shutdown` has ended well. Where an init does not answer it,
+/// the forced ways have to stay open.
+fn ended(shutdown: &mut Child, looks: u32) -> io::Result<()> {
+    for _ in 0..looks {
+        match shutdown.try_wait()? {
+            None => pause(BETWEEN),
+            Some(status) if status.success() => return Ok(()),
+            Some(status) => {
+                return Err(io::Error::other(format!("shutdown: {status}")));
+            }
+        }
+    }
+    shutdown.kill()?;
+    pause(BETWEEN);
+    // One that cannot be killed is not waited for either.
+    shutdown.try_wait()?;
+    let patience = BETWEEN * looks;
+    let message = format!("shutdown: no end in {patience:?}");
+    Err(io::Error::new(io::ErrorKind::TimedOut, message))
 }
 
 impl Power for HostPower {
@@ -140,5 +168,16 @@ mod tests {
         assert_eq!(read("proc/sysrq-trigger"), "o");
         let error = power.reset(&"host".into(), ResetType::On).unwrap_err();
         assert!(matches!(error, CommandError::Unsupported { .. }));
+    }
+
+    #[test]
+    fn a_shutdown_that_hangs_is_not_waited_for() {
+        let mut hanging = Command::new("sleep").arg("60").spawn().unwrap();
+        let error = ended(&mut hanging, 2).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
+        assert!(!hanging.wait().unwrap().success());
+        let mut failing = Command::new("false").spawn().unwrap();
+        let error = ended(&mut failing, LOOKS).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::Other, "{error}");
     }
 }

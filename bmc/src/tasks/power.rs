@@ -1,9 +1,9 @@
 //! Owns the power of the systems.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use onprem_link::task::blocking;
-use tokio::sync::mpsc;
+use tokio::{sync::mpsc, time::timeout};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
@@ -13,6 +13,9 @@ use crate::{
     commands::{Command, CommandError, ResetType},
     model::{Id, Model, Part, PowerState, Snapshot},
 };
+
+/// How long a start waits for the disk that it is noted on.
+const DISK: Duration = Duration::from_secs(2);
 
 /// What owns the power.
 pub(crate) struct Owner {
@@ -83,7 +86,9 @@ impl Owner {
         let counts = limit.is_some();
         if counts {
             // Before it is done: an agent that dies over it knows of it.
-            self.cycles.note(id).await;
+            if timeout(DISK, self.cycles.note(id)).await.is_err() {
+                warn!(%part, "the disk hangs: a start is not noted yet");
+            }
         }
         let (power, asked) = (Arc::clone(&self.power), id.clone());
         let done = blocking(move || power.reset(&asked, kind)).await;
@@ -92,7 +97,8 @@ impl Owner {
             Err(CommandError::Failed { part: part.clone(), reason })
         });
         if done.is_err() && counts {
-            self.cycles.forget(id).await;
+            // It is forgotten in memory, whatever the disk does.
+            let _ = timeout(DISK, self.cycles.forget(id)).await;
         }
         // Whoever asked sees the change in the next answer.
         if let Some(state) = done? {
