@@ -2,7 +2,7 @@
 //! asks one node after the other how it is, and serves a console in between.
 
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::{BTreeMap, BTreeSet, VecDeque},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
@@ -125,6 +125,8 @@ impl Plan {
 pub(super) struct State {
     pub(super) known: BTreeMap<u8, Known>,
     pub(super) plans: BTreeMap<u8, Plan>,
+    /// The nodes that are switched on again until they are on.
+    pub(super) lasting: BTreeSet<u8>,
     /// When the last node was switched on.
     pub(super) started: Option<Instant>,
     /// Where the sweep goes on, and when it begins anew.
@@ -207,8 +209,11 @@ impl Bus {
     pub(super) fn known(&self, address: u8) -> (Known, Option<bool>) {
         let state = self.shared.lock();
         let known = state.known.get(&address).cloned().unwrap_or_default();
+        // What has failed so far moves no more, though it is tried again.
         let plan = state.plans.get(&address);
-        (known, plan.map(|plan| plan.step.comes()))
+        let plan = plan.filter(|_| known.failed.is_none());
+        let comes = plan.map(|plan| plan.step.comes());
+        (known, comes)
     }
 
     /// How often a node is asked now, at the longest.
@@ -236,7 +241,8 @@ impl Bus {
             Goal::Off => Step::Cut { cycle: false },
             Goal::Cycle => Step::Cut { cycle: true },
         };
-        if let Some(plan) = state.plans.get(&address) {
+        let plan = state.plans.get(&address);
+        if let Some(plan) = plan.filter(|_| known.failed.is_none()) {
             match goal {
                 Goal::On if plan.step.comes() => return Ok(true),
                 // To cut the power is never too late.
@@ -245,10 +251,19 @@ impl Bus {
             }
         }
         known.failed = None;
+        state.lasting.remove(&address);
         state.plans.insert(address, Plan::new(step, now));
         state.woken = true;
         self.shared.changed.notify_all();
         Ok(goal == Goal::On)
+    }
+
+    /// Begins the way of a node to be on, and does not give up until somebody
+    /// wants something else: after an outage a bus may take its time.
+    pub(super) fn restore(&self, address: u8) {
+        if self.reach(address, Goal::On).is_ok() {
+            self.shared.lock().lasting.insert(address);
+        }
     }
 }
 

@@ -320,7 +320,7 @@ impl Power for Switches {
         }
         if on {
             // It waits for its turn; one that is on is left alone.
-            let _ = self.0.bus.reach(node.address, Goal::On);
+            self.0.bus.restore(node.address);
         } else if self.0.cut {
             let _ = self.0.bus.reach(node.address, Goal::Off);
         }

@@ -1,5 +1,7 @@
 //! The way of a node to the power it shall have, step by step.
 
+use std::time::Duration;
+
 use tokio::time::Instant;
 use tracing::{debug, warn};
 
@@ -7,6 +9,9 @@ use super::{
     bus::{LOOK, Owner, Plan, Step},
     protocol::Error,
 };
+
+/// When a node that has to come on and does not is tried again.
+const AGAIN: Duration = Duration::from_secs(30);
 
 impl Owner {
     /// Takes one step on the way of a node.
@@ -28,21 +33,32 @@ impl Owner {
         let mut state = self.shared.lock();
         let state = &mut *state;
         let now = state.plans.get(&address);
-        if now.is_none_or(|now| now.step != plan.step) {
+        if now.is_none_or(|now| (now.step, now.by) != (plan.step, plan.by)) {
             // Somebody wanted something else meanwhile.
             return;
         }
         match taken {
             Ok(Some(next)) => drop(state.plans.insert(address, next)),
-            Ok(None) => drop(state.plans.remove(&address)),
-            Err(reason) => {
+            Ok(None) => {
                 state.plans.remove(&address);
+                state.lasting.remove(&address);
+            }
+            Err(reason) => {
                 let on = plan.step.comes();
+                if on && state.lasting.contains(&address) {
+                    let next = Instant::now() + AGAIN;
+                    let again = Plan { step: Step::Start, next, by: next };
+                    state.plans.insert(address, again);
+                } else {
+                    state.plans.remove(&address);
+                }
                 let word = if on { "on" } else { "off" };
                 let why =
                     format!("node {address:#04x} is not {word}: {reason}");
-                warn!(address, reason, "power not confirmed");
                 if let Some(known) = state.known.get_mut(&address) {
+                    if known.failed.is_none() {
+                        warn!(address, reason, "power not confirmed");
+                    }
                     known.failed = Some((on, why.into()));
                 }
             }
