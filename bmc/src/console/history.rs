@@ -109,15 +109,17 @@ impl History {
             }
             file => file?,
         };
-        let before = file.seek(SeekFrom::End(0))?;
+        let mut before = file.seek(SeekFrom::End(0))?;
+        // First: what fails after the batch is written would write it twice.
+        if before >= FILE {
+            file.sync_all()?;
+            fs::rename(&current, self.previous())?;
+            (file, before) = (open(&current)?, 0);
+        }
         if let Err(error) = file.write_all(text) {
             // Half a batch would come twice.
             let _ = file.set_len(before);
             return Err(error);
-        }
-        if before + text.len() as u64 >= FILE {
-            file.sync_all()?;
-            fs::rename(&current, self.previous())?;
         }
         Ok(())
     }
@@ -187,6 +189,25 @@ mod tests {
         let all = history.tail(&after, usize::MAX >> 1);
         assert!(all.len() as u64 > FILE, "{}", all.len());
         assert!(all.ends_with(b"line 059999 of many\r\n"));
+    }
+
+    #[test]
+    fn what_cannot_be_put_aside_brings_nothing_twice() {
+        let folder = tempfile::tempdir().unwrap();
+        let [current, previous] =
+            ["current", "previous"].map(|name| folder.path().join(name));
+        fs::write(&current, vec![b'x'; 512 << 10]).unwrap();
+        // Where the older file should be, there is a folder.
+        fs::create_dir(&previous).unwrap();
+        let line = line();
+        let mut history = History::open(folder.path(), &line);
+        line.feed(b"new");
+        history.save(&line);
+        history.save(&line);
+        fs::remove_dir(&previous).unwrap();
+        history.save(&line);
+        assert_eq!(fs::read(&current).unwrap(), b"new");
+        assert_eq!(fs::metadata(&previous).unwrap().len(), FILE);
     }
 
     #[test]

@@ -229,14 +229,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 () = stop.cancelled() => {
                     return Ok((CloseCode::Away, "the agent stops"));
                 }
-                message = source.next(), if listens => {
-                    heard = Instant::now();
-                    match message {
-                        None => return Ok((CloseCode::Normal, "")),
-                        Some(message) => if let Some(end) =
-                            self.take(message).await? { return Ok(end) },
-                    }
-                }
+                // Before what comes: no flood of it puts off this look.
                 _ = tick.tick() => {
                     if (self.guest.rights)() == Rights::None {
                         let why = "you may not look at it any more";
@@ -249,6 +242,14 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                     if now - heard >= PING && now - asked >= PING {
                         asked = now;
                         self.send(Message::Ping(Bytes::new())).await?;
+                    }
+                }
+                message = source.next(), if listens => {
+                    heard = Instant::now();
+                    match message {
+                        None => return Ok((CloseCode::Normal, "")),
+                        Some(message) => if let Some(end) =
+                            self.take(message).await? { return Ok(end) },
                     }
                 }
                 changed = news.changed(), if !more => if changed.is_err() {
