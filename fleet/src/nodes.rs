@@ -87,12 +87,12 @@ impl Live {
         nodes: &[String],
     ) -> Result<Impact, Error> {
         let systems = self.members("/redfish/v1/Systems").await?;
-        check_names(&systems, nodes)?;
+        let ids = named(&systems, nodes)?;
         let mut impact = Impact::default();
         let mut kinds: Vec<String> = Vec::new();
         for system in &systems {
             let it = node(system);
-            if !nodes.is_empty() && !is_named(system, nodes) {
+            if !nodes.is_empty() && !ids.contains(&it.id) {
                 continue;
             }
             for kind in &it.reset_types {
@@ -144,15 +144,15 @@ impl Live {
         nodes: &[String],
     ) -> Result<Vec<Target>, Error> {
         let systems = self.members("/redfish/v1/Systems").await?;
-        check_names(&systems, nodes)?;
+        let ids = named(&systems, nodes)?;
         let one = systems.len() == 1;
         let mut targets = Vec::new();
         for system in &systems {
-            if !nodes.is_empty() && !is_named(system, nodes) {
-                continue;
-            }
             let id = text(system, "/Id").unwrap_or_default();
             let named = !nodes.is_empty();
+            if named && !ids.contains(&id) {
+                continue;
+            }
             // Who has one computer is told by it what it cannot do.
             if !one && !allows(system, kind) {
                 if named {
@@ -249,23 +249,39 @@ fn allows(system: &Value, kind: ResetType) -> bool {
         && (types.is_empty() || types.iter().any(|it| word == **it))
 }
 
-fn is_named(system: &Value, nodes: &[String]) -> bool {
-    let own = [text(system, "/Id"), text(system, "/Name")];
-    let mut own = own.iter().flatten();
-    own.any(|own| nodes.iter().any(|it| it.eq_ignore_ascii_case(own)))
-}
-
-/// Refuses names that no system has.
-fn check_names(systems: &[Value], nodes: &[String]) -> Result<(), Error> {
+/// The ids of the systems that `nodes` are. An id goes before a name.
+///
+/// # Errors
+/// No system has such a name, or several have.
+fn named(systems: &[Value], nodes: &[String]) -> Result<Vec<String>, Error> {
+    let mut ids = Vec::new();
     for name in nodes {
-        let named = std::slice::from_ref(name);
-        if !systems.iter().any(|system| is_named(system, named)) {
-            let shown: String = name.chars().take(64).collect();
-            let message = format!("it has no node `{shown}`");
-            return Err(Error::invalid("/nodes", message));
+        let called = |field: &str| -> Vec<String> {
+            let own = systems.iter().filter(|system| {
+                let own = text(system, field);
+                own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+            });
+            own.filter_map(|system| text(system, "/Id")).collect()
+        };
+        let mut found = called("/Id");
+        if found.is_empty() {
+            found = called("/Name");
         }
+        let shown: String = name.chars().take(64).collect();
+        let message = match found.len() {
+            0 => format!("it has no node `{shown}`"),
+            1 => {
+                ids.append(&mut found);
+                continue;
+            }
+            _ => {
+                let found = found.join(", ");
+                format!("`{shown}` is several nodes: say which of {found}")
+            }
+        };
+        return Err(Error::invalid("/nodes", message));
     }
-    Ok(())
+    Ok(ids)
 }
 
 /// What is wrong with a part, in its own words.
@@ -305,10 +321,23 @@ mod tests {
 
     #[test]
     fn a_node_is_named_by_its_id_or_its_name() {
-        let system = json!({"Id": "b3", "Name": "Worker 7"});
-        let named = |name: &str| is_named(&system, &[name.to_owned()]);
-        assert!(named("B3") && named("worker 7") && !named("b"));
-        let unknown = check_names(&[system], &["b3".into(), "x9".into()]);
-        assert!(unknown.unwrap_err().to_string().contains("`x9`"));
+        let systems = [
+            json!({"Id": "b3", "Name": "Worker 7"}),
+            json!({"Id": "b4", "Name": "B3"}),
+            json!({"Id": "b5", "Name": "b3"}),
+            json!({"Id": "b6", "Name": "twin"}),
+            json!({"Id": "b7", "Name": "Twin"}),
+        ];
+        let ids = |name: &str| named(&systems, &[name.to_owned()]);
+        for name in ["B3", "worker 7"] {
+            assert_eq!(ids(name).unwrap(), ["b3"], "{name}");
+        }
+        for (name, said) in [
+            ("b", "no node `b`"),
+            ("twin", "`twin` is several nodes: say which of b6, b7"),
+        ] {
+            let error = ids(name).unwrap_err().to_string();
+            assert!(error.contains(said), "{error}");
+        }
     }
 }
