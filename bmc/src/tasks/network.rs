@@ -14,7 +14,10 @@ use onprem_link::{file::replace, log::Chain, task::blocking};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, MissedTickBehavior, interval, sleep, sleep_until},
+    task::JoinHandle,
+    time::{
+        Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout,
+    },
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
@@ -32,6 +35,9 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(5);
 /// How long changes that come in a row are left to come.
 const REST: Duration = Duration::from_millis(30);
+
+/// How long a disk may take.
+const DISK: Duration = Duration::from_secs(5);
 
 /// What is on disk while a change waits to be confirmed.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -65,6 +71,8 @@ pub(crate) struct Owner {
     waiting: Option<Waiting>,
     /// What could not be put back yet.
     back: Option<Back>,
+    /// What a disk that hangs has not taken yet.
+    writing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Owner {
@@ -84,7 +92,15 @@ impl Owner {
             warn!("a change of the network was not confirmed: it is undone");
         }
         let back = kept.back;
-        Ok(Self { wiring, model, file, patience, waiting: None, back })
+        Ok(Self {
+            wiring,
+            model,
+            file,
+            patience,
+            waiting: None,
+            back,
+            writing: None,
+        })
     }
 
     /// Carries out changes one after the other until `stop`.
@@ -128,7 +144,7 @@ impl Owner {
             NetworkChange::Port(wish) => {
                 self.stage(&part, wish).await.map(Some)
             }
-            NetworkChange::Confirm => self.keep(&part).map(|()| None),
+            NetworkChange::Confirm => self.keep(&part).await.map(|()| None),
         };
         if let Err(reason) = &result {
             warn!(%part, %reason, "network unchanged");
@@ -204,6 +220,7 @@ impl Owner {
         // On disk before it happens: whatever ends the agent, the next one
         // knows the way back.
         self.note(Some(&back))
+            .await
             .map_err(|error| CommandError::unkept(on, &error))?;
         if let Err(error) = self.set(address(settings.clone())).await {
             self.back = Some(back);
@@ -230,7 +247,7 @@ impl Owner {
     }
 
     /// Lets the change that waits stay.
-    fn keep(&mut self, part: &Part) -> Result<(), CommandError> {
+    async fn keep(&mut self, part: &Part) -> Result<(), CommandError> {
         let staged = self.model.snapshot().staged.clone();
         let here = staged.is_some_and(
             |it| matches!(part, Part::Chassis(fabric) if *fabric == it.fabric),
@@ -239,7 +256,9 @@ impl Owner {
             return Err(CommandError::Unknown { part: part.clone() });
         }
         // As long as the way back is on disk, the next agent takes it.
-        self.note(None).map_err(|error| CommandError::unkept(part, &error))?;
+        self.note(None)
+            .await
+            .map_err(|error| CommandError::unkept(part, &error))?;
         if let Some(waiting) = self.waiting.take() {
             let _ = waiting.outcome.send(Outcome::Kept);
         }
@@ -277,16 +296,27 @@ impl Owner {
             }
         }
         self.back = None;
-        if let Err(error) = self.note(None) {
+        if let Err(error) = self.note(None).await {
             // It is put back once more by the next agent, which harms nobody.
             warn!(error = %Chain(&error), "it is not kept that it is undone");
         }
     }
 
-    fn note(&self, back: Option<&Back>) -> io::Result<()> {
+    async fn note(&mut self, back: Option<&Back>) -> io::Result<()> {
         let kept = Kept { back: back.cloned() };
         let text = serde_json::to_vec(&kept).unwrap_or_default();
-        replace(&self.file, &text)
+        let late = |_| io::Error::from(io::ErrorKind::TimedOut);
+        if let Some(before) = &mut self.writing {
+            // One after the other: what was said last stays.
+            let _ = timeout(DISK, before).await.map_err(late)?;
+            self.writing = None;
+        }
+        let file = self.file.clone();
+        let writing = blocking(move || replace(&file, &text));
+        let writing = self.writing.insert(writing);
+        let written = timeout(DISK, writing).await.map_err(late)?;
+        self.writing = None;
+        written.unwrap_or_else(|error| Err(error.into()))
     }
 }
 
