@@ -183,8 +183,7 @@ mod tests {
         assert_eq!(all, ["40000", "12000", "1"]);
         KernelPwm { inverted: true, ..pwm.clone() }.drive(100.0).unwrap();
         assert_eq!(read("duty_cycle"), "0");
-        for (name, text) in [("period", "90000\n"), ("duty_cycle", "60000\n")]
-        {
+        for (name, text) in [("period", "90000\n"), ("duty_cycle", "60000\n")] {
             fs::write(output.join(name), text).unwrap();
         }
         pwm.drive(50.0).unwrap();

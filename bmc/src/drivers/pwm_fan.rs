@@ -365,13 +365,13 @@ mod tests {
             turning: None,
             ended: false,
         };
-        let drives = Drives(Arc::new(Mutex::new(driven)));
+        let controls = Drives(Arc::new(Mutex::new(driven)));
         let fan = Id::from("Fan");
-        assert!(drives.drive(&fan, Some(0.0)).is_err());
-        assert!(lock(&drives.0).wanted.manual.is_none());
-        drives.drive(&fan, Some(100.0)).unwrap();
-        assert!(drives.drive(&fan, Some(30.0)).is_err());
-        let kept = lock(&drives.0).wanted.manual;
+        assert!(controls.drive(&fan, Some(0.0)).is_err());
+        assert!(lock(&controls.0).wanted.manual.is_none());
+        controls.drive(&fan, Some(100.0)).unwrap();
+        assert!(controls.drive(&fan, Some(30.0)).is_err());
+        let kept = lock(&controls.0).wanted.manual;
         assert!(kept.is_some_and(|it| it >= 100.0), "as before: {kept:?}");
     }
 }

@@ -45,7 +45,7 @@ impl Machine {
             [[part]]\nid = \"exhaust\"\nkind = \"tmp117\"\nbus = \"wire\"\n";
         std::fs::write(&board, text).unwrap();
         let blade = Blade::with_config(state, |config| {
-            config.root = root.path().to_owned();
+            root.path().clone_into(&mut config.root);
             config.board = Some(board);
         });
         let blade = blade.await;
