@@ -211,6 +211,7 @@ pub(crate) fn field_flag(id: String, property: &Property) -> Arg {
         Kind::Enum(words) => {
             arg.value_parser(PossibleValuesParser::new(words)).ignore_case(true)
         }
+        Kind::Integer(_) | Kind::Number(_) => arg.allow_negative_numbers(true),
         _ => arg,
     }
 }

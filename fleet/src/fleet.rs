@@ -13,10 +13,10 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     api::{
-        AuditRecord, AuditRecordFilter, Device, DeviceState, DeviceUpdate,
-        Event, EventFilter, EventKind, Health, JoinToken, JoinTokenCreate,
-        JoinTokenCreated, JoinTokenFilter, Overview, Page, ResetType,
-        ServerHealth, Severity, Task, TaskFilter, TaskState,
+        AuditRecord, AuditRecordFilter, CaptureCreate, Device, DeviceState,
+        DeviceUpdate, Event, EventFilter, EventKind, Health, JoinToken,
+        JoinTokenCreate, JoinTokenCreated, JoinTokenFilter, Overview, Page,
+        ResetType, ServerHealth, Severity, Task, TaskFilter, TaskState,
     },
     audit::Audit,
     auth::{Auth, Caller, Role},
@@ -356,6 +356,20 @@ impl Fleet {
     ) -> Result<Task, Error> {
         let device = self.0.devices.get(device)?;
         tasks::reset(self, caller, &device, kind, nodes).await
+    }
+
+    /// Begins to record with an instrument of a device.
+    ///
+    /// # Errors
+    /// There is no such device; it is not connected.
+    pub async fn device_capture(
+        &self,
+        caller: &Caller,
+        device: &str,
+        wanted: &CaptureCreate,
+    ) -> Result<Task, Error> {
+        let device = self.0.devices.get(device)?;
+        tasks::capture(self, caller, &device, wanted).await
     }
 
     /// Switches the locator light of a device.

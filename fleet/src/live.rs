@@ -110,7 +110,7 @@ impl Live {
         }
     }
 
-    async fn send(
+    pub(crate) async fn send(
         &self,
         method: Method,
         path: &str,
@@ -253,7 +253,7 @@ impl Live {
     }
 
     /// Each chassis, by its id.
-    async fn chassis(&self) -> Result<Vec<(String, Value)>, Error> {
+    pub(crate) async fn chassis(&self) -> Result<Vec<(String, Value)>, Error> {
         let chassis = self.members("/redfish/v1/Chassis").await?;
         let by_id = |chassis: Value| {
             (text(&chassis, "/Id").unwrap_or_default(), chassis)
@@ -533,7 +533,7 @@ pub(crate) fn text(resource: &Value, pointer: &str) -> Option<String> {
     Some(text.to_owned()).filter(|text| !text.is_empty())
 }
 
-fn number(resource: &Value, pointer: &str) -> Option<f64> {
+pub(crate) fn number(resource: &Value, pointer: &str) -> Option<f64> {
     resource.pointer(pointer)?.as_f64()
 }
 
@@ -541,7 +541,7 @@ pub(crate) fn link<'a>(resource: &'a Value, pointer: &str) -> Option<&'a str> {
     resource.pointer(pointer)?.get("@odata.id")?.as_str()
 }
 
-fn time(resource: &Value, pointer: &str) -> Option<DateTime<Utc>> {
+pub(crate) fn time(resource: &Value, pointer: &str) -> Option<DateTime<Utc>> {
     let text = resource.pointer(pointer)?.as_str()?;
     Some(DateTime::parse_from_rfc3339(text).ok()?.to_utc())
 }

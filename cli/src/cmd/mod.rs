@@ -3,6 +3,7 @@
 
 mod action;
 pub(crate) mod call;
+mod capture;
 mod completion;
 mod conformance;
 pub(crate) mod console;
@@ -34,6 +35,7 @@ pub(crate) const COMMANDS: &[Entry] = &[
     curl::ENTRY,
     proxy::ENTRY,
     console::ENTRY,
+    capture::ENTRY,
     conformance::ENTRY,
     login::LOGIN,
     login::LOGOUT,

@@ -4,6 +4,7 @@ mod account;
 mod api_token;
 mod audit_record;
 mod call;
+mod capture;
 mod console;
 mod device;
 mod event;
@@ -31,6 +32,10 @@ pub use self::{
     api_token::{ApiToken, ApiTokenCreate, ApiTokenCreated, ApiTokenFilter},
     audit_record::{AuditRecord, AuditRecordFilter},
     call::{Anyone, Call},
+    capture::{
+        CaptureCreate, CaptureFilter, DeviceCapture, DumpMode,
+        GeneratorFunction, TriggerMode, TriggerSource, TriggerType,
+    },
     console::{ConsoleFilter, DeviceConsole, SerialConsole},
     device::{
         Device, DeviceFilter, DeviceState, DeviceUpdate, Health, PendingKey,
@@ -58,6 +63,7 @@ const TAGS: &[(&str, &str)] = &[
     ("accounts", "People and programs that may come in."),
     ("api-tokens", "What programs prove themselves with."),
     ("audit-records", "Who did what, and what came of it."),
+    ("device-captures", "What the instruments of one device recorded."),
     ("device-consoles", "The serial consoles of one device, live."),
     ("device-fans", "The fans of one device, live."),
     ("device-network-interfaces", "The network of one device, live."),
@@ -132,6 +138,7 @@ const REGISTER: &[Register] = &[
     account::register,
     api_token::register,
     audit_record::register,
+    capture::register,
     console::register,
     device::register,
     event::register,

@@ -1,5 +1,6 @@
 //! Work that takes its time, and the work that never ends.
 
+mod capture;
 pub mod inventory;
 pub mod presence;
 mod reset;
@@ -12,7 +13,7 @@ use dropshot::ResultsPage;
 use onprem_link::{id::Xid, log::Chain};
 use tracing::{info, warn};
 
-pub(crate) use self::reset::reset;
+pub(crate) use self::{capture::capture, reset::reset};
 use crate::{
     Fleet,
     api::{

@@ -207,3 +207,49 @@ async fn who_is_on_a_bus_of_a_device_is_seen_from_afar() {
     assert!(call.body.to_string().contains("no I²C bus"), "{}", call.body);
     agent.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn signals_are_recorded_by_a_task_and_fetched_as_a_file() {
+    let (fleet, agent, _folder) = with_board("sim-capture").await;
+    let path = format!("{BLADE}/capture");
+    let body = json!({"channels": ["A", "L0"], "rate": 100e3,
+        "samples": 500, "preTrigger": 100, "trigger": "A"});
+    let begun = fleet.post(&path, body, StatusCode::ACCEPTED).await;
+    let none = json!({"instrument": "other"});
+    fleet.post(&path, none, StatusCode::NOT_FOUND).await;
+    let wrong = json!({"samples": 50_000});
+    let refused = fleet.post(&path, wrong, StatusCode::ACCEPTED).await;
+    fleet
+        .until(|fleet| fleet.server.fleet().overview().tasks_running == 0)
+        .await;
+    let id = refused["id"].as_str().unwrap();
+    let refused = fleet.get(&format!("/v1/tasks/{id}")).await;
+    assert_eq!(refused["state"], "failed");
+    let why = refused["result"].as_str().unwrap();
+    assert!(why.contains("Samples is 50000"), "{why}");
+    let id = begun["id"].as_str().unwrap();
+    let done = fleet.get(&format!("/v1/tasks/{id}")).await;
+    assert_eq!(done["state"], "completed", "{done}");
+    let id = done["result"].as_str().unwrap().rsplit(' ').next().unwrap();
+
+    let listed = fleet.get(&format!("{BLADE}/captures")).await;
+    let made = item(&listed, id);
+    assert_eq!(made["series"], json!(["A", "L0"]));
+    assert_eq!(
+        (&made["values"], &made["triggered"]),
+        (&500.into(), &true.into())
+    );
+    let csv = format!("{BLADE}{}", made["csvPath"].as_str().unwrap());
+    let text = fleet.call(Method::GET, &csv, None).await;
+    assert_eq!(text.status, StatusCode::OK);
+    assert_eq!(text.headers["content-type"], "text/csv");
+    let gone = format!("{BLADE}/captures/{id}");
+    assert_eq!(&fleet.get(&gone).await, made);
+    let answer = fleet.call(Method::DELETE, &gone, None).await;
+    assert_eq!(answer.status, StatusCode::NO_CONTENT);
+    let answer = fleet.call(Method::DELETE, &gone, None).await;
+    assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    let listed = fleet.get(&format!("{BLADE}/captures")).await;
+    assert_eq!(listed["items"], json!([]));
+    agent.stop().await;
+}
