@@ -28,6 +28,8 @@ own! {
     "OnPremChassis.v1_0_0.json"
     "OnPremComputerSystem_v1.xml"
     "OnPremComputerSystem.v1_0_0.json"
+    "OnPremControl_v1.xml"
+    "OnPremControl.v1_0_0.json"
     "OnPremFabric_v1.xml"
     "OnPremFabric.v1_0_0.json"
     "OnPremManager_v1.xml"
