@@ -104,7 +104,7 @@ def run(*command, env, fail=True):
     if fail and done.returncode != 0:
         raise AssertionError(
             f"{' '.join(map(str, command))} ended with {done.returncode}: "
-            f"{done.stderr[-2000:]}"
+            f"{done.stdout[-2000:]}{done.stderr[-2000:]}"
         )
     return done.stdout
 
@@ -367,7 +367,6 @@ def a_cut_network_shows_as_offline_and_comes_back(fleet):
     return f"offline after {off:.0f} s, back {back:.0f} s after the cable"
 
 
-
 def a_rack_is_switched_through_the_fleet_one_node_after_the_other(fleet):
     state = STATE / "rack"
     rack = agent = None
@@ -405,7 +404,6 @@ def a_rack_is_switched_through_the_fleet_one_node_after_the_other(fleet):
                       env=fleet.env, fail=False)
         assert not refused, refused
         assert all(node["powerState"] == "On" for node in nodes())
-        # A console from the CLI and the browser attaches to a node here.
         page = fleet.page("/devices/rack/nodes")
         assert "b3" in page and "f3" in page, page[:2000]
         page = fleet.page("/devices/rack/actions/reset")
@@ -470,10 +468,15 @@ def join(fleet, name, board):
         stdout=subprocess.DEVNULL, stderr=(state / "log").open("w"),
     )
     agent.state = state / "bmc"
-    known = lambda: [d for d in fleet.devices().values()
-                     if d["serialNumber"] == f"system-{name}" or d["name"] == name]
-    wait(f"{name} online", 30,
-         lambda: known() and known()[0]["state"] == "online")
+    before = {device["id"] for device in fleet.devices().values()}
+    known = lambda: [device for device in fleet.devices().values()
+                     if device["id"] not in before]
+    try:
+        wait(f"{name} online", 30,
+             lambda: known() and known()[0]["state"] == "online")
+    except AssertionError as late:
+        end(agent)
+        raise AssertionError(f"{late}: {fleet.devices()}") from late
     if known()[0]["name"] != name:
         fleet.cli("set", "device", known()[0]["name"], f"name={name}")
     return agent

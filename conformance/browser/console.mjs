@@ -138,7 +138,7 @@ const tests = {
     visit(async (page) => {
       await signIn(page, `/devices/${device}`);
       await page.getByRole("link", { name: "Consoles", exact: true }).click();
-      await page.getByRole("link", { name: "node", exact: true }).first().click();
+      await page.locator('td a[href*="/consoles/"]').first().click();
       const screen = page.locator("#terminal");
       await page.getByText(/^(Connected|You type|Nobody types)\.$/).waitFor();
       await screen.focus();

@@ -57,8 +57,8 @@ impl Live {
         Ok(systems.iter().filter_map(console).collect())
     }
 
-    /// The serial console of a system, with the last `tail` bytes that came
-    /// on it.
+    /// The serial console of a system, by its id or name, with the last
+    /// `tail` bytes that came on it.
     ///
     /// # Errors
     /// The device cannot be asked, or has no such console.
@@ -123,11 +123,18 @@ impl Live {
         Ok(Way { io, _answer: answer })
     }
 
-    async fn system_of(&self, id: &str) -> Result<Value, Error> {
-        let systems = self.members("/redfish/v1/Systems").await?;
-        let mut systems = systems.into_iter();
-        let found = systems.find(|it| text(it, "/Id").as_deref() == Some(id));
-        found.ok_or_else(|| Error::not_found("console", id))
+    /// The system with this id, else the one with this name.
+    async fn system_of(&self, word: &str) -> Result<Value, Error> {
+        let mut systems = self.members("/redfish/v1/Systems").await?;
+        let at = |pointer: &str| {
+            let is = |it: &Value| text(it, pointer).as_deref() == Some(word);
+            let mut found = (0..).zip(&systems).filter(|(_, it)| is(it));
+            let first = found.next();
+            first.filter(|_| found.next().is_none()).map(|(at, _)| at)
+        };
+        let found: Option<usize> = at("/Id").or_else(|| at("/Name"));
+        let found = found.map(|at| systems.swap_remove(at));
+        found.ok_or_else(|| Error::not_found("console", word))
     }
 }
 
