@@ -141,7 +141,7 @@ if [ "${1-}" = --in ]; then
     exit
 fi
 
-all="format clippy licences cargo hil watchdog pi redfish fuzz openapi system"
+all="format clippy licences cargo hil watchdog redfish fuzz openapi system"
 passed=0 failed=0 broken=
 for step in ${*:-$all}; do
     declare -F "step_$step" >/dev/null || die "no step named \`$step\`: $all"
