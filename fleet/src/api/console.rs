@@ -116,6 +116,7 @@ struct ConsolePath {
 struct Tail {
     /// How many bytes of what came last; 16,384 unless said, 1,048,576 at
     /// most.
+    #[schemars(range(max = 1_048_576))]
     tail: Option<u32>,
 }
 

@@ -325,6 +325,7 @@ pub(super) struct DeviceReset {
     pub reset_type: ResetType,
     /// Which of its nodes, by ids or names; unless said, all that can be.
     #[serde(default)]
+    #[schemars(length(min = 1))]
     pub nodes: Option<Vec<String>>,
 }
 
