@@ -136,6 +136,14 @@ counts() {
     ) | awk '{ n += $1 } END { print n + 0 }'
 }
 
+# recap LOG: which tests failed and what they said, for whoever reads the end only.
+recap() {
+    grep -aE '^(test .* \.\.\. FAILED|FAIL|error(\[|:))' "$1" |
+        head -n 20 || true
+    awk '/^---- .* stdout ----$/ { n = 15 } n-- > 0' "$1" |
+        head -n 120 || true
+}
+
 if [ "${1-}" = --in ]; then
     "step_$2"
     exit
@@ -157,6 +165,10 @@ for step in ${*:-$all}; do
     say "== $step $status in $((SECONDS - began)) s"
 done
 if [ -n "$broken" ]; then
+    for step in $broken; do
+        say "== what failed in $step"
+        recap "$cache/log/$step.log"
+    done
     say "failed:$broken"
     [ $failed -gt 0 ] || failed=1
 fi
