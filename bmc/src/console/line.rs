@@ -13,6 +13,9 @@ use tokio::sync::{Notify, watch};
 pub(super) const RING: usize = 64 << 10;
 /// So much that is not on disk is written without waiting for more.
 const PRESSING: usize = 16 << 10;
+/// So many changes of what is at the far end are kept for those who look: a
+/// line that is closed for a moment only is news as well.
+const CHANGES: usize = 16;
 /// What was typed and has not been sent; who types more waits.
 const TYPED: usize = 4 << 10;
 
@@ -93,6 +96,9 @@ struct State {
     saved: u64,
     typed: VecDeque<u8>,
     attached: Attached,
+    /// What `attached` became last, and how often it changed so far.
+    changes: VecDeque<Attached>,
+    changed: u64,
     want: Want,
 }
 
@@ -120,6 +126,8 @@ impl Line {
             saved: end,
             typed: VecDeque::new(),
             attached,
+            changes: VecDeque::new(),
+            changed: 0,
             want: Want::default(),
         };
         Self(Arc::new(Shared {
@@ -203,7 +211,12 @@ impl Line {
         if attached != Attached::Yes {
             state.typed.clear();
         }
-        state.attached = attached;
+        state.attached = attached.clone();
+        state.changes.push_back(attached);
+        if state.changes.len() > CHANGES {
+            state.changes.pop_front();
+        }
+        state.changed += 1;
         drop(state);
         self.tell();
     }
@@ -212,6 +225,21 @@ impl Line {
     #[must_use]
     pub fn attached(&self) -> Attached {
         self.lock().attached.clone()
+    }
+
+    /// Whether something is, and how often that changed so far.
+    pub(super) fn state(&self) -> (Attached, u64) {
+        let state = self.lock();
+        (state.attached.clone(), state.changed)
+    }
+
+    /// What it became after it had changed `seen` times, the oldest first, and
+    /// how often it has changed by now.
+    pub(super) fn changes(&self, seen: u64) -> (Vec<Attached>, u64) {
+        let state = self.lock();
+        let new = usize::try_from(state.changed.saturating_sub(seen));
+        let old = state.changes.len().saturating_sub(new.unwrap_or(CHANGES));
+        (state.changes.iter().skip(old).cloned().collect(), state.changed)
     }
 
     /// Tells those who look that there is something new.
@@ -362,6 +390,23 @@ mod tests {
         assert_eq!(refused.to_string(), "nothing was sent: the power is cut");
         line.attach(Attached::Yes);
         assert_eq!(line.typed(10), b"", "it was meant for what is gone");
+    }
+
+    #[test]
+    fn a_moment_without_a_far_end_is_news() {
+        let line = Line::new(&[], Attached::Yes);
+        let (state, seen) = line.state();
+        assert_eq!((state, line.changes(seen)), (Attached::Yes, (vec![], 0)));
+        let gone = Attached::No("power".into());
+        for _ in 0..20 {
+            line.attach(gone.clone());
+            line.attach(Attached::Yes);
+        }
+        assert_eq!(line.changes(38).0, [gone, Attached::Yes]);
+        assert_eq!(line.changes(39).0, [Attached::Yes]);
+        let (all, now) = line.changes(seen);
+        assert_eq!((all.len(), all.last()), (CHANGES, Some(&Attached::Yes)));
+        assert_eq!(line.changes(now).0, []);
     }
 
     #[test]

@@ -166,7 +166,7 @@ pub(crate) async fn attend<S: AsyncRead + AsyncWrite + Unpin>(
     let system = &seat.console.system;
     (guest.note)(format!("{} looks at the console of {system}", guest.who));
     let mut session = Session {
-        state: seat.line().attached(),
+        changed: 0,
         writer: None,
         told: false,
         pending: VecDeque::new(),
@@ -194,8 +194,8 @@ struct Session<S> {
     sink: Sink<S>,
     /// What was sent so far.
     position: u64,
-    /// What the client knows of the console.
-    state: Attached,
+    /// How many changes of what is at the far end the client knows.
+    changed: u64,
     writer: Option<(u64, String)>,
     /// It was told that another one types.
     told: bool,
@@ -282,9 +282,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
     }
 
     async fn greet(&mut self) -> Result<(), Error> {
+        let (state, changed) = self.seat.line().state();
+        self.changed = changed;
         if self.manner.control {
             let console = &self.seat.console;
-            let mut greeting = said(&self.state, "opened");
+            let mut greeting = said(&state, "opened");
             let may = self.rights() == Rights::Type;
             greeting.insert("system".to_owned(), (*console.system).into());
             greeting.insert("from".to_owned(), self.position.into());
@@ -292,8 +294,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             greeting.insert("writer".to_owned(), console.writer().into());
             let greeting = Value::from(greeting);
             self.send(Message::text(greeting.to_string())).await?;
-        } else if let Attached::No(_) = self.state {
-            self.remark(Remark::State(self.state.clone())).await?;
+        } else if let Attached::No(_) = state {
+            self.remark(Remark::State(state)).await?;
         }
         if self.manner.take {
             self.take_over().await?;
@@ -303,9 +305,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Says what has changed about the console.
     async fn look(&mut self) -> Result<(), Error> {
-        let state = self.seat.line().attached();
-        if state != self.state {
-            self.state = state.clone();
+        let (changes, changed) = self.seat.line().changes(self.changed);
+        self.changed = changed;
+        for state in changes {
             // What waited was meant for what is gone.
             self.pending.clear();
             self.remark(Remark::State(state)).await?;
