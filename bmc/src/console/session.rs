@@ -305,9 +305,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
 
     /// Says what has changed about the console.
     async fn look(&mut self) -> Result<(), Error> {
-        let (changes, changed) = self.seat.line().changes(self.changed);
-        self.changed = changed;
-        for state in changes {
+        let (new, known) = self.seat.line().changes(self.changed);
+        self.changed = known;
+        for state in new {
             // What waited was meant for what is gone.
             self.pending.clear();
             self.remark(Remark::State(state)).await?;
