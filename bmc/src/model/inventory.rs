@@ -321,6 +321,8 @@ pub struct Chassis {
     pub instruments: Vec<Instrument>,
     /// What in it speaks with cellular networks.
     pub modems: Vec<Modem>,
+    /// What a part of it does to its systems by a clock of its own.
+    pub power_schedules: Vec<PowerSchedule>,
 }
 
 impl Chassis {
@@ -465,6 +467,24 @@ pub struct PowerSupply {
     pub current: Option<Id>,
     /// The sensor of its power.
     pub power: Option<Id>,
+}
+
+/// What a part does to the systems of its chassis by a clock of its own, even
+/// while the agent is off.
+#[derive(Clone, Debug, PartialEq)]
+pub struct PowerSchedule {
+    /// What the part calls it.
+    pub id: Arc<str>,
+    /// The name of the part.
+    pub kept_by: Arc<str>,
+    /// What is done.
+    pub action: ResetType,
+    /// The second of the day, in UTC, at which it is.
+    pub second_of_day: Option<u32>,
+    /// After so many minutes it is, over and over.
+    pub every_minutes: Option<u32>,
+    /// The days on which it is.
+    pub days: Vec<chrono::Weekday>,
 }
 
 /// A battery.

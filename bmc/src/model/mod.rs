@@ -47,9 +47,9 @@ pub use self::{
     inventory::{
         Architecture, Battery, Bay, BitWidth, BoardIdentity, Chassis,
         ChassisKind, Drive, Fan, Inventory, Manager, MediaType, MemoryKind,
-        MemoryModule, OperatingSystem, PhysicalContext, PowerSupply, Processor,
-        Protocol, Sensor, SerialPort, Storage, SupplyKind, System, SystemKind,
-        Thresholds,
+        MemoryModule, OperatingSystem, PhysicalContext, PowerSchedule,
+        PowerSupply, Processor, Protocol, Sensor, SerialPort, Storage,
+        SupplyKind, System, SystemKind, Thresholds,
     },
     modem::{Cellular, Modem, Registration, SimState},
     network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},

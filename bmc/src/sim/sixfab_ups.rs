@@ -1,6 +1,10 @@
 //! A simulated Sixfab Power Management & UPS HAT.
 
-use std::{collections::VecDeque, fs, path::PathBuf};
+use std::{
+    collections::{BTreeMap, VecDeque},
+    fs,
+    path::PathBuf,
+};
 
 use super::i2c::I2cPart;
 use crate::drivers::sixfab_ups::frame::{
@@ -37,9 +41,20 @@ pub struct SixfabUps {
     pub fed: u32,
     /// Whether it was told to cut the power when the system is down.
     pub soft_off: bool,
+    /// What it wants: 13 that the system goes down, 14 that it starts anew.
+    pub wants: Option<u8>,
+    /// What it wanted and was told will be done.
+    pub confirmed: Vec<u8>,
+    /// Its clock, in seconds since 1970.
+    pub clock: Option<u32>,
+    /// Its schedule, by the events' ids: the nine bytes after that.
+    pub schedule: BTreeMap<u8, [u8; 9]>,
+    /// The charge at which it wants the system to go down, where it does.
+    pub safe_level: Option<u8>,
     /// How many of the next answers are garbled.
     pub garble: u32,
     minutes: u8,
+    limit: u8,
     answer: VecDeque<u8>,
 }
 
@@ -59,8 +74,14 @@ impl Default for SixfabUps {
             watchdog: None,
             fed: 0,
             soft_off: false,
+            wants: None,
+            confirmed: Vec::new(),
+            clock: None,
+            schedule: BTreeMap::new(),
+            safe_level: None,
             garble: 0,
             minutes: 4,
+            limit: 10,
             answer: VecDeque::new(),
         }
     }
@@ -122,7 +143,7 @@ impl SixfabUps {
             23 => 1 + u8::from(self.fan_broken),
             30 if !self.mains => 3,
             30 => 1 + u8::from(self.level >= 100.0),
-            44 => 2,
+            44 => self.wants.unwrap_or(2),
             50 => self.fan_mode,
             51 => self.minutes,
             _ => return None,
@@ -131,8 +152,36 @@ impl SixfabUps {
 
     /// Whether it takes `value` for `command`; nothing where it knows no such
     /// command.
-    fn set(&mut self, command: u8, value: Option<u8>) -> Option<bool> {
+    fn set(&mut self, command: u8, data: &[u8]) -> Option<bool> {
+        let value = data.first().copied();
         let taken = match (command, value) {
+            (26, Some(level @ 0..=100)) => {
+                self.limit = level;
+                true
+            }
+            (28, Some(status @ 1..=2)) => {
+                self.safe_level = (status == 1).then_some(self.limit);
+                true
+            }
+            (33, _) => {
+                let seconds = <[u8; 4]>::try_from(data).ok();
+                self.clock = seconds.map(u32::from_be_bytes);
+                self.clock.is_some()
+            }
+            (36, Some(1)) if self.wants == Some(13) => self.confirm(),
+            (38, Some(1)) if self.wants == Some(14) => self.confirm(),
+            (100, Some(id @ 1..=10)) => {
+                let event = data.get(1..).and_then(|it| it.try_into().ok());
+                event.is_some_and(|event| {
+                    self.schedule.insert(id, event);
+                    true
+                })
+            }
+            (101, Some(id)) => self.schedule.remove(&id).is_some(),
+            (102, _) => {
+                self.schedule.clear();
+                true
+            }
             (17, Some(1)) => {
                 self.watchdog = Some(self.minutes);
                 true
@@ -157,15 +206,25 @@ impl SixfabUps {
                 self.minutes = minutes;
                 true
             }
-            (17 | 49 | 52, _) => false,
+            (17 | 26 | 28 | 38 | 49 | 52 | 100 | 101, _) => false,
             _ => return None,
         };
         Some(taken)
     }
 
-    fn answer_to(&mut self, command: u8, value: Option<u8>) -> Option<Vec<u8>> {
+    fn confirm(&mut self) -> bool {
+        self.confirmed.extend(self.wants.take());
+        true
+    }
+
+    fn answer_to(&mut self, command: u8, data: &[u8]) -> Option<Vec<u8>> {
         if command == 200 {
             return Some(b"v1.02.03".to_vec());
+        }
+        if command == 103 {
+            let ids = self.schedule.keys();
+            let mask = ids.fold(0_u16, |mask, id| mask | 1 << (id - 1));
+            return Some(mask.to_be_bytes().to_vec());
         }
         if let Some(number) = self.number(command) {
             #[expect(
@@ -178,7 +237,7 @@ impl SixfabUps {
         if let Some(byte) = self.byte(command) {
             return Some(vec![byte]);
         }
-        let taken = self.set(command, value)?;
+        let taken = self.set(command, data)?;
         Some(vec![2 - u8::from(taken)])
     }
 }
@@ -198,8 +257,8 @@ impl I2cPart for SixfabUps {
         if !good || start != STARTS[0] || kind != TYPES[0] {
             return true;
         }
-        let value = body.get(HEADER).copied();
-        if let Some(data) = self.answer_to(command, value) {
+        let data = body.get(HEADER..).unwrap_or_default();
+        if let Some(data) = self.answer_to(command, data) {
             let mut answer = frame(STARTS[1], TYPES[1], command, &data);
             if self.garble > 0
                 && let Some(last) = answer.last_mut()

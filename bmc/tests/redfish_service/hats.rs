@@ -274,3 +274,65 @@ async fn what_a_hat_cannot_be_told_is_told_with_the_value() {
         assert!(error.contains(said), "{said}: {error}");
     }
 }
+
+#[tokio::test]
+async fn a_ups_keeps_the_schedule_and_what_it_wants_is_done() {
+    let blade = hats(|board| board).await;
+    let admin = blade.admin();
+    let chassis = admin.get(CHASSIS).await.body;
+    let expected = json!([{
+        "Id": "1", "KeptBy": "UPS", "ResetType": "GracefulShutdown",
+        "TimeOfDay": "22:30:00Z", "EnabledDaysOfWeek": ["Friday"],
+    }, {
+        "Id": "2", "KeptBy": "UPS", "ResetType": "On",
+        "TimeOfDay": "05:00:00Z", "EnabledDaysOfWeek": ["Monday"],
+    }]);
+    assert_eq!(chassis["Oem"]["OnPrem"]["PowerSchedules"], expected);
+    // A HAT that is put on later, with something else in mind.
+    bus(&blade).unplug(0x41);
+    let sensor = at("Sensors/ups_Battery_Charge");
+    until(&admin, &sensor, |it| it["Status"]["Health"] == "Critical").await;
+    let hat = ups(&blade);
+    hat.lock().unwrap().schedule.insert(7, [1; 9]);
+    bus(&blade).plug(0x41);
+    until(&admin, &sensor, |it| it["Status"]["Health"] == "OK").await;
+    {
+        let hat = hat.lock().unwrap();
+        let events: Vec<_> = hat.schedule.iter().collect();
+        let off = [1, 2, 0, 1, 60, 104, 1, 16, 3];
+        let on = [1, 2, 0, 0, 70, 80, 1, 1, 1];
+        assert_eq!(events, [(&1, &off), (&2, &on)]);
+        assert_eq!(hat.safe_level, Some(25));
+        let now = chrono::Utc::now().timestamp();
+        let clock = i64::from(hat.clock.expect("the clock is set"));
+        assert!((clock - now).abs() < 60, "{clock} is not {now}");
+    }
+    // Its schedule says that the system goes down: it is told that it does.
+    hat.lock().unwrap().wants = Some(13);
+    until(&admin, NODE, |it| it["PowerState"] == "PoweringOff").await;
+    let told = async {
+        while hat.lock().unwrap().confirmed != [13] {
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), told).await.expect("it is told");
+    until(&admin, NODE, |it| it["PowerState"] == "Off").await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_no_ups_can_keep_is_refused() {
+    let board = include_str!("../../boards/sim-hats.toml");
+    for (from, to, said) in [
+        (
+            "\"On\"",
+            "\"PowerCycle\"",
+            "no action `PowerCycle`, but On, ForceOff",
+        ),
+        ("22:30", "24:30", "`at` is `24:30`"),
+        ("[\"Fri\"]", "[]", "`days` is empty"),
+        ("[\"Fri\"]", "[\"Freitag\"]", "`days` has `Freitag`"),
+    ] {
+        let error = refused(&board.replace(from, to)).await;
+        assert!(error.contains(said), "{said}: {error}");
+    }
+}

@@ -49,6 +49,8 @@ pub(crate) enum Error {
          {counted:#06x}"
     )]
     Checksum { command: u8, place: String, found: u16, counted: u16 },
+    #[error("command {command} at {place}: {found:#b}, not {wanted:#b}")]
+    Mask { command: u8, place: String, found: i32, wanted: i32 },
     #[error("command {command} with {value:?} at {place} was refused")]
     Refused { command: u8, place: String, value: Vec<u8> },
 }

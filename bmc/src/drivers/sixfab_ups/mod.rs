@@ -6,6 +6,7 @@
 
 pub(crate) mod frame;
 mod policy;
+mod schedule;
 mod ups;
 
 use std::{
@@ -17,7 +18,12 @@ use std::{
 
 use serde::Deserialize;
 
-use self::{frame::Hat, policy::Limits, ups::Ups};
+use self::{
+    frame::Hat,
+    policy::Limits,
+    schedule::{Entry, Event},
+    ups::{Plan, Ups},
+};
 use super::Driver;
 use crate::{
     boards::{
@@ -39,8 +45,12 @@ const FAN_SPEED: u8 = 15;
 const SET_WATCHDOG: u8 = 17;
 const FAN_HEALTH: u8 = 23;
 const WORKING_MODE: u8 = 30;
+const SET_SAFE_LEVEL: u8 = 26;
+const SET_SAFE: u8 = 28;
 const SOFT_OFF: u8 = 36;
+const SOFT_REBOOT: u8 = 38;
 const FEED_WATCHDOG: u8 = 39;
+const REQUEST: u8 = 44;
 const SET_FAN_MODE: u8 = 49;
 const FAN_MODE: u8 = 50;
 const SET_WATCHDOG_MINUTES: u8 = 52;
@@ -48,13 +58,18 @@ const FIRMWARE: u8 = 200;
 
 /// What [`WORKING_MODE`] says while the battery feeds the system.
 const ON_BATTERY: i32 = 3;
+/// What [`REQUEST`] says when the HAT wants the system to shut down, or to
+/// start anew: its button was pressed, its schedule says so, its battery is
+/// low.
+const WANTS_OFF: i32 = 13;
+const WANTS_REBOOT: i32 = 14;
 /// What [`FAN_HEALTH`] says of a fan that does not turn.
 const BROKEN: i32 = 2;
 /// What [`FAN_MODE`] says, and takes.
 const FAN_ON: u8 = 1;
 const FAN_OFF: u8 = 2;
 const FAN_AUTO: u8 = 3;
-/// What sets the watchdog going, and stops it.
+/// What sets the watchdog or the safe shutdown going, and stops it.
 const ENABLE: u8 = 1;
 const DISABLE: u8 = 2;
 /// How many minutes the watchdog can wait.
@@ -113,6 +128,9 @@ struct Options {
     /// The HAT cuts the power for a moment when the agent was silent for so
     /// long.
     watchdog_minutes: Option<u8>,
+    /// What the HAT does by its own clock, while the system is off as well;
+    /// without it, the HAT keeps what it was told before.
+    schedule: Option<Vec<Entry>>,
     /// For a simulated HAT: a file that says whether there are mains, `on` or
     /// `off`, for people who want to see what then happens.
     simulated_mains_file: Option<PathBuf>,
@@ -138,6 +156,8 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     if options.simulated_mains_file.is_some() && !fitting.is_simulated() {
         return Err("`simulated_mains_file` is for a simulated bus".to_owned());
     }
+    let events = options.schedule.as_deref().map(schedule::events);
+    let events = events.transpose()?;
     let mains_file = options.simulated_mains_file;
     let chip = fitting.i2c(ADDRESS, || SixfabUps::fed_by(mains_file))?;
     let place = format!("sixfab-ups {}", chip.place());
@@ -161,8 +181,11 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         hat.clone(),
         sensors.clone(),
         Arc::clone(&firmware),
-        options.watchdog_minutes,
-        limits,
+        Plan {
+            watchdog: options.watchdog_minutes,
+            limits,
+            events: events.clone(),
+        },
     );
     let said = Arc::clone(&driver.fan_said);
     Ok(Box::new(Fitted {
@@ -171,6 +194,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         chassis: fitting.chassis.clone(),
         sensors,
         firmware,
+        events: events.unwrap_or_default(),
         drives: Arc::new(Drives { hat, said }),
         driver: Some(driver),
     }))
@@ -208,6 +232,7 @@ struct Fitted {
     chassis: Id,
     sensors: Vec<Sensor>,
     firmware: Arc<Mutex<Option<String>>>,
+    events: Vec<Event>,
     drives: Arc<Drives>,
     driver: Option<Ups>,
 }
@@ -251,6 +276,9 @@ impl Part for Fitted {
             power: sensor("Input Power"),
             ..PowerSupply::default()
         });
+        let shown = self.events.iter().enumerate();
+        let shown = shown.map(|(at, event)| event.shown(at, name));
+        chassis.power_schedules.extend(shown);
         chassis.batteries.push(Battery {
             id: id_of(id, "Battery"),
             name: format!("{name} Battery"),

@@ -12,18 +12,45 @@ use tokio::time::Instant;
 
 use super::{
     BROKEN, DISABLE, ENABLE, FAN_AUTO, FAN_HEALTH, FAN_MODE, FAN_ON, FAN_SPEED,
-    FEED_WATCHDOG, FIRMWARE, LEVEL, LOOK, MODE_EVERY, ON_BATTERY, PACE, ROUND,
-    SET_FAN_MODE, SET_WATCHDOG, SET_WATCHDOG_MINUTES, SOFT_OFF, VALUES, Value,
-    WORKING_MODE,
+    FEED_WATCHDOG, FIRMWARE, LEVEL, LOOK, MODE_EVERY, ON_BATTERY, PACE,
+    REQUEST, ROUND, SET_FAN_MODE, SET_SAFE, SET_SAFE_LEVEL, SET_WATCHDOG,
+    SET_WATCHDOG_MINUTES, SOFT_OFF, SOFT_REBOOT, VALUES, Value, WANTS_OFF,
+    WANTS_REBOOT, WORKING_MODE,
     frame::{Error, Hat, TRIES},
     id_of,
     policy::{Act, Limits, Policy},
+    schedule::{self, Event},
 };
 use crate::{
     commands::ResetType,
     drivers::{Batch, Driver, Farewell, Wish, good_for},
-    model::{Id, PowerState, Quantity, Sample, Sensor, Snapshot},
+    model::{
+        Health, Id, Part, PowerState, Quantity, Sample, Sensor, Snapshot,
+        Trouble,
+    },
 };
+
+/// Between two times that the HAT's clock is set, and between two tries to
+/// have what it wants done.
+const CLOCK: Duration = Duration::from_hours(24);
+const AGAIN: Duration = Duration::from_mins(1);
+
+/// What a board file wants of the HAT.
+pub(super) struct Plan {
+    /// Minutes of its watchdog.
+    pub(super) watchdog: Option<u8>,
+    pub(super) limits: Limits,
+    /// All that it shall do by its own clock, where the board file says so.
+    pub(super) events: Option<Vec<Event>>,
+}
+
+/// What the HAT wanted, when the system was asked for it, and whether it does.
+#[derive(Clone, Debug)]
+struct Asked {
+    wish: Wish,
+    at: Instant,
+    granted: Option<bool>,
+}
 
 #[derive(Clone, Copy, Debug, Default)]
 struct FanState {
@@ -47,8 +74,10 @@ pub(super) struct Ups {
     hat: Hat,
     sensors: Vec<Sensor>,
     firmware: Arc<Mutex<Option<String>>>,
-    watchdog: Option<u8>,
+    plan: Plan,
     policy: Policy,
+    asked: Option<Asked>,
+    clock_at: Option<Instant>,
     /// The system that it feeds, and whether that is on.
     system: Option<(Id, PowerState)>,
     level: Option<f64>,
@@ -78,8 +107,11 @@ impl Driver for Ups {
         self.system = system.map(|id| (id.clone(), known.power_state(id)));
     }
 
-    fn heard(&mut self, _: &Wish, granted: bool) {
-        self.policy.heard(granted);
+    fn heard(&mut self, wish: &Wish, granted: bool) {
+        match &mut self.asked {
+            Some(asked) if asked.wish == *wish => asked.granted = Some(granted),
+            _ => self.policy.heard(granted),
+        }
     }
 
     fn poll(&mut self) -> Batch {
@@ -98,7 +130,7 @@ impl Driver for Ups {
 
     /// Nobody will feed the watchdog: it would cut the power.
     fn farewell(&self) -> Option<Farewell> {
-        self.watchdog?;
+        self.plan.watchdog?;
         let (hat, leaving) = (self.hat.clone(), Arc::clone(&self.leaving));
         let place = self.name.clone();
         Some(Box::new(move || {
@@ -121,8 +153,7 @@ impl Ups {
         hat: Hat,
         sensors: Vec<Sensor>,
         firmware: Arc<Mutex<Option<String>>>,
-        watchdog: Option<u8>,
-        limits: Limits,
+        plan: Plan,
     ) -> Self {
         Self {
             name,
@@ -131,8 +162,10 @@ impl Ups {
             hat,
             sensors,
             firmware,
-            watchdog,
-            policy: Policy::new(limits),
+            policy: Policy::new(plan.limits),
+            plan,
+            asked: None,
+            clock_at: None,
             system: None,
             level: None,
             fan: FanState::default(),
@@ -153,10 +186,11 @@ impl Ups {
         // Who was lost is not waited for long.
         let tries = if self.standing == Standing::There { TRIES } else { 1 };
         if self.standing != Standing::There {
-            self.set_up()?;
+            self.set_up(batch)?;
             self.standing = Standing::There;
         }
-        if let Some(minutes) = self.watchdog
+        self.set_clock(now)?;
+        if let Some(minutes) = self.plan.watchdog
             && self.feed_at.is_none_or(|at| now >= at)
         {
             self.hat.ask(FEED_WATCHDOG, &[], tries)?;
@@ -173,6 +207,7 @@ impl Ups {
                 let chassis = self.chassis.clone();
                 batch.supplies.push((chassis, supply, !on_battery));
             }
+            self.obey(now, tries, batch)?;
         } else {
             let at = self.turn - self.turn / MODE_EVERY;
             if let Some(value) = VALUES.get(at % VALUES.len()) {
@@ -183,21 +218,118 @@ impl Ups {
     }
 
     /// What a HAT has to be told and asked once.
-    fn set_up(&mut self) -> Result<(), Error> {
+    fn set_up(&mut self, batch: &mut Batch) -> Result<(), Error> {
         let said = self.hat.ask(FIRMWARE, &[], 1)?;
         let text = String::from_utf8_lossy(&said);
         let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
         let firmware = (!text.is_empty()).then(|| text.to_owned());
         *self.firmware.lock().unwrap_or_else(PoisonError::into_inner) =
             firmware;
-        self.feed_at = None;
+        (self.feed_at, self.clock_at) = (None, None);
         self.let_go()?;
-        let Some(minutes) = self.watchdog else { return Ok(()) };
+        let troubles = self.set_schedule()?;
+        let chassis = Part::Chassis(self.chassis.clone());
+        batch.troubles.push((chassis, self.id.clone(), troubles));
+        let Some(minutes) = self.plan.watchdog else { return Ok(()) };
         if self.leaving.load(Ordering::Acquire) {
             return Ok(());
         }
         self.hat.set(SET_WATCHDOG_MINUTES, &[minutes])?;
         self.hat.set(SET_WATCHDOG, &[ENABLE])
+    }
+
+    /// Gives the HAT its schedule and the limit of the battery, which it then
+    /// keeps even where the agent is dead; says what it does not take.
+    fn set_schedule(&self) -> Result<Vec<Trouble>, Error> {
+        let mut troubles = Vec::new();
+        let mut note = |set: Result<(), Error>, word, what: &str| match set {
+            Err(error) if error.is_bus() => Err(error),
+            Err(error) => {
+                troubles.push(Trouble {
+                    word,
+                    text: format!("{what}: {error}").into(),
+                    health: Health::Warning,
+                    slows: None,
+                    over: false,
+                });
+                Ok(())
+            }
+            Ok(()) => Ok(()),
+        };
+        if let Some(events) = &self.plan.events {
+            let set = schedule::write(&self.hat, events);
+            note(set, "Schedule", "the UPS did not take its schedule")?;
+        }
+        if let Some(below) = self.plan.limits.below {
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "it was checked to be 0 to 100"
+            )]
+            let level = below.round() as u8;
+            let set = self.hat.set(SET_SAFE_LEVEL, &[level]);
+            let set = set.and_then(|()| self.hat.set(SET_SAFE, &[ENABLE]));
+            note(set, "SafeShutdown", "the UPS did not take the limit")?;
+        }
+        Ok(troubles)
+    }
+
+    /// The HAT's clock runs on when everything else is off, and runs away.
+    fn set_clock(&mut self, now: Instant) -> Result<(), Error> {
+        if self.clock_at.is_some_and(|at| now < at) {
+            return Ok(());
+        }
+        match schedule::set_clock(&self.hat) {
+            Err(error) if error.is_bus() => return Err(error),
+            Err(error) => tracing::warn!(%error, "the clock of the UPS"),
+            Ok(()) => {}
+        }
+        self.clock_at = Some(now + CLOCK);
+        Ok(())
+    }
+
+    /// Does what the HAT itself wants: its schedule, its button, its battery.
+    /// It cuts the power when it was told that the system goes down.
+    fn obey(
+        &mut self,
+        now: Instant,
+        tries: u32,
+        batch: &mut Batch,
+    ) -> Result<(), Error> {
+        let wanted = match self.hat.number(REQUEST, tries) {
+            Err(error) if error.is_bus() => return Err(error),
+            Err(error) => {
+                tracing::debug!(%error, "nobody knows what the UPS wants");
+                return Ok(());
+            }
+            Ok(wanted) => wanted,
+        };
+        let (kind, confirm) = match wanted {
+            WANTS_OFF => (ResetType::GracefulShutdown, SOFT_OFF),
+            WANTS_REBOOT => (ResetType::GracefulRestart, SOFT_REBOOT),
+            _ => {
+                self.asked = None;
+                return Ok(());
+            }
+        };
+        let Some((system, power)) = self.system.clone() else { return Ok(()) };
+        let asked = self.asked.as_ref().filter(|it| it.wish.kind == kind);
+        let granted = asked.is_some_and(|it| it.granted == Some(true));
+        if granted || power == PowerState::Off {
+            self.asked = None;
+            return self.hat.set(confirm, &[ENABLE]);
+        }
+        if asked.is_none_or(|it| now >= it.at + AGAIN) {
+            let reason = format!(
+                "command {REQUEST} at {} said {wanted}: the button, the \
+                 schedule or the battery of the UPS",
+                self.hat.chip.place()
+            );
+            let wish = Wish { system, kind, reason };
+            batch.wishes.push(wish.clone());
+            self.asked = Some(Asked { wish, at: now, granted: None });
+        }
+        Ok(())
     }
 
     /// Leaves the fan to the HAT: an agent that was killed may have driven it

@@ -1,14 +1,19 @@
 //! The instruments of a `Chassis`, and what else we say of one, beyond the
 //! standard.
 
+use chrono::Weekday;
 use serde_json::{Map, Value, json};
 
 use super::allowable;
-use crate::model::{Chassis, Health, Id, Snapshot};
+use crate::model::{Chassis, Health, Id, PowerSchedule, Snapshot};
 
 /// What we say of a chassis, where there is something.
 pub(super) fn about(chassis: &Chassis, snapshot: &Snapshot) -> Option<Value> {
-    if chassis.instruments.is_empty() && chassis.modems.is_empty() {
+    let schedules = &chassis.power_schedules;
+    if chassis.instruments.is_empty()
+        && chassis.modems.is_empty()
+        && schedules.is_empty()
+    {
         return None;
     }
     let instruments = chassis.instruments.iter().map(|it| {
@@ -40,7 +45,45 @@ pub(super) fn about(chassis: &Chassis, snapshot: &Snapshot) -> Option<Value> {
         let modems = super::modem::about(chassis, snapshot);
         about.insert("Modems".to_owned(), modems);
     }
+    if !schedules.is_empty() {
+        let schedules = schedules.iter().map(schedule).collect();
+        about.insert("PowerSchedules".to_owned(), schedules);
+    }
     Some(json!({ "OnPrem": about }))
+}
+
+fn schedule(it: &PowerSchedule) -> Value {
+    let mut about = json!({
+        "Id": it.id,
+        "KeptBy": it.kept_by,
+        "ResetType": it.action.as_str(),
+    });
+    let more = if let Some(second) = it.second_of_day {
+        let (hour, minute) = (second / 3600, second / 60 % 60);
+        let days: Vec<&str> = it.days.iter().copied().map(full_name).collect();
+        json!({
+            "TimeOfDay": format!("{hour:02}:{minute:02}:00Z"),
+            "EnabledDaysOfWeek": days,
+        })
+    } else {
+        json!({ "RecurrenceMinutes": it.every_minutes })
+    };
+    if let (Some(about), Value::Object(more)) = (about.as_object_mut(), more) {
+        about.extend(more);
+    }
+    about
+}
+
+fn full_name(day: Weekday) -> &'static str {
+    match day {
+        Weekday::Mon => "Monday",
+        Weekday::Tue => "Tuesday",
+        Weekday::Wed => "Wednesday",
+        Weekday::Thu => "Thursday",
+        Weekday::Fri => "Friday",
+        Weekday::Sat => "Saturday",
+        Weekday::Sun => "Sunday",
+    }
 }
 
 /// The worst health of these sensors.
