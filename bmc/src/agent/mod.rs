@@ -13,10 +13,7 @@ use std::{
     time::Duration,
 };
 
-use onprem_link::{
-    log::Chain,
-    task::{Tasks as _, blocking},
-};
+use onprem_link::task::{Tasks as _, blocking};
 use tokio::{
     io::{AsyncRead, AsyncWrite},
     task::JoinError,

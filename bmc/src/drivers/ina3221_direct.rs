@@ -6,82 +6,40 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 
 use super::{
-    ina226::identify,
-    meter::{Error, Fitted, Meter, Setup, Value},
-    rail::{Brought, Rail},
+    ina::{self, Facts},
+    rail::Rail,
 };
 use crate::{
     boards::part::{Fitting, Kind, Part},
-    bus::Chip,
     sim,
 };
 
-/// How it measures (section 8.6.2.1).
-const CONFIGURATION: u8 = 0x00;
-/// What falls through the resistor of the first rail, signed, from the fourth
-/// bit on; its voltage is in the register after it, and so on for the others
+/// Volts a bit of the voltages; both have three bits of nothing after them
 /// (sections 8.6.2.2 to 8.6.2.7).
-const SHUNT: u8 = 0x01;
-/// Who made it, and which part it is (sections 8.6.2.20 and 8.6.2.21).
-const MANUFACTURER_ID: u8 = 0xfe;
-const DIE_ID: u8 = 0xff;
-const DIE: u16 = 0x3220;
-
-/// To [`CONFIGURATION`]: the mean of 16 samples of 1.1 ms of each, again and
-/// again; a bit for each rail goes with it, the first rail's is the highest.
-const SETUP: u16 = 0x0527;
-const FIRST_RAIL: u16 = 0x4000;
-/// Volts a bit of the voltages; both have three bits of nothing after them.
 const SHUNT_STEP: f64 = 40e-6;
 const BUS_STEP: f64 = 8e-3;
-/// The most that falls through a resistor, in volts.
-const MOST: f64 = 0.1638;
-/// The most that the part stands, in volts (section 7.3).
-const VOLTS: f64 = 26.0;
-/// How many rails it has.
+/// How many rails it has, and which bit switches the first on; the others'
+/// come after it (section 8.6.2.1).
 const RAILS: u8 = 3;
-/// Where it is if its address pin is low.
-const ADDRESS: u8 = 0x40;
+const FIRST_RAIL: u16 = 0x4000;
 
-/// The part on its bus.
-#[derive(Debug)]
-struct Ina3221 {
-    chip: Chip,
-    setup: Setup,
-    rails: Vec<(u8, Rail)>,
-}
-
-impl Meter for Ina3221 {
-    fn measure(&mut self) -> Result<Vec<Value>, Error> {
-        if !self.setup.known {
-            identify(&self.chip, [MANUFACTURER_ID, DIE_ID], u16::MAX, DIE)?;
-        }
-        if !self.setup.is_done(&self.chip)? {
-            return Ok(Vec::new());
-        }
-        let mut values = Vec::new();
-        for (number, rail) in &self.rails {
-            let register = SHUNT + 2 * (number - 1);
-            let shunt = self.chip.read_word_swapped(register)?;
-            let bus = self.chip.read_word_swapped(register + 1)?;
-            let volts = f64::from(bus.cast_signed() >> 3) * BUS_STEP;
-            let drop = shunt.cast_signed() >> 3;
-            let fits = drop.abs() < i16::MAX >> 3;
-            let drop = fits.then(|| f64::from(drop) * SHUNT_STEP);
-            let over = || Error::OverRange {
-                register,
-                place: self.chip.place(),
-                found: shunt,
-            };
-            values.extend(rail.values(volts, drop, over));
-        }
-        Ok(values)
-    }
-
-    fn lost(&mut self) {
-        self.setup.known = false;
-    }
-}
+const FACTS: Facts = Facts {
+    word: "ina3221",
+    // The mean of 16 samples of 1.1 ms of each, again and again (section
+    // 8.6.2.1); a bit for each rail goes with it.
+    setup: 0x0527,
+    identity: Some((u16::MAX, 0x3220)),
+    volts: |bus| f64::from(bus.cast_signed() >> 3) * BUS_STEP,
+    drop: |shunt| {
+        let drop = shunt.cast_signed() >> 3;
+        let fits = drop.abs() < i16::MAX >> 3;
+        fits.then(|| f64::from(drop) * SHUNT_STEP)
+    },
+    // Section 7.3.
+    most_volts: 26.0,
+    most_drop: 0.1638,
+    simulator: sim::ina3221::ina3221,
+};
 
 /// What a board file can say of one.
 #[derive(Debug, Deserialize)]
@@ -92,40 +50,27 @@ struct Options {
 }
 
 /// The part for board files.
-pub const KIND: Kind = Kind { word: "ina3221", fit };
+pub const KIND: Kind = Kind { word: FACTS.word, fit };
 
 fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let options: Options = fitting.options()?;
     if options.rails.is_empty() {
         return Err("say which `rails` it watches".to_owned());
     }
-    let chip = fitting.i2c(ADDRESS, sim::ina3221::ina3221)?;
-    let place = format!("ina3221 {}", chip.place());
-    let (mut sensors, mut supplies) = (Vec::new(), Vec::new());
     let mut rails = Vec::new();
-    let mut setup = SETUP;
-    for (number, facts) in options.rails {
-        let parsed = number.parse().ok();
-        let parsed = parsed.filter(|it| (1..=RAILS).contains(it));
-        let Some(number) = parsed else {
+    let mut setup = FACTS.setup;
+    for (number, rail) in options.rails {
+        let index = number.parse::<u8>().ok().and_then(|it| it.checked_sub(1));
+        let Some(index) = index.filter(|it| *it < RAILS) else {
             return Err(format!("`{number}` is no rail: 1 to {RAILS}"));
         };
-        facts.check().map_err(|why| format!("rail {number}: {why}"))?;
-        let word = facts.name.clone().unwrap_or_else(|| number.to_string());
+        rail.check().map_err(|why| format!("rail {number}: {why}"))?;
+        let word = rail.name.clone().unwrap_or_else(|| number.clone());
         let id = format!("{} {word}", fitting.id);
-        let source = format!("{place} rail {number}");
-        let brought = facts.describe(&id, &source, VOLTS, MOST);
-        let Brought { sensors: own, supply } = brought;
-        sensors.extend(own);
-        supplies.extend(supply);
-        setup |= FIRST_RAIL >> (number - 1);
-        rails.push((number, facts));
+        setup |= FIRST_RAIL >> index;
+        rails.push((index, id, format!(" rail {number}"), rail));
     }
-    let setup = Setup::new(CONFIGURATION, setup);
-    let meter = Ina3221 { chip, setup, rails };
-    let chassis = fitting.chassis.clone();
-    let fitted = Fitted::new(chassis, place, meter, sensors);
-    Ok(Box::new(fitted.feeding(supplies)))
+    ina::fit(fitting, &FACTS, setup, rails)
 }
 
 #[cfg(test)]
@@ -135,6 +80,10 @@ mod tests {
     use super::*;
     use crate::{
         bus::{Call, I2cBus},
+        drivers::{
+            ina::{ADDRESS, CONFIGURATION, Ina},
+            meter::Meter as _,
+        },
         sim::i2c::SimulatedI2c,
     };
 
@@ -145,10 +94,9 @@ mod tests {
         sim.attach(ADDRESS, Arc::clone(&part));
         let bus = I2cBus::new("i2c-1", Box::new(sim.clone()));
         let rail: Rail = toml::from_str("shunt_ohms = 0.01").unwrap();
-        let setup = Setup::new(CONFIGURATION, SETUP | 0x5000);
-        let rails = vec![(1, rail.clone()), (3, rail)];
-        let chip = bus.chip(ADDRESS);
-        let mut driver = Ina3221 { chip, setup, rails };
+        let rails = vec![(0, rail.clone()), (2, rail)];
+        let (chip, setup) = (bus.chip(ADDRESS), FACTS.setup | 0x5000);
+        let mut driver = Ina::new(&FACTS, chip, setup, rails);
         assert!(driver.measure().unwrap().is_empty());
         assert_eq!(part.lock().unwrap().get(CONFIGURATION), 0x5527);
         // -80 mV (the example of section 8.6.2.2), 5.048 V, and nothing.

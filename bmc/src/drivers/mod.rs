@@ -12,6 +12,7 @@ pub mod gpio_input;
 pub mod gpio_output;
 pub mod hwmon;
 pub mod identity;
+mod ina;
 pub mod ina219;
 pub mod ina226;
 pub mod ina3221;

@@ -116,17 +116,7 @@ pub fn parse(frame: &[u8]) -> Result<Heard, Fault> {
         seconds.first().copied().unwrap_or_default(),
         seconds.get(1).copied().unwrap_or_default(),
     ]);
-    let mut says = Announcement {
-        chassis,
-        port,
-        port_description: None,
-        system_name: None,
-        system_description: None,
-        capabilities: Vec::new(),
-        ipv4: Vec::new(),
-        ipv6: Vec::new(),
-        management_vlan: None,
-    };
+    let mut says = Announcement::new(chassis, port);
     let mut seen = [false; 9];
     // A frame may end without saying so (9.2.7.7.1, note).
     while !rest.is_empty() {

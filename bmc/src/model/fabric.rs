@@ -299,6 +299,24 @@ pub struct Announcement {
     pub management_vlan: Option<VlanId>,
 }
 
+impl Announcement {
+    /// Says no more than who it is.
+    #[must_use]
+    pub fn new(chassis: Named, port: Named) -> Self {
+        Self {
+            chassis,
+            port,
+            port_description: None,
+            system_name: None,
+            system_description: None,
+            capabilities: Vec::new(),
+            ipv4: Vec::new(),
+            ipv6: Vec::new(),
+            management_vlan: None,
+        }
+    }
+}
+
 /// Somebody at the other end of a wire.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Neighbour {

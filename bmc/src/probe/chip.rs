@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use crate::bus::{Chip, I2cError};
 
 /// A part as it is proposed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug)]
 pub(super) struct Known {
     kind: &'static str,
     /// Where such parts can be.
@@ -14,7 +14,21 @@ pub(super) struct Known {
     options: &'static str,
     /// How it is known.
     pub(super) why: &'static str,
+    look: Look,
 }
+
+/// How a part is told from others at its address.
+#[derive(Clone, Copy, Debug)]
+enum Look {
+    /// By what it says when it is read.
+    Read(Test),
+    /// By its registers, which have to be named first: a write.
+    Registers(Test),
+    /// Not at all.
+    Never,
+}
+
+type Test = fn(&Chip) -> Result<bool, I2cError>;
 
 impl Known {
     /// The section of a board file for it; each line begins with `mark`.
@@ -44,61 +58,89 @@ const RAILS: &str = "options.rails = { 1 = { shunt_ohms = 0.1 }, \
     2 = { shunt_ohms = 0.1 }, 3 = { shunt_ohms = 0.1 } } # look at the board";
 const INPUTS: &str = "options.channels = { 0 = {}, 1 = {}, 2 = {}, 3 = {} }";
 
-const DISPLAY: Known = Known {
-    kind: "ssd1306",
-    addresses: (0x3c, 0x3d),
-    options: "",
-    why: "What it says when it is read is what a display says.",
-};
-const INA226: Known = Known {
-    kind: "ina226",
-    addresses: (0x40, 0x4f),
-    options: SHUNT,
-    why: "Its registers 0xfe and 0xff say what it is.",
-};
-const INA3221: Known = Known {
-    kind: "ina3221",
-    addresses: (0x40, 0x43),
-    options: RAILS,
-    why: "Its registers 0xfe and 0xff say what it is.",
-};
-const TMP117: Known = Known {
-    kind: "tmp117",
-    addresses: (0x48, 0x4b),
-    options: "",
-    why: "Its register 0x0f says what it is.",
-};
-const INA219: Known = Known {
-    kind: "ina219",
-    addresses: (0x40, 0x4f),
-    options: SHUNT,
-    why: "Its register 0x00 is what such a part begins with.",
-};
-const ADS1115: Known = Known {
-    kind: "ads1115",
-    addresses: (0x48, 0x4b),
-    options: INPUTS,
-    why: "Its register 0x01 is what such a part begins with; an ads1015 \
-          looks the same.",
-};
-const LM75: Known = Known {
-    kind: "lm75",
-    addresses: (0x48, 0x4f),
-    options: "",
-    why: "Its limits, registers 0x02 and 0x03, are what such a part begins \
-          with; options = { variant = \"tmp75\" } and others have more bits.",
-};
-const PCF8563: Known = Known {
-    kind: "pcf8563",
-    addresses: (0x51, 0x51),
-    options: "",
-    why: "Its registers from 0x02 on are a time.",
-};
-const SIXFAB: Known =
-    Known { kind: "sixfab-ups", addresses: (0x41, 0x41), options: "", why: "" };
+const fn known(
+    kind: &'static str,
+    addresses: (u8, u8),
+    options: &'static str,
+    why: &'static str,
+    look: Look,
+) -> Known {
+    Known { kind, addresses, options, why, look }
+}
 
-const ALL: [Known; 9] =
-    [DISPLAY, INA226, INA3221, TMP117, INA219, ADS1115, LM75, PCF8563, SIXFAB];
+const ALL: [Known; 9] = [
+    known(
+        "ssd1306",
+        (0x3c, 0x3d),
+        "",
+        "What it says when it is read is what a display says.",
+        // The lower bits of its status (table 9-2) are those of no memory
+        // that is at such an address.
+        Look::Read(|it| Ok(matches!(it.receive_byte()? & 0x3f, 0x03 | 0x06))),
+    ),
+    known(
+        "ina226",
+        (0x40, 0x4f),
+        SHUNT,
+        "Its registers 0xfe and 0xff say what it is.",
+        Look::Registers(|it| is_of_texas(it, 0xfff0, 0x2260)),
+    ),
+    known(
+        "ina3221",
+        (0x40, 0x43),
+        RAILS,
+        "Its registers 0xfe and 0xff say what it is.",
+        Look::Registers(|it| is_of_texas(it, 0xffff, 0x3220)),
+    ),
+    known(
+        "tmp117",
+        (0x48, 0x4b),
+        "",
+        "Its register 0x0f says what it is.",
+        Look::Registers(|it| {
+            let id = it.read_word_swapped(0x0f)? & 0x0fff;
+            Ok(matches!(id, 0x117 | 0x119))
+        }),
+    ),
+    known(
+        "ina219",
+        (0x40, 0x4f),
+        SHUNT,
+        "Its register 0x00 is what such a part begins with.",
+        Look::Registers(|it| {
+            Ok(matches!(it.read_word_swapped(0x00)?, 0x399f | 0x3eef))
+        }),
+    ),
+    known(
+        "ads1115",
+        (0x48, 0x4b),
+        INPUTS,
+        "Its register 0x01 is what such a part begins with; an ads1015 looks \
+         the same.",
+        Look::Registers(
+            |it| Ok(it.read_word_swapped(0x01)? & 0x7fff == 0x0583),
+        ),
+    ),
+    known(
+        "lm75",
+        (0x48, 0x4f),
+        "",
+        "Its limits, registers 0x02 and 0x03, are what such a part begins \
+         with; options = { variant = \"tmp75\" } and others have more bits.",
+        Look::Registers(|it| {
+            Ok(it.read_word_swapped(0x02)? == 0x4b00
+                && it.read_word_swapped(0x03)? == 0x5000)
+        }),
+    ),
+    known(
+        "pcf8563",
+        (0x51, 0x51),
+        "",
+        "Its registers from 0x02 on are a time.",
+        Look::Registers(|it| Ok(is_time(&it.read_block(0x02, 7)?))),
+    ),
+    known("sixfab-ups", (0x41, 0x41), "", "", Look::Never),
+];
 
 /// What can be at `address`.
 pub(super) fn guesses(address: u8) -> impl Iterator<Item = Known> {
@@ -116,39 +158,23 @@ pub(super) fn identify(
     allow_writes: bool,
 ) -> Result<Option<Known>, I2cError> {
     for guess in guesses(address) {
-        let is_it = match guess.kind {
-            // The lower bits of its status (table 9-2) are those of no memory
-            // that is at such an address.
-            "ssd1306" => matches!(chip.receive_byte()? & 0x3f, 0x03 | 0x06),
-            _ if !allow_writes => false,
-            "ina226" => {
-                chip.read_word_swapped(0xfe)? == 0x5449
-                    && chip.read_word_swapped(0xff)? & 0xfff0 == 0x2260
-            }
-            "ina3221" => {
-                chip.read_word_swapped(0xfe)? == 0x5449
-                    && chip.read_word_swapped(0xff)? == 0x3220
-            }
-            "tmp117" => {
-                let id = chip.read_word_swapped(0x0f)? & 0x0fff;
-                matches!(id, 0x117 | 0x119)
-            }
-            "ina219" => {
-                matches!(chip.read_word_swapped(0x00)?, 0x399f | 0x3eef)
-            }
-            "ads1115" => chip.read_word_swapped(0x01)? & 0x7fff == 0x0583,
-            "lm75" => {
-                chip.read_word_swapped(0x02)? == 0x4b00
-                    && chip.read_word_swapped(0x03)? == 0x5000
-            }
-            "pcf8563" => is_time(&chip.read_block(0x02, 7)?),
-            _ => false,
+        let is_it = match guess.look {
+            Look::Read(is_it) => is_it(chip)?,
+            Look::Registers(is_it) if allow_writes => is_it(chip)?,
+            Look::Registers(_) | Look::Never => false,
         };
         if is_it {
             return Ok(Some(guess));
         }
     }
     Ok(None)
+}
+
+/// Whether a part of Texas Instruments' says `wanted` of itself in the bits of
+/// `mask`.
+fn is_of_texas(chip: &Chip, mask: u16, wanted: u16) -> Result<bool, I2cError> {
+    Ok(chip.read_word_swapped(0xfe)? == 0x5449
+        && chip.read_word_swapped(0xff)? & mask == wanted)
 }
 
 /// Seconds to years in decimal, each within its bounds.

@@ -146,10 +146,8 @@ fn announced(snapshot: &Snapshot) -> BTreeMap<Id, Announcement> {
         };
         let name = inventory.manager.host_name.as_ref();
         let name = name.or(system.map(|it| &it.name)).cloned();
+        let port = named(NameKind::InterfaceName, &wire.id);
         Some(Announcement {
-            chassis: named(NameKind::MacAddress, &mac),
-            port: named(NameKind::InterfaceName, &wire.id),
-            port_description: None,
             system_name: name,
             system_description: Some(format!(
                 "on-prem BMC {}",
@@ -157,8 +155,7 @@ fn announced(snapshot: &Snapshot) -> BTreeMap<Id, Announcement> {
             )),
             capabilities: vec![capability],
             ipv4: ipv4.clone(),
-            ipv6: Vec::new(),
-            management_vlan: None,
+            ..Announcement::new(named(NameKind::MacAddress, &mac), port)
         })
     };
     let linked = network.wires().filter(|it| it.link == LinkState::Up);
@@ -198,17 +195,7 @@ mod tests {
     fn from(chassis: &str, seconds: u16) -> lldp::Heard {
         let named =
             |text: &str| Named { kind: NameKind::Local, text: text.to_owned() };
-        let says = Announcement {
-            chassis: named(chassis),
-            port: named("1"),
-            port_description: None,
-            system_name: None,
-            system_description: None,
-            capabilities: Vec::new(),
-            ipv4: Vec::new(),
-            ipv6: Vec::new(),
-            management_vlan: None,
-        };
+        let says = Announcement::new(named(chassis), named("1"));
         lldp::Heard { says, seconds }
     }
 

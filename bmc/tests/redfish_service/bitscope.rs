@@ -9,7 +9,7 @@ use onprem_bmc::sim::{
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::client::{Blade, Client, refused};
+use crate::client::{self, Blade, Client, refused};
 
 const SYSTEMS: &str = "/redfish/v1/Systems";
 
@@ -47,19 +47,7 @@ async fn until(
     fits: impl Fn(&Value) -> bool,
 ) -> Value {
     let uri = format!("{SYSTEMS}/{node}");
-    let mut last = Value::Null;
-    let looking = async {
-        loop {
-            last = client.get(&uri).await.body;
-            if fits(&last) {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let found = timeout(Duration::from_secs(20), looking).await;
-    assert!(found.is_ok(), "{last:#}");
-    last
+    client::until(client, &uri, fits).await
 }
 
 fn is(state: &str) -> impl Fn(&Value) -> bool {

@@ -11,24 +11,15 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Blade, Client};
+use crate::client::{self, Blade, Client};
 
 const SYSTEM: &str = "/redfish/v1/Systems/node";
 const RESET: &str = "/redfish/v1/Systems/node/Actions/ComputerSystem.Reset";
 
 /// Waits until the value at `pointer` of the system is `expected`.
 async fn until(client: &Client, pointer: &str, expected: &Value) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(SYSTEM).await.body;
-            if now.pointer(pointer) == Some(expected) {
-                return now;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let found = timeout(Duration::from_secs(30), looking).await;
-    found.unwrap_or_else(|_| panic!("{pointer} never is {expected}"))
+    let fits = |it: &Value| it.pointer(pointer) == Some(expected);
+    client::until(client, SYSTEM, fits).await
 }
 
 async fn reset(client: &Client, kind: &str) {

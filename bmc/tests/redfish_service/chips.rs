@@ -13,7 +13,7 @@ use onprem_bmc::sim::{
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Blade, Client, refused};
+use crate::client::{Blade, refused, until};
 
 const CHASSIS: &str = "/redfish/v1/Chassis/blade";
 
@@ -31,24 +31,6 @@ fn bus(of: &Blade) -> SimulatedI2c {
 
 fn at(path: &str) -> String {
     format!("{CHASSIS}/{path}")
-}
-
-/// Waits until the resource at `uri` says what `fits`.
-async fn until(
-    client: &Client,
-    uri: &str,
-    fits: impl Fn(&Value) -> bool,
-) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(uri).await.body;
-            if fits(&now) {
-                return now;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), looking).await.expect(uri)
 }
 
 /// Whether the sensor says something that can be believed.

@@ -29,7 +29,7 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
-    time::timeout,
+    time::{sleep, timeout},
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
@@ -60,6 +60,27 @@ pub(crate) async fn refused(text: &str) -> String {
     };
     let error = Agent::start(config).await.unwrap_err();
     format!("{:#}", anyhow::Error::from(error))
+}
+
+/// Waits until the resource at `uri` says what `fits`.
+pub(crate) async fn until(
+    client: &Client,
+    uri: &str,
+    fits: impl Fn(&Value) -> bool,
+) -> Value {
+    let mut last = Value::Null;
+    let looking = async {
+        loop {
+            last = client.get(uri).await.body;
+            if fits(&last) {
+                return;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    let found = timeout(Duration::from_secs(30), looking).await;
+    assert!(found.is_ok(), "{uri}: {last:#}");
+    last
 }
 
 /// A running agent with its own state.

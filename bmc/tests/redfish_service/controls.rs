@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Blade, Client};
+use crate::client::{Blade, Client, until};
 
 const CONTROL: &str = "/redfish/v1/Chassis/blade/Controls/Fan";
 const DUTY: &str = "/redfish/v1/Chassis/blade/Sensors/Fan_Duty";
@@ -14,20 +14,6 @@ const NODE: &str = "/redfish/v1/AutomationNodes/Fan";
 
 fn manual(percent: impl Into<Value>) -> Value {
     json!({"ControlMode": "Manual", "SetPoint": percent.into()})
-}
-
-/// Waits until the resource at `uri` says what `fits`.
-async fn until(client: &Client, uri: &str, fits: fn(&Value) -> bool) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(uri).await.body;
-            if fits(&now) {
-                return now;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(Duration::from_secs(20), looking).await.expect(uri)
 }
 
 #[tokio::test]
@@ -224,16 +210,7 @@ async fn a_lease_ends_by_itself_and_is_renewed_by_a_patch() {
 }
 
 async fn until_said(client: &Client, uri: &str, mode: &str) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(uri).await.body;
-            if now["ControlMode"] == mode {
-                return now;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), looking).await.expect(mode)
+    until(client, uri, |it| it["ControlMode"] == mode).await
 }
 
 #[tokio::test]

@@ -125,17 +125,7 @@ async fn who_is_at_the_other_end_is_heard_and_forgotten() {
     let switches = blade.agent.buses().switches().unwrap();
     let local =
         |text: &str| Named { kind: NameKind::Local, text: text.to_owned() };
-    let says = Announcement {
-        chassis: local("laptop"),
-        port: local("1"),
-        port_description: None,
-        system_name: None,
-        system_description: None,
-        capabilities: Vec::new(),
-        ipv4: Vec::new(),
-        ipv6: Vec::new(),
-        management_vlan: None,
-    };
+    let says = Announcement::new(local("laptop"), local("1"));
     switches.talk(Talker::new("sw0.p1".into(), says.clone(), 120));
     known(&blade, |it| it.neighbours.contains_key("sw0.p1")).await;
     switches.talk(Talker::new("sw0.p1".into(), says, 0));

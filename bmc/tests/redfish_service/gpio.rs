@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Blade, Client, Reply, refused};
+use crate::client::{Blade, Client, Reply, refused, until};
 
 const CHASSIS: &str = "/redfish/v1/Chassis/blade";
 const NODE: &str = "/redfish/v1/Systems/node";
@@ -30,24 +30,6 @@ fn control(id: &str) -> String {
 
 fn sensor(id: &str) -> String {
     format!("{CHASSIS}/Sensors/{id}")
-}
-
-/// Waits until the resource at `uri` says what `fits`.
-async fn until(
-    client: &Client,
-    uri: &str,
-    fits: impl Fn(&Value) -> bool,
-) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(uri).await.body;
-            if fits(&now) {
-                return now;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), looking).await.expect(uri)
 }
 
 fn reads(value: f64) -> impl Fn(&Value) -> bool {

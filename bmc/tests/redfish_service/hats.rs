@@ -10,7 +10,7 @@ use onprem_bmc::sim::{argon::Argon, i2c::SimulatedI2c, sixfab_ups::SixfabUps};
 use serde_json::{Value, json};
 use tokio::time::{sleep, timeout};
 
-use crate::client::{Blade, Client, refused};
+use crate::client::{Blade, Client, refused, until};
 
 const CHASSIS: &str = "/redfish/v1/Chassis/blade";
 const NODE: &str = "/redfish/v1/Systems/node";
@@ -30,24 +30,6 @@ fn ups(of: &Blade) -> Arc<Mutex<SixfabUps>> {
     let part = Arc::new(Mutex::new(SixfabUps::default()));
     bus(of).attach(0x41, Arc::clone(&part));
     part
-}
-
-/// Waits until the resource at `uri` says what `fits`.
-async fn until(
-    client: &Client,
-    uri: &str,
-    fits: impl Fn(&Value) -> bool,
-) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(uri).await.body;
-            if fits(&now) {
-                return now;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), looking).await.expect(uri)
 }
 
 fn at(path: &str) -> String {

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use onprem_bmc::{agent::Agent, config::Config};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
-use crate::client::{Blade, Client, refused};
+use crate::client::{self, Blade, Client, refused};
 
 const SENSOR: &str = "/redfish/v1/Chassis/blade/Sensors/exhaust";
 const CHASSIS: &str = "/redfish/v1/Chassis/blade";
@@ -27,12 +27,7 @@ options = { name = "Exhaust Temperature", upper_critical = 60 }
 "#;
 
 async fn until(client: &Client, uri: &str, state: &str) {
-    let looking = async {
-        while client.get(uri).await.body["Status"]["State"] != state {
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    timeout(Duration::from_secs(20), looking).await.expect(state);
+    client::until(client, uri, |it| it["Status"]["State"] == state).await;
 }
 
 #[tokio::test]

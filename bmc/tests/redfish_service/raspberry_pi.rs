@@ -1,15 +1,14 @@
 //! What the firmware of a Raspberry Pi knows: lack of power, heat, clocks,
 //! rails.
 
-use std::{fs, io::ErrorKind, sync::Arc, time::Duration};
+use std::{fs, io::ErrorKind, sync::Arc};
 
 use onprem_bmc::{boards::part::SimulatedBuses, sim::rpi::Firmware};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
 
 use crate::{
-    client::{Blade, Client, refused},
+    client::{Blade, refused, until},
     support::tree::unpack,
 };
 
@@ -30,24 +29,6 @@ async fn pi() -> Blade {
 
 fn firmware(buses: &SimulatedBuses) -> Firmware {
     buses.pi("firmware").unwrap().clone()
-}
-
-/// Waits until the resource at `uri` says what `fits`.
-async fn until(
-    client: &Client,
-    uri: &str,
-    fits: impl Fn(&Value) -> bool,
-) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(uri).await.body;
-            if fits(&now) {
-                return now;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), looking).await.expect(uri)
 }
 
 fn reads(value: f64) -> impl Fn(&Value) -> bool {

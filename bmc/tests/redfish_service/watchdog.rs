@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    client::{Blade, Client},
+    client::{self, Blade, Client},
     support::tree::unpack,
 };
 
@@ -25,16 +25,7 @@ async fn watched(root: &Path, dog: &SimulatedWatchdog) -> Blade {
 
 /// Waits until the manager's watchdog is what `fits`.
 async fn until(client: &Client, fits: impl Fn(&Value) -> bool) -> Value {
-    let looking = async {
-        loop {
-            let now = client.get(MANAGER).await.body;
-            if fits(&now) {
-                return now;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), looking).await.expect("it becomes so")
+    client::until(client, MANAGER, fits).await
 }
 
 fn state(of: &Value) -> &Value {

@@ -10,7 +10,7 @@ mod syslog;
 
 use serde_json::{Value, json};
 
-use crate::client::Client;
+use crate::client::{Client, until};
 
 /// Where the stream is.
 const SSE: &str = "/redfish/v1/EventService/SSE";
@@ -56,17 +56,6 @@ async fn retry(client: &Client, attempts: u32) {
         "DeliveryRetryIntervalSeconds": 1});
     let done = client.patch(EVENTS, &body).await;
     assert_eq!(done.status, 200, "{}", done.body);
-}
-
-/// Waits until the resource at `uri` is one that `fits`.
-async fn until(client: &Client, uri: &str, fits: impl Fn(&Value) -> bool) {
-    let waiting = async {
-        while !fits(&client.get(uri).await.body) {
-            tokio::time::sleep(receiver::QUIET / 6).await;
-        }
-    };
-    let waited = tokio::time::timeout(receiver::PATIENCE, waiting).await;
-    assert!(waited.is_ok(), "{}", client.get(uri).await.body);
 }
 
 /// What is wrong with an `Event`. Its `EventType` is deprecated, and required
