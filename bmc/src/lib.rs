@@ -12,6 +12,7 @@ pub mod console;
 mod discovery;
 pub mod drivers;
 pub mod fabric;
+mod gather;
 pub mod leave;
 mod log;
 pub mod model;

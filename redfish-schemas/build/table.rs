@@ -21,6 +21,9 @@ pub(crate) fn generate(
         objects: BTreeMap::new(),
         enums: BTreeSet::new(),
         old_values: BTreeMap::new(),
+        words: Words::default(),
+        limits: Vec::new(),
+        links: BTreeSet::new(),
     };
     let mut types = String::new();
     let mut uris = Vec::new();
@@ -57,6 +60,13 @@ pub(crate) fn generate(
         let body = body.as_deref().unwrap_or_default();
         writeln!(source, "static {}: Object = {body};", ident("O", name))?;
     }
+    writeln!(source, "static WORDS: &str = {:?};", tables.words.text)?;
+    for (index, body) in tables.limits.iter().enumerate() {
+        writeln!(source, "static LIMITS_{index}: Limits = {body};")?;
+    }
+    for name in &tables.links {
+        writeln!(source, "static {}: &str = {name:?};", ident("L", name))?;
+    }
     for (name, members) in &tables.enums {
         writeln!(source, "static {name}: &[&str] = &{members:?};")?;
     }
@@ -75,6 +85,28 @@ struct Tables<'a> {
     enums: BTreeSet<(String, Vec<String>)>,
     /// The members that the schema advises against, by the enum's static.
     old_values: BTreeMap<String, Vec<String>>,
+    words: Words,
+    /// The bodies of the limits that there are, and who is linked to.
+    limits: Vec<String>,
+    links: BTreeSet<String>,
+}
+
+/// The names of properties, one after the other.
+#[derive(Default)]
+struct Words {
+    text: String,
+    places: BTreeMap<String, usize>,
+}
+
+impl Words {
+    fn put(&mut self, word: &str) -> String {
+        let start = *self.places.entry(word.to_owned()).or_insert_with(|| {
+            let start = self.text.len();
+            self.text.push_str(word);
+            start
+        });
+        format!("Word {{ start: {start}, length: {} }}", word.len())
+    }
 }
 
 impl Tables<'_> {
@@ -218,14 +250,38 @@ impl Tables<'_> {
         let permission = permission(property, &kind, parameter);
         let deprecated = deprecated(property);
         let excerpt = property.annotation("Redfish.Excerpt").is_some();
-        let Limits { minimum, maximum, pattern } = limits;
+        let name = self.words.put(name);
+        let limits = self.limits(&limits);
         Ok(format!(
-            "Property {{ name: {name:?}, kind: {kind}, collection: {collection}, \
+            "Property {{ name: {name}, kind: {kind}, collection: {collection}, \
              nullable: {nullable}, required: {required}, required_on_create: {on_create}, \
-             permission: Permission::{permission}, minimum: {minimum:?}, \
-             maximum: {maximum:?}, pattern: {pattern:?}, deprecated: {deprecated}, \
-             excerpt: {excerpt} }},\n"
+             permission: Permission::{permission}, limits: {limits}, \
+             deprecated: {deprecated}, excerpt: {excerpt} }},\n"
         ))
+    }
+
+    /// The static of these limits, if there are any.
+    fn limits(&mut self, limits: &Limits) -> String {
+        let Limits { minimum, maximum, pattern } = limits;
+        if *limits == Limits::default() {
+            return "None".to_owned();
+        }
+        let body = format!(
+            "Limits {{ minimum: {minimum:?}, maximum: {maximum:?}, pattern: {pattern:?} }}"
+        );
+        let known = self.limits.iter().position(|it| *it == body);
+        let index = known.unwrap_or_else(|| {
+            self.limits.push(body);
+            self.limits.len() - 1
+        });
+        format!("Some(&LIMITS_{index})")
+    }
+
+    fn link(&mut self, target: &str) -> String {
+        let name = local(target).to_owned();
+        let kind = format!("Kind::Link(&{})", ident("L", &name));
+        self.links.insert(name);
+        kind
     }
 
     fn navigation(
@@ -245,7 +301,7 @@ impl Tables<'_> {
             let name = self.csdl.newest(target)?;
             return Ok(format!("Kind::Object(&{})", self.object(&name, None)?));
         }
-        Ok(format!("Kind::Link({:?})", local(target)))
+        Ok(self.link(target))
     }
 
     fn kind(&mut self, name: &str, limits: &mut Limits) -> Result<String> {
@@ -289,7 +345,7 @@ impl Tables<'_> {
                     definition.get("UnderlyingType").unwrap_or_default();
                 self.kind(underlying, limits)
             }
-            "EntityType" => Ok(format!("Kind::Link({:?})", local(name))),
+            "EntityType" => Ok(self.link(name)),
             _ => {
                 let name = self.csdl.newest(name)?;
                 Ok(format!("Kind::Object(&{})", self.object(&name, None)?))
@@ -300,7 +356,7 @@ impl Tables<'_> {
     /// The kind of an enum, by its members and whether each is deprecated.
     fn members(&mut self, name: &str, members: Vec<(String, bool)>) -> String {
         let ident = ident("E", name);
-        let kind = format!("Kind::Enum({ident})");
+        let kind = format!("Kind::Enum(&{ident})");
         let old = members.iter().filter(|(_, old)| *old);
         let old: Vec<_> = old.map(|(name, _)| name.clone()).collect();
         if !old.is_empty() {
@@ -312,7 +368,7 @@ impl Tables<'_> {
     }
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq)]
 struct Limits {
     minimum: Option<f64>,
     maximum: Option<f64>,

@@ -128,8 +128,10 @@ impl Check {
                 let pointer = format!("{pointer}/{name}");
                 match name.split_once('@') {
                     Some((name, "Redfish.AllowableValues")) => {
-                        let parameter =
-                            known.parameters.iter().find(|it| it.name == name);
+                        let parameter = known
+                            .parameters
+                            .iter()
+                            .find(|it| it.name() == name);
                         self.allowable(parameter, value, &pointer);
                     }
                     Some(("", "Redfish.ActionInfo")) => {
@@ -172,8 +174,8 @@ impl Check {
         above: &str,
     ) {
         for property in object.properties.iter().filter(|it| it.required) {
-            if !body.contains_key(property.name) {
-                self.say(above, format!("lacks {}", property.name));
+            if !body.contains_key(property.name()) {
+                self.say(above, format!("lacks {}", property.name()));
             }
         }
         for (name, value) in body {
@@ -328,7 +330,7 @@ impl Check {
             if property.is_deprecated(text) {
                 self.say(pointer, format!("{text} is deprecated"));
             }
-            if LEADS.contains(&property.name) {
+            if LEADS.contains(&property.name()) {
                 self.lead(pointer, text, None);
             }
         }
@@ -344,7 +346,7 @@ impl Check {
                 let id = body.get("@odata.id").and_then(Value::as_str);
                 match id {
                     Some(uri) if body.len() == 1 && uri.starts_with('/') => {
-                        self.lead(pointer, uri, Some(of));
+                        self.lead(pointer, uri, Some(*of));
                     }
                     _ => self.say(pointer, "is not a link"),
                 }
@@ -587,7 +589,7 @@ mod tests {
         let value = json!(old);
         let value = if property.collection { json!([value]) } else { value };
         let payload = json!({
-            "@odata.type": of.odata_type(), property.name: value,
+            "@odata.type": of.odata_type(), property.name(): value,
         });
         let wanted = format!("{old} is deprecated");
         let found = texts(&payload);

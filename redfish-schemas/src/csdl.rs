@@ -39,7 +39,7 @@ pub struct Object {
     reason = "independent facts of the schema, each with its CSDL name"
 )]
 pub struct Property {
-    pub name: &'static str,
+    pub(crate) name: Word,
     /// What a value, or each element of a collection, is.
     pub kind: Kind,
     /// Whether the value is an array.
@@ -51,14 +51,41 @@ pub struct Property {
     /// Whether a POST that makes the resource must have it.
     pub required_on_create: bool,
     pub permission: Permission,
-    pub minimum: Option<f64>,
-    pub maximum: Option<f64>,
-    /// A regular expression for the text.
-    pub pattern: Option<&'static str>,
+    pub(crate) limits: Option<&'static Limits>,
     /// Whether the schema advises against it.
     pub deprecated: bool,
     /// Whether it belongs to some excerpt of its resource.
     pub excerpt: bool,
+}
+
+/// What few values are limited by.
+#[derive(Debug)]
+pub(crate) struct Limits {
+    minimum: Option<f64>,
+    maximum: Option<f64>,
+    pattern: Option<&'static str>,
+}
+
+/// A word, by its place among all of them: there are thousands, and each
+/// reference would be one more to relocate when the program starts.
+#[derive(Clone, Copy)]
+pub(crate) struct Word {
+    start: u16,
+    length: u8,
+}
+
+impl Word {
+    fn text(self) -> &'static str {
+        let start = usize::from(self.start);
+        let end = start + usize::from(self.length);
+        WORDS.get(start..end).unwrap_or_default()
+    }
+}
+
+impl std::fmt::Debug for Word {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.text().fmt(f)
+    }
 }
 
 /// What a value is.
@@ -76,13 +103,13 @@ pub enum Kind {
     /// Text, a number or a boolean.
     Primitive,
     /// One of these texts.
-    Enum(&'static [&'static str]),
+    Enum(&'static &'static [&'static str]),
     /// An object in place.
     Object(&'static Object),
     /// A copy of the main properties of another resource.
     Excerpt(&'static Object),
     /// An `@odata.id` to a resource of this type.
-    Link(&'static str),
+    Link(&'static &'static str),
 }
 
 /// What a client may do with a property.
@@ -203,11 +230,35 @@ impl Object {
     /// The property with this name.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&'static Property> {
-        self.properties.iter().find(|it| it.name == name)
+        self.properties.iter().find(|it| it.name() == name)
     }
 }
 
 impl Property {
+    /// What it is called.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        self.name.text()
+    }
+
+    /// The least that a number may be.
+    #[must_use]
+    pub fn minimum(&self) -> Option<f64> {
+        self.limits?.minimum
+    }
+
+    /// The most that a number may be.
+    #[must_use]
+    pub fn maximum(&self) -> Option<f64> {
+        self.limits?.maximum
+    }
+
+    /// A regular expression for the text.
+    #[must_use]
+    pub fn pattern(&self) -> Option<&'static str> {
+        self.limits?.pattern
+    }
+
     /// A property of the object that is this property's value.
     #[must_use]
     pub fn property(&self, name: &str) -> Option<&'static Property> {

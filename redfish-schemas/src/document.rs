@@ -150,7 +150,7 @@ mod tests {
                 let listed = &json["definitions"][&name]["properties"];
                 let listed = listed.as_object().unwrap();
                 for property in object.properties {
-                    assert!(listed.contains_key(property.name), "{name}");
+                    assert!(listed.contains_key(property.name()), "{name}");
                     if let csdl::Kind::Object(inner) = property.kind {
                         let local = inner.name.rsplit('.').next().unwrap();
                         ahead.push((local.to_owned(), inner));

@@ -44,7 +44,7 @@ pub(crate) fn judge(property: &Property, value: &Value) -> Result<(), Fault> {
             demand(value.is_number())?;
             range(property, value)
         }
-        Kind::Text => form(value, property.pattern),
+        Kind::Text => form(value, property.pattern()),
         Kind::Time => form(value, Some(TIME)),
         Kind::Duration => form(value, Some(DURATION)),
         Kind::Uuid => form(value, Some(UUID)),
@@ -65,8 +65,8 @@ fn demand(right: bool) -> Result<(), Fault> {
 
 fn range(property: &Property, value: &Value) -> Result<(), Fault> {
     let number = value.as_f64().ok_or(Fault::Type)?;
-    let above = property.minimum.is_none_or(|least| number >= least);
-    let below = property.maximum.is_none_or(|most| number <= most);
+    let above = property.minimum().is_none_or(|least| number >= least);
+    let below = property.maximum().is_none_or(|most| number <= most);
     (above && below).then_some(()).ok_or(Fault::OutOfRange)
 }
 
@@ -121,7 +121,7 @@ mod tests {
             }
             seen.push(object.name);
             for property in object.properties {
-                if let Some(pattern) = property.pattern {
+                if let Some(pattern) = property.pattern() {
                     Regex::new(pattern).unwrap();
                 }
                 if let Kind::Object(inner) | Kind::Excerpt(inner) =

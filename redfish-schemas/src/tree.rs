@@ -168,7 +168,7 @@ fn shows_writable(served: &Served) -> bool {
 /// Whether the schema lets a client write any of what a payload shows.
 fn writable(object: &Object, body: &Map<String, Value>) -> bool {
     object.properties.iter().any(|property| {
-        let Some(value) = body.get(property.name) else { return false };
+        let Some(value) = body.get(property.name()) else { return false };
         match property.kind {
             Kind::Object(inner) => {
                 let all = match value {

@@ -239,10 +239,10 @@ impl Check {
 
     fn missing(&mut self, object: &Object, body: &Map<String, Value>) {
         for property in object.properties {
-            if body.contains_key(property.name) {
+            if body.contains_key(property.name()) {
                 continue;
             }
-            let name = property.name;
+            let name = property.name();
             match self.purpose {
                 Purpose::Create if property.required_on_create => {
                     let pointer = format!("/{name}");
@@ -285,7 +285,7 @@ impl Check {
     fn property(&mut self, property: &Property, value: &Value, pointer: &str) {
         let fixed = property.permission == Permission::Read;
         if fixed && matches!(self.purpose, Purpose::Patch) {
-            let message = base::property_not_writable(property.name);
+            let message = base::property_not_writable(property.name());
             self.messages.push(message.about(pointer));
             return;
         }
@@ -340,7 +340,7 @@ impl Check {
         pointer: &str,
     ) {
         let text = if secret(property) { "…".into() } else { shown(value) };
-        let name = property.name;
+        let name = property.name();
         let message = self.purpose.message(fault, &text, name, pointer);
         self.messages.push(message);
     }
@@ -350,7 +350,7 @@ impl Check {
 fn secret(property: &Property) -> bool {
     let hidden = ["Password", "Passphrase", "Secret", "Token", "Key"];
     property.permission == Permission::Write
-        || hidden.iter().any(|word| property.name.contains(word))
+        || hidden.iter().any(|word| property.name().contains(word))
 }
 
 /// A value as a message shows it.

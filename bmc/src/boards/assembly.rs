@@ -336,22 +336,12 @@ impl Board for Assembly {
 
     fn power(&self) -> Arc<dyn Power> {
         let brought = self.parts.iter().filter_map(|part| part.power());
-        let own = brought
-            .flat_map(|(ids, power)| {
-                ids.into_iter().map(move |id| (id, Arc::clone(&power)))
-            })
-            .collect();
-        Arc::new(ByPart { own, machine: self.machine.power() })
+        Arc::new(ByPart::new(brought, self.machine.power()))
     }
 
     fn controls(&self) -> Arc<dyn Controls> {
         let brought = self.parts.iter().filter_map(|part| part.controls());
-        let own = brought
-            .flat_map(|(ids, controls)| {
-                ids.into_iter().map(move |id| (id, Arc::clone(&controls)))
-            })
-            .collect();
-        Arc::new(ByPart { own, machine: self.machine.controls() })
+        Arc::new(ByPart::new(brought, self.machine.controls()))
     }
 
     fn wires(&self) -> Arc<Wires> {
@@ -360,12 +350,7 @@ impl Board for Assembly {
 
     fn switches(&self) -> Arc<dyn Switches> {
         let brought = self.parts.iter().filter_map(|part| part.switches());
-        let own = brought
-            .flat_map(|(ids, switches)| {
-                ids.into_iter().map(move |id| (id, Arc::clone(&switches)))
-            })
-            .collect();
-        Arc::new(ByPart { own, machine: Arc::new(NoSwitches) })
+        Arc::new(ByPart::new(brought, Arc::new(NoSwitches)))
     }
 
     fn volumes(&self) -> Arc<dyn Volumes> {
@@ -378,22 +363,12 @@ impl Board for Assembly {
 
     fn modems(&self) -> Arc<dyn Modems> {
         let brought = self.parts.iter().filter_map(|part| part.modems());
-        let own = brought
-            .flat_map(|(ids, by)| {
-                ids.into_iter().map(move |id| (id, Arc::clone(&by)))
-            })
-            .collect();
-        Arc::new(ByPart { own, machine: self.machine.modems() })
+        Arc::new(ByPart::new(brought, self.machine.modems()))
     }
 
     fn instruments(&self) -> Arc<dyn Instruments> {
         let brought = self.parts.iter().filter_map(|part| part.instruments());
-        let own = brought
-            .flat_map(|(ids, by)| {
-                ids.into_iter().map(move |id| (id, Arc::clone(&by)))
-            })
-            .collect();
-        Arc::new(ByPart { own, machine: self.machine.instruments() })
+        Arc::new(ByPart::new(brought, self.machine.instruments()))
     }
 
     fn wiring(&self) -> Arc<dyn Wiring> {
@@ -430,6 +405,18 @@ impl<T: ?Sized> std::fmt::Debug for ByPart<T> {
 }
 
 impl<T: ?Sized> ByPart<T> {
+    /// What is not about one of those `brought` is sent to `machine`.
+    fn new(
+        brought: impl Iterator<Item = (Vec<Id>, Arc<T>)>,
+        machine: Arc<T>,
+    ) -> Self {
+        let mut own = BTreeMap::new();
+        for (ids, by) in brought {
+            own.extend(ids.into_iter().map(|id| (id, Arc::clone(&by))));
+        }
+        Self { own, machine }
+    }
+
     fn of(&self, id: &Id) -> &Arc<T> {
         self.own.get(id).unwrap_or(&self.machine)
     }

@@ -24,6 +24,7 @@ use crate::{
         gpio_output, ina219, ina226, ina3221_direct, lm75, modem, pcf8563,
         pwm_fan, rpi, serial_console, sixfab_ups, ssd1306, tmp117, tree::Tree,
     },
+    gather,
     model::{Chassis, Id, Inventory},
     sim::{
         self, Simulation,
@@ -289,7 +290,7 @@ impl Buses {
             let parts = parts.map(|((_, address), id)| {
                 (*address, format!("part `{id}` of the board file"))
             });
-            wires = wires.with(*number, bus.clone(), parts.collect());
+            wires = wires.with(*number, bus.clone(), gather::map(parts));
         }
         wires
     }

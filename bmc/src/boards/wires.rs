@@ -8,6 +8,7 @@ use crate::{
         scan::{Grid, scan},
     },
     drivers::tree::Tree,
+    gather,
 };
 
 /// Where the kernel shows the parts on its buses.
@@ -106,5 +107,5 @@ pub fn bound(tree: &Tree, number: u32) -> BTreeMap<u8, String> {
         let by = format!("the kernel's `{driver}` for `{name}`");
         Some((address, by))
     });
-    bound.collect()
+    gather::map(bound)
 }

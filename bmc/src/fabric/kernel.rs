@@ -19,6 +19,7 @@ use super::{
 };
 use crate::{
     drivers::{segment, tree::Tree},
+    gather,
     model::{
         Counters, Id, LinkState, Membership, Memberships, Network,
         NetworkSwitch, SwitchPort, VlanId, Wire,
@@ -181,10 +182,8 @@ impl Kernel {
         let ask =
             Ask::link(BRIDGE, 0, 0, 0).with(MASK, &WITH_VLANS.to_ne_bytes());
         let ports = requests.links(&ask)?;
-        Ok(ports
-            .iter()
-            .map(|port| (port.index, memberships(&port.attributes)))
-            .collect())
+        let vlans = |port: &Link| (port.index, memberships(&port.attributes));
+        Ok(gather::map(ports.iter().map(vlans)))
     }
 
     fn index(&self, name: &str) -> io::Result<i32> {
@@ -385,16 +384,15 @@ fn counters(bytes: &[u8]) -> Counters {
 fn memberships(of: &[u8]) -> Memberships {
     let mut all = attributes(of);
     let inside = all.find(|(kind, _)| *kind == FAMILY);
-    attributes(inside.map_or(&[], |(_, inside)| inside))
-        .filter(|(kind, _)| *kind == VLAN)
-        .filter_map(|(_, info)| {
-            let flags = u16_at(info, 0)?;
-            let vlan = VlanId::new(u16_at(info, 2)?.into())?;
-            let untagged = flags & UNTAGGED != 0;
-            let native = flags & NATIVE != 0;
-            Some((vlan, Membership { untagged, native }))
-        })
-        .collect()
+    let all = attributes(inside.map_or(&[], |(_, inside)| inside));
+    let all = all.filter(|(kind, _)| *kind == VLAN);
+    gather::map(all.filter_map(|(_, info)| {
+        let flags = u16_at(info, 0)?;
+        let vlan = VlanId::new(u16_at(info, 2)?.into())?;
+        let untagged = flags & UNTAGGED != 0;
+        let native = flags & NATIVE != 0;
+        Some((vlan, Membership { untagged, native }))
+    }))
 }
 
 #[cfg(test)]

@@ -22,6 +22,7 @@ use super::{
     standing::{Standing, crossed, entry, standing},
 };
 use crate::{
+    gather,
     model::{
         Change, Chassis, Id, Model, Part, PowerState, Quality, Snapshot, Told,
         Turn,
@@ -155,7 +156,7 @@ impl Which {
     fn add(&mut self, ids: &[Id]) {
         let ids = ids.iter().cloned();
         match self {
-            Self::None => *self = Self::Some(ids.collect()),
+            Self::None => *self = Self::Some(gather::set(ids)),
             Self::Some(known) => known.extend(ids),
             Self::All => {}
         }

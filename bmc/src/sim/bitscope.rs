@@ -10,6 +10,7 @@ use std::{
 use tokio::time::Instant;
 
 use super::{serial::SerialPart, terminal::Terminal};
+use crate::gather;
 
 /// Closes the pipe; the one byte that the master always takes.
 const CLOSE: u8 = 0x07;
@@ -112,7 +113,7 @@ impl Rack {
     pub fn new(nodes: u8) -> Self {
         let node = |address| (address, Node::new(address));
         let world = World {
-            nodes: (0..nodes.min(NODES)).map(node).collect(),
+            nodes: gather::map((0..nodes.min(NODES)).map(node)),
             master: 0,
             unlock: UNLOCK.to_vec(),
             locked: true,

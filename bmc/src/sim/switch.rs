@@ -18,6 +18,7 @@ use tokio::{
 
 use crate::{
     fabric::{Later, Look, PortSettings, Wiring, lldp},
+    gather,
     model::{
         Announcement, Counters, Id, LinkState, Network, NetworkInterface,
         NetworkSwitch, Wire,
@@ -153,9 +154,9 @@ impl Now {
                 let vlans = port.vlans.clone();
                 (port.id.clone(), PortSettings { enabled, vlans })
             });
-            (switch.id.clone(), ports.collect())
+            (switch.id.clone(), gather::map(ports))
         };
-        self.switches.iter().map(of).collect()
+        gather::map(self.switches.iter().map(of))
     }
 
     fn take(&mut self, switch: &str, port: &str, settings: PortSettings) {
@@ -172,30 +173,28 @@ impl Now {
     /// The wires of the interfaces that a switch is at the other end of.
     fn adapters(&self) -> BTreeMap<(Id, Id), Wire> {
         let ports = self.switches.iter().flat_map(|it| &it.ports);
-        ports
-            .filter_map(|port| {
-                let (system, name) = port.attached.clone()?;
-                let mut all = self.interfaces.iter();
-                let (_, it) = all.find(|(on, interface)| {
-                    *on == system && interface.id == name
-                })?;
-                let link = match (it.enabled, port.wire.link) {
-                    (false, _) => LinkState::Down,
-                    (true, LinkState::Up) => LinkState::Up,
-                    (true, _) => LinkState::NoLink,
-                };
-                let speed_mbps = port.wire.speed_mbps;
-                let wire = Wire {
-                    id: format!("{system}.{name}").into(),
-                    mac: it.mac.clone(),
-                    mtu: it.mtu,
-                    enabled: it.enabled,
-                    link,
-                    speed_mbps: speed_mbps.filter(|_| link == LinkState::Up),
-                };
-                Some(((system, name), wire))
-            })
-            .collect()
+        gather::map(ports.filter_map(|port| {
+            let (system, name) = port.attached.clone()?;
+            let mut all = self.interfaces.iter();
+            let (_, it) = all.find(|(on, interface)| {
+                *on == system && interface.id == name
+            })?;
+            let link = match (it.enabled, port.wire.link) {
+                (false, _) => LinkState::Down,
+                (true, LinkState::Up) => LinkState::Up,
+                (true, _) => LinkState::NoLink,
+            };
+            let speed_mbps = port.wire.speed_mbps;
+            let wire = Wire {
+                id: format!("{system}.{name}").into(),
+                mac: it.mac.clone(),
+                mtu: it.mtu,
+                enabled: it.enabled,
+                link,
+                speed_mbps: speed_mbps.filter(|_| link == LinkState::Up),
+            };
+            Some(((system, name), wire))
+        }))
     }
 }
 

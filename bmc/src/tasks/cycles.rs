@@ -13,6 +13,7 @@ use tokio::time::Instant;
 use tracing::warn;
 
 use crate::{
+    gather,
     model::Id,
     state::{StateError, load_or_put_aside},
 };
@@ -59,7 +60,7 @@ impl Cycles {
         let starts = kept.into_iter().map(|(id, times)| {
             (id, times.into_iter().take(KEPT).map(start).collect())
         });
-        Ok(Self { file, starts: starts.collect() })
+        Ok(Self { file, starts: gather::map(starts) })
     }
 
     /// How long `system`, which may be started `limit` times an hour, has to
@@ -106,11 +107,12 @@ impl Cycles {
         let then = |start: &Start| {
             now - TimeDelta::from_std(start.age()).unwrap_or_default()
         };
-        let kept: BTreeMap<&Id, Vec<_>> = self
-            .starts
-            .iter()
-            .map(|(id, starts)| (id, starts.iter().map(then).collect()))
-            .collect();
+        let starts = self.starts.iter();
+        let starts = starts.map(|(id, starts)| {
+            let times: Vec<_> = starts.iter().map(then).collect();
+            (id, times)
+        });
+        let kept = gather::map(starts);
         let text = serde_json::to_vec_pretty(&kept).unwrap_or_default();
         if let Err(error) = store(&self.file, text).await {
             warn!(error = %Chain(&error), file = %self.file.display(),

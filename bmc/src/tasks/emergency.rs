@@ -1,10 +1,7 @@
 //! The last means against heat: what goes on being too hot although the fans
 //! do what they can is shut down, and switched off if it does not.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    time::Duration,
-};
+use std::{collections::BTreeMap, time::Duration};
 
 use tokio::time::{Instant, MissedTickBehavior, interval};
 use tokio_util::sync::CancellationToken;
@@ -14,6 +11,7 @@ use super::control::is_in;
 use crate::{
     commands::{Commands, ResetType},
     config::{Emergency, LastMeans},
+    gather,
     model::{
         Chassis, Id, Model, PowerState, Quality, Sensor, SensorKind, Snapshot,
     },
@@ -118,8 +116,7 @@ impl Watch {
         heat.asked.get_or_insert(now);
         let all = snapshot.inventory.chassis.iter();
         let inside = all.filter(|it| is_in(snapshot, it, &chassis.id));
-        let systems: BTreeSet<&Id> =
-            inside.flat_map(|it| &it.systems).collect();
+        let systems = gather::set(inside.flat_map(|it| &it.systems));
         let mut any = false;
         for id in systems {
             let Some(system) = snapshot.system(id) else { continue };

@@ -11,6 +11,7 @@ use tracing::{debug, warn};
 use crate::{
     config::Network,
     fabric::{Wiring, lldp},
+    gather,
     model::{
         Announcement, Capability, Id, LinkState, Model, NameKind, Named,
         Neighbour, Neighbours, Snapshot, Wire,
@@ -159,7 +160,7 @@ fn announced(snapshot: &Snapshot) -> BTreeMap<Id, Announcement> {
         })
     };
     let linked = network.wires().filter(|it| it.link == LinkState::Up);
-    linked.filter_map(|it| Some((it.id.clone(), one(it)?))).collect()
+    gather::map(linked.filter_map(|it| Some((it.id.clone(), one(it)?))))
 }
 
 /// Says it on all wires, for so many seconds.

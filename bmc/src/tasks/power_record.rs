@@ -13,6 +13,7 @@ use tokio::sync::broadcast::error::RecvError;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
+use crate::gather;
 use crate::model::{Change, Id, Model, PowerState, Snapshot};
 
 /// What is known of one system.
@@ -73,7 +74,7 @@ impl PowerRecord {
             let last_reset = snapshot.resets.get(id).copied();
             (id.clone(), Kept { on, last_reset })
         });
-        Self { boot: self.boot.clone(), systems: systems.collect() }
+        Self { boot: self.boot.clone(), systems: gather::map(systems) }
     }
 
     /// Writes it to `file`. It waits for the disk.

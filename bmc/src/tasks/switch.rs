@@ -25,6 +25,7 @@ use tracing::{info, warn};
 use crate::{
     boards::Switches,
     commands::{Command, CommandError, SwitchChange},
+    gather,
     model::{
         Change, Chassis, FirstState, Id, Model, Part, Quality, Reading,
         Snapshot, Switch, SwitchState,
@@ -125,8 +126,7 @@ impl Owner {
     /// nobody knows what it needs, is on later.
     async fn begin(&mut self) {
         let snapshot = self.model.snapshot();
-        let known: BTreeSet<Id> =
-            all(&snapshot).map(|(_, it)| it.id.clone()).collect();
+        let known = gather::set(all(&snapshot).map(|(_, it)| it.id.clone()));
         self.kept.retain(|id, _| known.contains(id));
         for (chassis, switch) in all(&snapshot) {
             let on = match switch.first {

@@ -11,6 +11,7 @@ use super::{
     metric, resolve,
 };
 use crate::{
+    gather,
     model::{self, PhysicalContext, SensorKind, Snapshot},
     redfish::uri,
 };
@@ -87,7 +88,7 @@ pub(super) fn definitions(snapshot: &Snapshot) -> BTreeMap<String, Definition> {
         }),
     ];
     let defined = defined.into_iter().flatten();
-    defined.map(|definition| (definition.id.clone(), definition)).collect()
+    gather::map(defined.map(|it| (it.id.clone(), it)))
 }
 
 fn wildcard(name: &str) -> Wildcard {

@@ -19,6 +19,7 @@ use super::{
     protocol::{Error, Wire},
 };
 use crate::console::Line;
+use crate::gather;
 
 /// How often each node is asked.
 pub(super) const SWEEP: Duration = Duration::from_secs(1);
@@ -182,7 +183,7 @@ impl Bus {
     ) -> Result<Self, String> {
         let lines: Vec<(u8, Line)> = consoles.lines();
         let known = lines.iter().map(|(it, _)| (*it, Known::default()));
-        let state = State { known: known.collect(), ..State::default() };
+        let state = State { known: gather::map(known), ..State::default() };
         let shared = Arc::new(Shared {
             timing,
             state: Mutex::new(state),

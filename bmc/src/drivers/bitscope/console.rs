@@ -15,6 +15,7 @@ use super::protocol::Wire;
 use crate::{
     bus::pause,
     console::{Attached, Line, Want},
+    gather,
 };
 
 /// What closes the console, and must therefore not be typed.
@@ -75,7 +76,7 @@ impl Consoles {
         let lines = addresses.iter().map(|it| (*it, (line(), Want::default())));
         let now = Instant::now();
         Self {
-            lines: lines.collect(),
+            lines: gather::map(lines),
             resident,
             speed,
             active: None,

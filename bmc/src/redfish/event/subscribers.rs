@@ -18,6 +18,7 @@ use tokio::sync::watch::Sender;
 use tokio_util::sync::CancellationToken;
 
 use super::{Events, LIMIT, delivery, subscription::Subscription};
+use crate::gather;
 use crate::redfish::{error::Error, resource::Pending};
 
 /// What can be set on the service.
@@ -258,10 +259,9 @@ impl Events {
         let kept = self.kept.load();
         let active = self.active();
         let ids = kept.subscriptions.iter().map(|it| &it.id);
-        ids.filter_map(|id| {
+        gather::map(ids.filter_map(|id| {
             let progress = &active.get(id)?.progress;
             Some((id.clone(), progress.cursor.load(Ordering::Relaxed)))
-        })
-        .collect()
+        }))
     }
 }

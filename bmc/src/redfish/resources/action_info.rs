@@ -65,8 +65,8 @@ impl Resource for ActionInfo {
             pointers.iter().filter_map(|it| it.split('/').nth(1)).collect();
         let parameters = rules.parameters.iter();
         let parameters =
-            parameters.filter(|it| taken.contains(it.name)).map(|it| {
-                let allowed = format!("{}@Redfish.AllowableValues", it.name);
+            parameters.filter(|it| taken.contains(it.name())).map(|it| {
+                let allowed = format!("{}@Redfish.AllowableValues", it.name());
                 describe(it, about.get(&allowed))
             });
         let body = action_info::ActionInfo::new(
@@ -99,14 +99,14 @@ fn describe(of: &Property, said: Option<&Value>) -> Parameters {
         Kind::Link(_) => Some("#odata-v4.idRef".to_owned()),
         _ => None,
     };
-    Parameters::new(of.name)
+    Parameters::new(of.name())
         .required(of.required)
         .with(data_type(of), Parameters::data_type)
         .with(object, Parameters::object_data_type)
         .with(said.or_else(schema), Parameters::allowable_values)
-        .with(of.pattern, Parameters::allowable_pattern)
-        .with(of.minimum.and_then(number), Parameters::minimum_value)
-        .with(of.maximum.and_then(number), Parameters::maximum_value)
+        .with(of.pattern(), Parameters::allowable_pattern)
+        .with(of.minimum().and_then(number), Parameters::minimum_value)
+        .with(of.maximum().and_then(number), Parameters::maximum_value)
 }
 
 fn data_type(of: &Property) -> Option<ParameterTypes> {
