@@ -16,6 +16,8 @@ use crate::{
 };
 
 const TIMEOUT: Duration = Duration::from_secs(3);
+/// A machine that lives so long was not forgotten by its watchdog.
+const LONGER: Duration = Duration::from_millis(4500);
 /// Set in a process that is only there to be killed.
 const VICTIM: &str = "HIL_VICTIM";
 
@@ -41,9 +43,9 @@ async fn watched() -> Rig {
 #[ignore = "needs softdog"]
 async fn a_machine_is_left_alone_while_its_agent_feeds_and_after_it_ended() {
     let rig = watched().await;
-    tokio::time::sleep(2 * TIMEOUT).await;
+    tokio::time::sleep(LONGER).await;
     assert!(rig.agent.stop().await, "all tasks end");
-    pause(2 * TIMEOUT);
+    pause(LONGER);
 }
 
 /// The machine does not live to see the end of this test. It needs a run of
@@ -53,7 +55,7 @@ async fn a_machine_is_left_alone_while_its_agent_feeds_and_after_it_ended() {
 async fn a_machine_whose_agent_was_killed_is_reset() {
     if env::var_os(VICTIM).is_some() {
         let _rig = watched().await;
-        tokio::time::sleep(2 * TIMEOUT).await;
+        tokio::time::sleep(LONGER).await;
         writeln!(std::io::stdout(), "\nthe agent is well").unwrap();
         std::future::pending::<()>().await;
     }
