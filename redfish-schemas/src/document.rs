@@ -34,6 +34,8 @@ own! {
     "OnPremFabric.v1_0_0.json"
     "OnPremManager_v1.xml"
     "OnPremManager.v1_0_0.json"
+    "OnPremNetworkAdapter_v1.xml"
+    "OnPremNetworkAdapter.v1_0_0.json"
     "OnPremPort_v1.xml"
     "OnPremPort.v1_0_0.json"
     "OnPremTelemetryData_v1.xml"

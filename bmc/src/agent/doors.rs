@@ -10,7 +10,7 @@ use tracing::{info, warn};
 use crate::{
     collectors::{self, Exporter},
     config::Config,
-    model::Inventory,
+    model::{Chassis, Inventory, System},
     phone_home::{self, Line},
     redfish::{Body, Origin, Service},
     server::{Bound, ServerConfig},
@@ -47,6 +47,23 @@ pub(super) fn ports(config: &Config, inventory: &Inventory) -> ServerConfig {
     }
 }
 
+/// What a fleet calls us: as we were told, or as the one system is called. Who
+/// looks after several is none of them, but the machine that holds them.
+fn called(config: &Config, inventory: &Inventory, first: &System) -> String {
+    if let Some(name) = &config.name {
+        return name.clone();
+    }
+    if let [only] = &inventory.systems[..] {
+        return only.name.clone();
+    }
+    let holds = |it: &&Chassis| it.contained_by.is_none();
+    let holder = inventory.chassis.iter().find(holds);
+    let manager = inventory.manager.host_name.clone();
+    manager
+        .or_else(|| holder.map(|it| it.name.clone()))
+        .unwrap_or_else(|| first.name.clone())
+}
+
 /// The way to a fleet, whether or not there is one now.
 pub(super) fn line(
     config: &Config,
@@ -63,7 +80,7 @@ pub(super) fn line(
     );
     options.join_token_file.clone_from(&config.join_token_file);
     options.facts = Facts {
-        hostname: system.name.clone(),
+        hostname: called(config, inventory, system),
         manufacturer: word(&system.board.manufacturer),
         model: word(&system.board.model),
         serial_number: word(&system.board.serial_number),

@@ -63,6 +63,9 @@ pub(crate) struct By {
     pub(crate) request: Option<String>,
     pub(crate) method: String,
     pub(crate) uri: String,
+    /// How something was to be reset.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) reset: Option<String>,
     pub(crate) status: u16,
 }
 

@@ -79,9 +79,13 @@ impl Audit {
             }
         }
         let who = if known { &by.who } else { "a stranger" };
+        let kind = by.reset.as_ref().map(|kind| format!(" ({kind})"));
         let mut text = format!(
-            "{who}: {} {} was answered with {}",
-            by.method, by.uri, by.status
+            "{who}: {} {}{} was answered with {}",
+            by.method,
+            by.uri,
+            kind.unwrap_or_default(),
+            by.status
         );
         if let Some(request) = &by.request {
             let _ = write!(text, " (the fleet's request {request})");

@@ -32,6 +32,8 @@ pub(super) struct Exchange<'a> {
     pub(super) caller: Option<Caller>,
     /// Who opened a session with it: a stranger until then.
     pub(super) opened: OnceLock<String>,
+    /// How something is to be reset, once that is known.
+    pub(super) reset: OnceLock<String>,
 }
 
 impl Exchange<'_> {
@@ -309,6 +311,7 @@ impl Exchange<'_> {
             request: request.map(str::to_owned),
             method: self.parts.method.to_string(),
             uri: self.parts.uri.path().to_owned(),
+            reset: self.reset.get().cloned(),
             status: status.as_u16(),
         }
     }

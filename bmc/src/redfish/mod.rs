@@ -417,6 +417,7 @@ impl Service {
             origin: &origin,
             caller: None,
             opened: OnceLock::new(),
+            reset: OnceLock::new(),
         };
         let answer = exchange.answer(body).await;
         let mut response =

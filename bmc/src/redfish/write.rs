@@ -216,6 +216,11 @@ impl Exchange<'_> {
             }
         }
         checked.finish().map_err(Error::bad)?;
+        let reset = values.get("/ResetType").and_then(Value::as_str);
+        if let Some(kind) = reset {
+            // An exchange asks for one thing.
+            let _ = self.reset.set(kind.chars().take(64).collect());
+        }
         let _turn = self.turn_on_condition(entry, resource, ids).await?;
         let acted = entry.resource.act(&self.write(ids, &values), name).await;
         self.service.touch();

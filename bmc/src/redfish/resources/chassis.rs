@@ -81,7 +81,7 @@ impl Resource for Chassis {
                 links.managers_in_chassis([manager])
             });
         let drives = view.drives(it).next().is_some();
-        let adapters = !network_adapter::all(snapshot, it).is_empty();
+        let adapters = !network_adapter::ids(snapshot, it).is_empty();
         let old = view.service.deprecated_power_thermal;
         let board = it.board.clone();
         let why = why::of_chassis(snapshot, it);

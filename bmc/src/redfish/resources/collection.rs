@@ -121,8 +121,7 @@ collections! {
         };
     ADAPTERS = network_adapter_collection::NetworkAdapterCollection,
         "Network adapters", ADAPTERS, |view, ids| {
-            let all = network_adapter::all(view.snapshot, view.chassis(ids)?);
-            Some(all.into_iter().map(|(id, ..)| id).collect())
+            Some(network_adapter::ids(view.snapshot, view.chassis(ids)?))
         };
     ADAPTER_PORTS = port_collection::PortCollection,
         "Ports", ADAPTER_PORTS, |view, ids| {

@@ -10,14 +10,15 @@ use crate::model::{Chassis, Health, Id, PowerSchedule, Snapshot};
 /// What we say of a chassis, where there is something.
 pub(super) fn about(chassis: &Chassis, snapshot: &Snapshot) -> Option<Value> {
     let schedules = &chassis.power_schedules;
-    if chassis.instruments.is_empty()
-        && chassis.modems.is_empty()
-        && schedules.is_empty()
-    {
+    if chassis.instruments.is_empty() && schedules.is_empty() {
         return None;
     }
     let instruments = chassis.instruments.iter().map(|it| {
-        let health = health(&it.sensors, chassis, snapshot);
+        let health = match health(&it.sensors, chassis, snapshot) {
+            Health::Ok => "OK",
+            Health::Warning => "Warning",
+            Health::Critical => "Critical",
+        };
         let (slowest, fastest) = it.rates;
         let mut about = json!({
             "Id": it.id,
@@ -40,10 +41,6 @@ pub(super) fn about(chassis: &Chassis, snapshot: &Snapshot) -> Option<Value> {
     about.insert("@odata.type".to_owned(), of.into());
     if !chassis.instruments.is_empty() {
         about.insert("Instruments".to_owned(), instruments.collect());
-    }
-    if !chassis.modems.is_empty() {
-        let modems = super::modem::about(chassis, snapshot);
-        about.insert("Modems".to_owned(), modems);
     }
     if !schedules.is_empty() {
         let schedules = schedules.iter().map(schedule).collect();
@@ -91,14 +88,10 @@ pub(super) fn health(
     sensors: &[Id],
     chassis: &Chassis,
     snapshot: &Snapshot,
-) -> &'static str {
+) -> Health {
     let sensors = sensors.iter().filter_map(|id| chassis.sensor(id));
     let health = sensors.map(|sensor| snapshot.sensor_health(sensor));
-    match health.max().unwrap_or_default() {
-        Health::Ok => "OK",
-        Health::Warning => "Warning",
-        Health::Critical => "Critical",
-    }
+    health.max().unwrap_or_default()
 }
 
 const CHANNELS: [&str; 10] =

@@ -1,19 +1,25 @@
-//! The modems of a `Chassis`, beyond the standard: what they say, and how they
-//! are started anew.
+//! Cellular modems: each a `NetworkAdapter`, and started anew by an action of
+//! its `Chassis`.
 
 use std::sync::Arc;
 
 use http::StatusCode;
 use onprem_link::task::blocking;
-use onprem_redfish::message::base;
+use onprem_redfish::{
+    message::base,
+    schema::{
+        network_adapter::{Controllers, NetworkAdapter},
+        resource::{State, Status},
+    },
+};
 use serde_json::{Map, Value, json};
 
-use super::{allowable, instrument::health};
+use super::{With as _, allowable, instrument::health, network_adapter};
 use crate::{
-    model::{Chassis, Id, Modem, Snapshot},
+    model::{Cellular, Chassis, Id, Modem, Snapshot},
     redfish::{
         error::Error,
-        resource::{Acted, Write},
+        resource::{Acted, Answer, Write, answer},
         task::{Ended, Work},
     },
 };
@@ -26,14 +32,45 @@ const NAME: &str = "OnPremChassis.RestartModem";
 /// What cuts the power.
 const CUT: &str = "PowerCycle";
 
-/// What the modems of a chassis say.
-pub(super) fn about(chassis: &Chassis, snapshot: &Snapshot) -> Value {
-    let modems = chassis.modems.iter().map(|it| one(it, chassis, snapshot));
-    modems.collect()
+/// The modems of a chassis that are network adapters of their own: all but
+/// those that go by the id of another.
+pub(super) fn all<'a>(
+    snapshot: &'a Snapshot,
+    chassis: &'a Chassis,
+) -> impl Iterator<Item = &'a Modem> {
+    let others = network_adapter::all(snapshot, chassis);
+    let is_own =
+        move |it: &&Modem| others.iter().all(|other| *other.0 != *it.id);
+    chassis.modems.iter().filter(is_own)
 }
 
-fn one(it: &Modem, chassis: &Chassis, snapshot: &Snapshot) -> Value {
+/// A modem as a network adapter. It has no ports: the standard knows none
+/// whose network is cellular.
+pub(super) fn adapter(
+    it: &Modem,
+    chassis: &Chassis,
+    snapshot: &Snapshot,
+) -> Answer {
     let now = snapshot.modems.get(&it.id).cloned().unwrap_or_default();
+    let controller = Controllers::new()
+        .with(now.firmware.as_deref(), Controllers::firmware_package_version);
+    let there = now.model.is_some();
+    let state = if there { State::Enabled } else { State::UnavailableOffline };
+    let well = health(&it.sensors, chassis, snapshot);
+    let status = Status::new().state(state).health(super::health(well));
+    let body = NetworkAdapter::new("", &*it.id, &*it.name)
+        .with(now.manufacturer, NetworkAdapter::manufacturer)
+        .with(now.model.as_deref(), NetworkAdapter::model)
+        .controllers([controller])
+        .status(status);
+    let mut answer = answer(body);
+    let oem = json!({ "OnPrem": about(now) });
+    answer.body.insert("Oem".to_owned(), oem);
+    answer
+}
+
+/// What the standard has no words for.
+fn about(now: Cellular) -> Value {
     let mut about = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
@@ -41,11 +78,8 @@ fn one(it: &Modem, chassis: &Chassis, snapshot: &Snapshot) -> Value {
         }
     };
     let text = |text: &Option<Arc<str>>| text.as_deref().map(Value::from);
-    put("Id", Some((&*it.id).into()));
-    put("Name", Some((&*it.name).into()));
-    put("Manufacturer", now.manufacturer.map(Value::from));
-    put("Model", text(&now.model));
-    put("FirmwareVersion", text(&now.firmware));
+    let kind = "#OnPremNetworkAdapter.v1_0_0.OnPrem";
+    put("@odata.type", Some(kind.into()));
     put("IMEI", text(&now.imei));
     put("ICCID", text(&now.iccid));
     put("SIMState", Some(now.sim.as_str().into()));
@@ -54,7 +88,6 @@ fn one(it: &Modem, chassis: &Chassis, snapshot: &Snapshot) -> Value {
     put("SignalStrengthDBm", now.dbm.map(Value::from));
     put("AccessPoints", Some(json!(now.access_points)));
     put("DataMode", now.data_mode.map(Value::from));
-    put("Health", Some(health(&it.sensors, chassis, snapshot).into()));
     about.into()
 }
 

@@ -1,4 +1,5 @@
-//! `NetworkAdapter`: where a cable goes into a machine.
+//! `NetworkAdapter`: where a cable goes into a machine, or the radio of a
+//! cellular modem.
 
 use onprem_redfish::schema::{
     Reference,
@@ -7,7 +8,7 @@ use onprem_redfish::schema::{
     },
 };
 
-use super::{enabled, port};
+use super::{enabled, modem, port};
 use crate::{
     model::{Chassis, NetworkInterface, Snapshot, System, Wire},
     redfish::{
@@ -30,10 +31,15 @@ impl Resource for NetworkAdapter {
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {
         let [_, id] = ids else { return None };
-        let (_, system, interface) =
-            find(view.snapshot, view.chassis(ids)?, id)?;
-        let wire = wire_of(view.snapshot, system, interface);
-        let port = at(view.snapshot, &system.id, &interface.id)?;
+        let (snapshot, chassis) = (view.snapshot, view.chassis(ids)?);
+        if let Some(it) =
+            modem::all(snapshot, chassis).find(|it| *it.id == **id)
+        {
+            return Some(modem::adapter(it, chassis, snapshot));
+        }
+        let (_, system, interface) = find(snapshot, chassis, id)?;
+        let wire = wire_of(snapshot, system, interface);
+        let port = at(snapshot, &system.id, &interface.id)?;
         let controller = Controllers::new()
             .controller_capabilities(
                 ControllerCapabilities::new().network_port_count(1),
@@ -51,7 +57,14 @@ impl Resource for NetworkAdapter {
     }
 }
 
-/// The adapters in a chassis: each with its id, its system and its interface.
+/// The ids of the adapters in a chassis, and of its modems.
+pub(super) fn ids(snapshot: &Snapshot, chassis: &Chassis) -> Vec<String> {
+    let modems = modem::all(snapshot, chassis).map(|it| it.id.to_string());
+    let all = all(snapshot, chassis).into_iter().map(|(id, ..)| id);
+    all.chain(modems).collect()
+}
+
+/// The adapters in a chassis that have a port: each with its id, its system and its interface.
 pub(super) fn all<'a>(
     snapshot: &'a Snapshot,
     chassis: &Chassis,
