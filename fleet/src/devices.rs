@@ -7,7 +7,10 @@ use dropshot::ResultsPage;
 use onprem_link::id::Xid;
 
 use crate::{
-    api::{Device, DeviceFilter, DeviceState, Health, Page, PowerState},
+    api::{
+        Device, DeviceAbility, DeviceFilter, DeviceState, Health, Page,
+        PowerState,
+    },
     error::Error,
     store::{Collection, Record, Store, StoreError, Table},
     tunnel::Tunnels,
@@ -46,6 +49,8 @@ pub struct Heard {
     pub health_reasons: Option<Vec<String>>,
     /// Whether it is powered.
     pub power_state: Option<PowerState>,
+    /// What not every machine can.
+    pub abilities: Option<Vec<DeviceAbility>>,
     /// The addresses that the machine has.
     pub addresses: Vec<IpAddr>,
 }
@@ -93,6 +98,9 @@ impl Heard {
         take(text(&self.agent_version).as_ref(), &mut device.agent_version);
         take(self.health.as_ref(), &mut device.health);
         take(self.power_state.as_ref(), &mut device.power_state);
+        if let Some(abilities) = &self.abilities {
+            device.abilities.clone_from(abilities);
+        }
         if let Some(reasons) = &self.health_reasons {
             device.health_reasons.clone_from(reasons);
         }

@@ -340,6 +340,7 @@ impl JoinTokens {
             tags: std::collections::BTreeMap::new(),
             last_seen: None,
             agent_version: text(&facts.agent_version),
+            abilities: Vec::new(),
             created_at: now,
             key_fingerprint: Some(enrolment.key.to_string()),
             pending_key: None,

@@ -6,6 +6,7 @@ pub mod auth;
 pub mod config;
 pub mod console;
 pub mod devices;
+mod envelope;
 pub mod error;
 pub mod events;
 pub mod fleet;
@@ -19,5 +20,6 @@ pub mod server;
 pub mod store;
 pub mod tasks;
 pub mod tunnel;
+mod wiring;
 
 pub use fleet::Fleet;

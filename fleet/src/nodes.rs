@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::{
     api::{Affected, DeviceNode, Health, Impact, PowerState, ResetType},
     error::Error,
-    live::{Live, health, text, word},
+    live::{CAPTURE, Live, health, text, word},
 };
 
 /// The most reasons that are kept of a device, and of a node.
@@ -21,6 +21,8 @@ pub struct Condition {
     pub reasons: Vec<String>,
     /// Whether any of its nodes is powered.
     pub power_state: Option<PowerState>,
+    /// Whether it has an instrument that records signals.
+    pub captures: bool,
 }
 
 /// A node that can be reset.
@@ -65,6 +67,8 @@ impl Live {
         }
         let states = systems.iter().map(|it| word(it, "/PowerState"));
         found.power_state = overall(states);
+        let captures = |it: &Value| text(it, CAPTURE).is_some();
+        found.captures = chassis.iter().any(captures);
         Ok(found)
     }
 
@@ -153,18 +157,22 @@ impl Live {
             if named && !ids.contains(&id) {
                 continue;
             }
-            // Who has one computer is told by it what it cannot do.
-            if !one && !allows(system, kind) {
-                if named {
-                    let types = node(system).reset_types.join(", ");
-                    let message = if types.is_empty() {
-                        format!("node `{id}` cannot be reset")
-                    } else {
-                        format!("node `{id}` can only be reset by {types}")
-                    };
-                    return Err(Error::conflict("/nodes", message));
+            if !allows(system, kind) {
+                if !named && !one {
+                    continue;
                 }
-                continue;
+                let types = reset_types(system).join(", ");
+                let node = match one {
+                    true => "it".to_owned(),
+                    false => format!("node `{id}`"),
+                };
+                let message = if types.is_empty() {
+                    format!("{node} cannot be reset")
+                } else {
+                    format!("{node} can only be reset by {types}")
+                };
+                let place = if named { "/nodes" } else { "/resetType" };
+                return Err(Error::conflict(place, message));
             }
             let Some(reset) = reset_of(system) else {
                 let message = format!("`{id}` cannot be reset");

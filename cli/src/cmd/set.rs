@@ -14,6 +14,7 @@ use crate::{
     fleet::Fleet,
     output,
     run::{Entry, Run},
+    screen::plain,
 };
 
 pub(crate) const ENTRY: Entry = Entry {
@@ -123,6 +124,9 @@ async fn set(run: &mut Run<'_>, matches: &ArgMatches) -> Result<(), Failure> {
     }
     let body = Value::Object(body);
     let item = fleet.call(update, &variables, &[], Some(&body)).await?;
+    if let Some(note) = update.note(&variables, &item) {
+        run.screen.note(&plain(&format!("note: {note}")));
+    }
     if let Some(form) = output::form(matches) {
         return output::item(run.screen, resource, &item, form);
     }

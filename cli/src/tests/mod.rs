@@ -2,6 +2,7 @@
 
 mod fake;
 mod login;
+mod ports;
 mod proxy;
 mod tree;
 mod trust;

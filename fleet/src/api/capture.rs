@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::{
     call::{Answer, Json, answer},
     device::DevicePath,
-    page::{Key, Listed, Listing, sorted, sorts},
+    page::Listing,
+    part::{By, Part, list, named},
     task::Task,
 };
-use crate::{Fleet, auth::Role};
+use crate::{Fleet, auth::Role, error::Error, live::Live};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -181,40 +182,23 @@ pub struct CaptureCreate {
     pub generator_duty: Option<f64>,
 }
 
-impl Listed for DeviceCapture {
-    const DEFAULT_SORT: &'static str = "id";
-    const SORTS: &'static [&'static str] = &["id", "name"];
+named! {
+    DeviceCapture: |it| it.id.clone();
+}
 
-    fn key(&self, sort: &str) -> Key {
-        match sort {
-            "name" => Key::text(&self.name),
-            _ => Key::text(&self.id),
-        }
-    }
-
-    fn id(&self) -> String {
-        self.id.clone()
+impl Part for DeviceCapture {
+    async fn all(live: &Live) -> Result<Vec<Self>, Error> {
+        live.captures().await
     }
 }
 
-/// How to list captures.
-#[derive(
-    Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(deny_unknown_fields, default)]
-pub struct CaptureFilter {
-    /// What to sort by; with `-` before it, downwards. By `id` unless said.
-    #[schemars(schema_with = "sorts::<DeviceCapture>")]
-    pub sort: Option<String>,
-}
-sorted!(CaptureFilter);
-
-#[derive(Deserialize, JsonSchema)]
-struct CapturePath {
+/// A recording of a device.
+#[derive(Debug, Deserialize, JsonSchema)]
+pub(super) struct CapturePath {
     /// The device's id or name.
-    device: String,
+    pub(super) device: String,
     /// The capture's id.
-    capture: String,
+    pub(super) capture: String,
 }
 
 /// List a device's captures
@@ -229,14 +213,9 @@ struct CapturePath {
 async fn device_capture_list(
     rqctx: RequestContext<Fleet>,
     path: Path<DevicePath>,
-    listing: Listing<CaptureFilter>,
+    listing: Listing<By<DeviceCapture>>,
 ) -> Answer<HttpResponseOk<ResultsPage<DeviceCapture>>> {
-    answer(rqctx, Role::Readonly, |call| async move {
-        let listing = listing.get()?;
-        let live = call.live(&path.into_inner().device)?;
-        Ok(HttpResponseOk(listing.page(live.captures().await?)?))
-    })
-    .await
+    list(rqctx, path, listing).await
 }
 
 /// View what a device's instrument recorded

@@ -13,13 +13,15 @@ use serde::{Deserialize, Serialize};
 use super::{
     call::{Answer, answer, device_of, source},
     device::{DevicePath, PowerState},
-    page::{Key, Listed, Listing, sorted, sorts},
+    page::Listing,
+    part::{By, Part, list, named},
 };
 use crate::{
     Fleet,
     audit::Entry,
     auth::{Caller, Role},
     error::{Error, Failure},
+    live::Live,
     serial_console::{Way, pass},
 };
 
@@ -73,31 +75,13 @@ pub struct SerialConsole {
     pub output: Option<String>,
 }
 
-/// What to list.
-#[derive(
-    Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(deny_unknown_fields, default)]
-pub struct ConsoleFilter {
-    /// What to sort by; with `-` before it, downwards. By `id` unless said.
-    #[schemars(schema_with = "sorts::<DeviceConsole>")]
-    pub sort: Option<String>,
+named! {
+    DeviceConsole: |it| it.id.clone();
 }
-sorted!(ConsoleFilter);
 
-impl Listed for DeviceConsole {
-    const DEFAULT_SORT: &'static str = "id";
-    const SORTS: &'static [&'static str] = &["id", "name"];
-
-    fn key(&self, sort: &str) -> Key {
-        match sort {
-            "name" => Key::text(&self.name),
-            _ => Key::text(&self.id),
-        }
-    }
-
-    fn id(&self) -> String {
-        self.id.clone()
+impl Part for DeviceConsole {
+    async fn all(live: &Live) -> Result<Vec<Self>, Error> {
+        live.consoles().await
     }
 }
 
@@ -132,14 +116,9 @@ struct Tail {
 async fn device_console_list(
     rqctx: RequestContext<Fleet>,
     path: Path<DevicePath>,
-    listing: Listing<ConsoleFilter>,
+    listing: Listing<By<DeviceConsole>>,
 ) -> Answer<HttpResponseOk<ResultsPage<DeviceConsole>>> {
-    answer(rqctx, Role::Readonly, |call| async move {
-        let listing = listing.get()?;
-        let live = call.live(&path.into_inner().device)?;
-        Ok(HttpResponseOk(listing.page(live.consoles().await?)?))
-    })
-    .await
+    list(rqctx, path, listing).await
 }
 
 /// View a device's serial console

@@ -4,9 +4,8 @@ use std::{collections::BTreeMap, fmt, net::IpAddr};
 
 use chrono::{DateTime, Utc};
 use dropshot::{
-    ApiDescription, ApiDescriptionRegisterError, HttpResponseAccepted,
-    HttpResponseDeleted, HttpResponseOk, HttpResponseUpdatedNoContent, Path,
-    RequestContext, ResultsPage, endpoint,
+    ApiDescription, ApiDescriptionRegisterError, HttpResponseDeleted,
+    HttpResponseOk, Path, RequestContext, ResultsPage, endpoint,
 };
 use onprem_link::id::Xid;
 use schemars::JsonSchema;
@@ -16,7 +15,6 @@ use uuid::Uuid;
 use super::{
     call::{Answer, Json, answer},
     page::{Key, Listed, Listing, sorted, sorts},
-    task::Task,
 };
 use crate::{Fleet, auth::Role, error::Error, name::Name};
 
@@ -26,17 +24,11 @@ pub(super) fn register(
     api.register(device_list)?;
     api.register(device_view)?;
     api.register(device_update)?;
-    api.register(device_delete)?;
-    api.register(device_approve)?;
-    api.register(device_reset)?;
-    api.register(device_identify)
+    api.register(device_delete)
 }
 
 /// Tags that a device may have.
 const MAX_TAGS: usize = 64;
-
-/// Nodes that one request may name.
-const MAX_NODES: usize = 128;
 
 /// A machine that an agent runs on.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -80,12 +72,27 @@ pub struct Device {
     pub last_seen: Option<DateTime<Utc>>,
     /// The version of its agent.
     pub agent_version: Option<String>,
+    /// What not every machine can, as last heard.
+    #[serde(default)]
+    pub abilities: Vec<DeviceAbility>,
     /// When it was enrolled.
     pub created_at: DateTime<Utc>,
     /// SHA-256 of the key that its agent proves itself with.
     pub key_fingerprint: Option<String>,
     /// A new key that asks to take the place of the known one.
     pub pending_key: Option<PendingKey>,
+}
+
+/// What not every machine can.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "camelCase")]
+pub enum DeviceAbility {
+    /// It has an instrument that records signals.
+    Capture,
+    /// It has I²C buses that can be looked at.
+    I2cdetect,
 }
 
 /// Whether a device is connected.
@@ -317,42 +324,6 @@ pub enum ResetType {
     PushPowerButton,
 }
 
-/// A reset to make.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct DeviceReset {
-    /// How to reset.
-    pub reset_type: ResetType,
-    /// Which of its nodes, by ids or names; unless said, all that can be.
-    #[serde(default)]
-    #[schemars(length(min = 1))]
-    pub nodes: Option<Vec<String>>,
-}
-
-impl DeviceReset {
-    /// The nodes that are named.
-    fn nodes(&self) -> Result<&[String], Error> {
-        let nodes = self.nodes.as_deref().unwrap_or_default();
-        if nodes.len() > MAX_NODES {
-            let message = format!("{MAX_NODES} nodes at most");
-            return Err(Error::invalid("/nodes", message));
-        }
-        if self.nodes.is_some() && nodes.is_empty() {
-            let message = "say which, or leave it out for all";
-            return Err(Error::invalid("/nodes", message));
-        }
-        Ok(nodes)
-    }
-}
-
-/// Whether the locator light shines.
-#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub(super) struct DeviceIdentify {
-    /// Whether the locator light shines.
-    pub on: bool,
-}
-
 /// A device.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct DevicePath {
@@ -428,77 +399,6 @@ async fn device_delete(
         let device = path.into_inner().device;
         call.fleet.device_delete(&call.caller, &device).await?;
         Ok(HttpResponseDeleted())
-    })
-    .await
-}
-
-/// Approve a device's new key
-///
-/// A known machine that comes with a key that is not known waits until this
-/// is called; the new key then takes the place of the old.
-#[endpoint {
-    method = POST,
-    path = "/v1/devices/{device}/approve",
-    tags = ["devices"],
-}]
-async fn device_approve(
-    rqctx: RequestContext<Fleet>,
-    path: Path<DevicePath>,
-) -> Answer<HttpResponseOk<Device>> {
-    answer(rqctx, Role::Admin, |call| async move {
-        let device = path.into_inner().device;
-        Ok(HttpResponseOk(
-            call.fleet.device_approve(&call.caller, &device).await?,
-        ))
-    })
-    .await
-}
-
-/// Reset a device
-///
-/// A device that looks after several nodes resets those that are named, or all
-/// that can be: not the one that its agent runs on. Answers with the task that
-/// does it.
-#[endpoint {
-    method = POST,
-    path = "/v1/devices/{device}/reset",
-    tags = ["devices"],
-}]
-async fn device_reset(
-    rqctx: RequestContext<Fleet>,
-    path: Path<DevicePath>,
-    body: Json<DeviceReset>,
-) -> Answer<HttpResponseAccepted<Task>> {
-    answer(rqctx, Role::Operator, |call| async move {
-        let device = path.into_inner().device;
-        let reset = body.get()?;
-        let (kind, nodes) = (reset.reset_type, reset.nodes()?);
-        let of = if nodes.is_empty() { "" } else { " of " };
-        call.note(&format!("{kind:?}{of}{}", nodes.join(", ")));
-        let fleet = &call.fleet;
-        Ok(HttpResponseAccepted(
-            fleet.device_reset(&call.caller, &device, kind, nodes).await?,
-        ))
-    })
-    .await
-}
-
-/// Switch a device's locator light
-#[endpoint {
-    method = POST,
-    path = "/v1/devices/{device}/identify",
-    tags = ["devices"],
-}]
-async fn device_identify(
-    rqctx: RequestContext<Fleet>,
-    path: Path<DevicePath>,
-    body: Json<DeviceIdentify>,
-) -> Answer<HttpResponseUpdatedNoContent> {
-    answer(rqctx, Role::Operator, |call| async move {
-        let device = path.into_inner().device;
-        let on = body.get()?.on;
-        call.fleet.device_identify(&call.caller, &device, on).await?;
-        Ok(HttpResponseUpdatedNoContent())
     })
     .await
 }

@@ -15,8 +15,9 @@ use super::{
     call::{Answer, answer},
     device::{DevicePath, Health, PowerState},
     page::{Key, Listed, Listing, sorted, sorts},
+    part::{By, Part, list, named},
 };
-use crate::{Fleet, auth::Role};
+use crate::{Fleet, auth::Role, error::Error, live::Live};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -200,47 +201,22 @@ pub struct SensorFilter {
     pub sort: Option<String>,
 }
 
-/// How to list.
-#[derive(
-    Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(deny_unknown_fields, default)]
-pub struct PartFilter {
-    /// What to sort by; with `-` before it, downwards. By `id` unless said.
-    #[schemars(schema_with = "sorts::<DeviceFan>")]
-    pub sort: Option<String>,
+sorted!(SensorFilter);
+
+named! {
+    DeviceNetworkInterface: |it| it.id.clone();
+    DeviceFan: |it| format!("{}/{}", it.chassis, it.id);
 }
-sorted!(SensorFilter, PartFilter);
 
-impl Listed for DeviceNetworkInterface {
-    const DEFAULT_SORT: &'static str = "id";
-    const SORTS: &'static [&'static str] = &["id", "name"];
-
-    fn key(&self, sort: &str) -> Key {
-        match sort {
-            "name" => Key::text(&self.name),
-            _ => Key::text(&self.id),
-        }
-    }
-
-    fn id(&self) -> String {
-        self.id.clone()
+impl Part for DeviceNetworkInterface {
+    async fn all(live: &Live) -> Result<Vec<Self>, Error> {
+        live.network_interfaces().await
     }
 }
 
-impl Listed for DeviceFan {
-    const DEFAULT_SORT: &'static str = "id";
-    const SORTS: &'static [&'static str] = &["id", "name"];
-
-    fn key(&self, sort: &str) -> Key {
-        match sort {
-            "name" => Key::text(&self.name),
-            _ => Key::text(&self.id),
-        }
-    }
-
-    fn id(&self) -> String {
-        format!("{}/{}", self.chassis, self.id)
+impl Part for DeviceFan {
+    async fn all(live: &Live) -> Result<Vec<Self>, Error> {
+        live.fans().await
     }
 }
 
@@ -326,14 +302,9 @@ async fn device_sensor_list(
 async fn device_fan_list(
     rqctx: RequestContext<Fleet>,
     path: Path<DevicePath>,
-    listing: Listing<PartFilter>,
+    listing: Listing<By<DeviceFan>>,
 ) -> Answer<HttpResponseOk<ResultsPage<DeviceFan>>> {
-    answer(rqctx, Role::Readonly, |call| async move {
-        let listing = listing.get()?;
-        let live = call.live(&path.into_inner().device)?;
-        Ok(HttpResponseOk(listing.page(live.fans().await?)?))
-    })
-    .await
+    list(rqctx, path, listing).await
 }
 
 /// View what a device draws
@@ -368,12 +339,7 @@ async fn device_power_view(
 async fn device_network_interface_list(
     rqctx: RequestContext<Fleet>,
     path: Path<DevicePath>,
-    listing: Listing<PartFilter>,
+    listing: Listing<By<DeviceNetworkInterface>>,
 ) -> Answer<HttpResponseOk<ResultsPage<DeviceNetworkInterface>>> {
-    answer(rqctx, Role::Readonly, |call| async move {
-        let listing = listing.get()?;
-        let live = call.live(&path.into_inner().device)?;
-        Ok(HttpResponseOk(listing.page(live.network_interfaces().await?)?))
-    })
-    .await
+    list(rqctx, path, listing).await
 }

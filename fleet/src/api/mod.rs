@@ -7,12 +7,17 @@ mod call;
 mod capture;
 mod console;
 mod device;
+mod device_action;
+mod envelope;
 mod event;
 mod i2c;
 mod join_token;
+mod link;
 mod live;
 mod node;
 mod page;
+mod part;
+mod port;
 mod redfish;
 mod session;
 mod stream;
@@ -33,25 +38,29 @@ pub use self::{
     audit_record::{AuditRecord, AuditRecordFilter},
     call::{Anyone, Call},
     capture::{
-        CaptureCreate, CaptureFilter, DeviceCapture, DumpMode,
-        GeneratorFunction, TriggerMode, TriggerSource, TriggerType,
+        CaptureCreate, DeviceCapture, DumpMode, GeneratorFunction, TriggerMode,
+        TriggerSource, TriggerType,
     },
-    console::{ConsoleFilter, DeviceConsole, SerialConsole},
+    console::{DeviceConsole, SerialConsole},
     device::{
-        Device, DeviceFilter, DeviceState, DeviceUpdate, Health, PendingKey,
-        PowerState, ResetType,
+        Device, DeviceAbility, DeviceFilter, DeviceState, DeviceUpdate, Health,
+        PendingKey, PowerState, ResetType,
     },
+    envelope::{CaptureEnvelope, EnvelopeSeries},
     event::{Event, EventFilter, EventKind, Severity},
     i2c::I2cGrid,
     join_token::{
         JoinToken, JoinTokenCreate, JoinTokenCreated, JoinTokenFilter,
     },
+    link::{Link, LinkFilter, LinkSource},
     live::{
         DeviceFan, DeviceNetworkInterface, DevicePower, DeviceSensor,
-        DeviceSystem, PartFilter, PowerSupply, SensorFilter,
+        DeviceSystem, PowerSupply, SensorFilter,
     },
-    node::{Affected, DeviceNode, Impact, NodeFilter},
+    node::{Affected, DeviceNode, Impact},
     page::{Key, Listed, Page},
+    part::{By, Part},
+    port::{ChangeState, DevicePort, PortKind, PortUpdate},
     session::{Credential, Identity, LoggedIn, Login},
     system::{Overview, ServerHealth, Version as ServerVersion},
     task::{Task, TaskFilter, TaskState, TaskStep},
@@ -68,12 +77,14 @@ const TAGS: &[(&str, &str)] = &[
     ("device-fans", "The fans of one device, live."),
     ("device-network-interfaces", "The network of one device, live."),
     ("device-nodes", "The computers that one device looks after, live."),
+    ("device-ports", "The ports of one device, live."),
     ("device-power", "What one device draws, live."),
     ("device-sensors", "The readings of one device, live."),
     ("device-system", "The computer that a device is, live."),
     ("devices", "The machines that an agent runs on."),
     ("events", "What happened in the fleet."),
     ("join-tokens", "What lets a new device in."),
+    ("links", "Which ports of the fleet are joined."),
     ("session", "Coming in, going out, and who one is."),
     ("system", "The fleet server itself."),
     ("tasks", "Work that takes its time."),
@@ -141,11 +152,15 @@ const REGISTER: &[Register] = &[
     capture::register,
     console::register,
     device::register,
+    device_action::register,
+    envelope::register,
     event::register,
     i2c::register,
     join_token::register,
+    link::register,
     live::register,
     node::register,
+    port::register,
     session::register,
     system::register,
     task::register,

@@ -13,9 +13,10 @@ use serde::{Deserialize, Serialize};
 use super::{
     call::{Answer, answer},
     device::{DevicePath, Health, PowerState, ResetType},
-    page::{Key, Listed, Listing, sorted, sorts},
+    page::{Key, Listed, Listing},
+    part::{By, Part, list},
 };
-use crate::{Fleet, auth::Role};
+use crate::{Fleet, auth::Role, error::Error, live::Live};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
@@ -54,18 +55,6 @@ pub struct DeviceNode {
     pub read_at: DateTime<Utc>,
 }
 
-/// How to list.
-#[derive(
-    Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema,
-)]
-#[serde(deny_unknown_fields, default)]
-pub struct NodeFilter {
-    /// What to sort by; with `-` before it, downwards. By `id` unless said.
-    #[schemars(schema_with = "sorts::<DeviceNode>")]
-    pub sort: Option<String>,
-}
-sorted!(NodeFilter);
-
 impl Listed for DeviceNode {
     const DEFAULT_SORT: &'static str = "id";
     const SORTS: &'static [&'static str] =
@@ -89,6 +78,12 @@ impl Listed for DeviceNode {
 
     fn id(&self) -> String {
         self.id.clone()
+    }
+}
+
+impl Part for DeviceNode {
+    async fn all(live: &Live) -> Result<Vec<Self>, Error> {
+        live.nodes().await
     }
 }
 
@@ -143,14 +138,9 @@ pub(super) struct ImpactQuery {
 async fn device_node_list(
     rqctx: RequestContext<Fleet>,
     path: Path<DevicePath>,
-    listing: Listing<NodeFilter>,
+    listing: Listing<By<DeviceNode>>,
 ) -> Answer<HttpResponseOk<ResultsPage<DeviceNode>>> {
-    answer(rqctx, Role::Readonly, |call| async move {
-        let listing = listing.get()?;
-        let live = call.live(&path.into_inner().device)?;
-        Ok(HttpResponseOk(listing.page(live.nodes().await?)?))
-    })
-    .await
+    list(rqctx, path, listing).await
 }
 
 /// View what a reset of a device would do

@@ -66,6 +66,9 @@ pub(crate) async fn run(
         let reply = send(visit, place, operation, sent.as_ref()).await?;
         if reply.status.is_success() {
             let answer = reply.json();
+            if let Some(drawn) = drawn(operation, &answer) {
+                return drawing(visit, place, operation, drawn).await;
+            }
             return Ok(Outcome::Go(next(visit, place, operation, &answer)));
         }
         refusal = Some(asked_again(&reply)?);
@@ -140,6 +143,41 @@ pub(crate) async fn run(
     Ok(Outcome::Page(made))
 }
 
+#[derive(Debug, Template)]
+#[template(path = "drawing.html")]
+struct DrawingPage {
+    frame: Frame,
+    lede: Option<String>,
+    drawing: String,
+    again: String,
+    done: String,
+}
+
+/// What an action draws instead of changing anything.
+fn drawn<'a>(operation: &Operation, answer: &'a Value) -> Option<&'a str> {
+    let field = operation.cli.print.as_deref()?;
+    answer.get(field)?.as_str()
+}
+
+/// The page of what an action drew.
+async fn drawing(
+    visit: &Visit<'_>,
+    place: &Place<'_>,
+    operation: &Operation,
+    drawn: &str,
+) -> Result<Outcome, Refusal> {
+    let frame = visit.frame(label(operation)).await?;
+    let commands =
+        visit.commands(place.resource, operation, &place.values(), &[]);
+    Ok(Outcome::Page(Made::new(&DrawingPage {
+        frame: Frame { crumbs: place.crumbs(), commands, ..frame },
+        lede: lede(operation),
+        drawing: drawn.to_owned(),
+        again: visit.path.clone(),
+        done: place.item_page(),
+    })?))
+}
+
 /// Things that the action touches, or leaves alone.
 #[derive(Debug)]
 struct Touched {
@@ -204,6 +242,12 @@ fn narrow(fields: &[Property], preview: &Value) -> Vec<Property> {
         match &mut field.kind {
             Kind::Enum(values) => {
                 values.retain(|value| able.contains(value));
+                Some(field)
+            }
+            // The only one is the one that is meant.
+            Kind::Text if !able.is_empty() => {
+                field.required = able.len() == 1;
+                field.kind = Kind::Enum(able);
                 Some(field)
             }
             Kind::List(_) if able.len() < 2 => None,

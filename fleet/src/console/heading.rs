@@ -171,7 +171,8 @@ fn buttons(resource: &Resource, item: &Value, page: &str) -> Vec<Button> {
     for action in &resource.actions {
         let shown = &action.action;
         let pointed = shown.field.as_deref().and_then(|at| item.pointer(at));
-        if shown.hidden || action.method != "POST" {
+        let is_for = action.is_for(item);
+        if shown.hidden || action.method != "POST" || !is_for {
             continue;
         }
         buttons.push(Button {

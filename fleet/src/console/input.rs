@@ -141,7 +141,7 @@ fn as_text(value: &Value) -> String {
     match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
-        Value::Array(items) if items.iter().all(Value::is_string) => {
+        Value::Array(items) if items.iter().all(is_word) => {
             let lines: Vec<_> = items.iter().map(as_text).collect();
             lines.join("\n")
         }
@@ -155,6 +155,11 @@ fn as_text(value: &Value) -> String {
         Value::Bool(_) | Value::Number(_) => value.to_string(),
         value => super::cell::pretty(value),
     }
+}
+
+/// A value that stands on a line.
+fn is_word(value: &Value) -> bool {
+    value.is_string() || value.is_number()
 }
 
 /// What is to be filled in: structures field by field.
@@ -287,15 +292,14 @@ fn read(
     }
     Some(match &property.kind {
         Kind::Boolean => Value::Bool(text == "true"),
-        Kind::Integer(_) | Kind::Number(_) => {
-            let whole = text.trim().parse::<i64>().map(Number::from);
-            let number = whole.ok().or_else(|| {
-                text.trim().parse().ok().and_then(Number::from_f64)
-            });
-            number.map_or_else(|| Value::String(text.into()), Value::Number)
-        }
-        Kind::List(_) => {
-            lines(text).map(|line| Value::String(line.to_owned())).collect()
+        Kind::Integer(_) | Kind::Number(_) => number(text),
+        Kind::List(inner) => {
+            let numbers = matches!(**inner, Kind::Integer(_) | Kind::Number(_));
+            let one = |line: &str| match numbers {
+                true => number(line),
+                false => Value::String(line.to_owned()),
+            };
+            lines(text).map(one).collect()
         }
         Kind::Map(_) => lines(text)
             .map(|line| {
@@ -311,6 +315,13 @@ fn read(
             Value::String(text.to_owned())
         }
     })
+}
+
+fn number(text: &str) -> Value {
+    let text = text.trim();
+    let whole = text.parse::<i64>().map(Number::from);
+    let number = whole.ok().or_else(|| Number::from_f64(text.parse().ok()?));
+    number.map_or_else(|| Value::String(text.into()), Value::Number)
 }
 
 fn lines(text: &str) -> impl Iterator<Item = &str> {
@@ -346,8 +357,13 @@ mod tests {
             property("tags", Kind::Map(Box::new(Kind::Text))),
             property("on", Kind::Boolean),
             property("note", Kind::Text),
+            property(
+                "vlans",
+                Kind::List(Box::new(Kind::Integer("u16".into()))),
+            ),
         ];
         let filled = filled(&[
+            ("vlans", "10\r\n 20"),
             ("name", "blade"),
             ("uses", "3"),
             ("tags", "row=a\r\nlab=\r\n"),
@@ -358,7 +374,7 @@ mod tests {
             body(&fields, &filled, None),
             json!({
                 "name": "blade", "uses": 3, "on": true,
-                "tags": {"row": "a", "lab": ""},
+                "tags": {"row": "a", "lab": ""}, "vlans": [10, 20],
             })
         );
     }

@@ -25,6 +25,7 @@ mod made;
 mod operations;
 mod page;
 mod place;
+mod plot;
 mod redfish;
 mod table;
 mod task;

@@ -55,6 +55,11 @@ pub(crate) async fn page(
         let own = super::device::cards(visit, place, &mut readings).await?;
         cards.extend(own);
     }
+    if resource.name == "device-capture"
+        && let Some(card) = super::plot::card(visit, place, &item).await?
+    {
+        cards.insert(0, card);
+    }
     let mut made = build(
         visit,
         place,

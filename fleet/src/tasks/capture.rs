@@ -12,7 +12,7 @@ use crate::{
     api::{CaptureCreate, Device, DeviceCapture, Task},
     auth::Caller,
     error::Error,
-    live::{Live, number, text, time},
+    live::{CAPTURE, Live, number, text, time},
 };
 
 /// What a recording consists of.
@@ -28,8 +28,6 @@ const ASK_EVERY: Duration = Duration::from_millis(200);
 const CAPTURES: &str = "/redfish/v1/TelemetryService/TelemetryData";
 /// What they are called.
 const KIND: &str = "OnPrem.Capture";
-/// What makes them.
-const ACTION: &str = "/Actions/Oem/#OnPremChassis.Capture/target";
 
 /// What the device calls what we call so.
 const NAMES: &[(&str, &str)] = &[
@@ -214,7 +212,7 @@ impl Live {
         let mut targets = chassis
             .iter()
             .filter(|(_, chassis)| has(chassis))
-            .filter_map(|(_, chassis)| text(chassis, ACTION));
+            .filter_map(|(_, chassis)| text(chassis, CAPTURE));
         targets.next().ok_or_else(|| {
             if let Some(name) = instrument {
                 return Error::not_found("instrument", name);

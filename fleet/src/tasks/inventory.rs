@@ -17,10 +17,11 @@ use tracing::{debug, warn};
 
 use crate::{
     Fleet,
-    api::{Device, Health, Severity},
+    api::{Device, DeviceAbility, Health, Severity},
     auth::Role,
     devices::Heard,
     error::Error,
+    live::I2CDETECT,
     tunnel::{self, GrantFor, Incoming, TunnelError},
 };
 
@@ -192,13 +193,25 @@ impl Follower {
         };
         let version = manager.pointer("/FirmwareVersion");
         let condition = live.condition().await?;
+        // An older agent, or another's, may not say how it is joined.
+        if let Ok(ports) = live.wires().await {
+            self.fleet.wiring().seen(self.device, ports);
+        }
         let mut interfaces = live.network_interfaces().await?;
         if interfaces.is_empty() {
             // Nodes on a control bus do not say where they are; the one who
             // looks after them does.
             interfaces = live.interfaces_of(&manager).await?;
         }
+        let mut abilities = Vec::new();
+        if condition.captures {
+            abilities.push(DeviceAbility::Capture);
+        }
+        if manager.pointer(I2CDETECT).is_some() {
+            abilities.push(DeviceAbility::I2cdetect);
+        }
         let heard = Heard {
+            abilities: Some(abilities),
             manufacturer: system.manufacturer,
             model: system.model,
             serial_number: system.serial_number,

@@ -41,8 +41,8 @@ pub(crate) async fn reset(
     let live = fleet.live(caller, &device.id.to_string())?;
     live.check()?;
     let mut description = format!("{} {}", describe(kind), device.name);
+    live.targets(kind, nodes).await?;
     if !nodes.is_empty() {
-        live.targets(kind, nodes).await?;
         description = format!("{description}: {}", nodes.join(", "));
     }
     let task = fleet

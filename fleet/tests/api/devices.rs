@@ -77,8 +77,22 @@ async fn a_new_key_of_a_known_machine_waits_for_approval() {
     assert_eq!(standing(b"new key").await, Standing::Unknown);
 
     let path = "/v1/devices/blade/approve";
-    let answer = fleet.call(Method::POST, path, None).await;
+    let shown = fleet.get(path).await;
+    let fingerprint = new_key.to_string();
+    assert_eq!(shown["choices"]["fingerprint"], json!([fingerprint]));
+    let said = shown["affects"][0]["name"].as_str().unwrap();
+    assert!(said.contains(&fingerprint), "{said}");
+    let other = Fingerprint::of(b"another key").to_string();
+    let other = Some(json!({ "fingerprint": other }));
+    let answer = fleet.call(Method::POST, path, other).await;
+    assert_eq!(answer.status, StatusCode::CONFLICT, "{}", answer.body);
+    assert_eq!(answer.body["pointer"], "/fingerprint");
+    assert!(answer.body["message"].as_str().unwrap().contains(&fingerprint));
+    let meant = Some(json!({ "fingerprint": fingerprint }));
+    let answer = fleet.call(Method::POST, path, meant).await;
     assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+    let log = fleet.get("/v1/audit-records?operation=device_approve").await;
+    assert_eq!(log["items"][0]["detail"], fingerprint);
     assert!(answer.body["pendingKey"].is_null());
     assert!(matches!(standing(b"new key").await, Standing::Accepted { .. }));
     assert_eq!(standing(b"old key").await, Standing::Unknown);

@@ -18,12 +18,23 @@ pub(crate) async fn with_blade() -> (Fleet, Agent, TempDir) {
 async fn with_board(board: &str) -> (Fleet, Agent, TempDir) {
     let fleet = Fleet::start().await;
     let folder = tempfile::tempdir().unwrap();
+    let config = config(&fleet, &folder, board).await;
+    let agent = joined(&fleet, config).await;
+    (fleet, agent, folder)
+}
+
+/// What an agent on `board` is told that shall join `fleet`.
+pub(crate) async fn config(
+    fleet: &Fleet,
+    folder: &TempDir,
+    board: &str,
+) -> AgentConfig {
     let token = folder.path().join("join-token");
     std::fs::write(&token, fleet.join_token(1).await.reveal()).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
     let boards = concat!(env!("CARGO_MANIFEST_DIR"), "/../bmc/boards");
     let board = format!("{boards}/{board}.toml");
-    let agent = Agent::start(AgentConfig {
+    AgentConfig {
         name: Some("c001-b8-n01".to_owned()),
         state_dir: folder.path().join("agent"),
         listen: any,
@@ -32,16 +43,19 @@ async fn with_board(board: &str) -> (Fleet, Agent, TempDir) {
         fleet_url: Some(format!("https://{}", fleet.server.devices_address())),
         join_token_file: Some(token),
         ..AgentConfig::default()
-    })
-    .await
-    .unwrap();
+    }
+}
+
+/// An agent that has joined, and been read.
+pub(crate) async fn joined(fleet: &Fleet, config: AgentConfig) -> Agent {
+    let agent = Agent::start(config).await.unwrap();
     fleet
         .until(|fleet| {
             let device = fleet.server.fleet().devices().view("c001-b8-n01");
             device.is_ok_and(|device| device.power_state.is_some())
         })
         .await;
-    (fleet, agent, folder)
+    agent
 }
 
 fn item<'a>(page: &'a Value, id: &str) -> &'a Value {
@@ -196,6 +210,12 @@ async fn who_is_on_a_bus_of_a_device_is_seen_from_afar() {
     let grid = seen["grid"].as_str().unwrap();
     let row = "10: -- -- -- -- -- -- -- -- -- -- UU -- -- -- -- --";
     assert!(grid.lines().any(|line| line == row), "{grid}");
+    let form = "/devices/c001-b8-n01/actions/i2cdetect";
+    let (status, page) = fleet.page(form, Some("bus=1")).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    assert!(page.contains(row), "{page}");
+    let (_, page) = fleet.page(form, Some("bus=2")).await;
+    assert!(page.contains("Send one of these: 1."), "{page}");
     let call = fleet.call(Method::POST, &path, Some(json!({"bus": 2}))).await;
     assert_eq!(call.status, StatusCode::CONFLICT, "{}", call.body);
     let said = call.body.to_string();
@@ -205,6 +225,22 @@ async fn who_is_on_a_bus_of_a_device_is_seen_from_afar() {
     let call = fleet.call(Method::POST, &path, Some(json!({"bus": 1}))).await;
     assert_eq!(call.status, StatusCode::CONFLICT, "{}", call.body);
     assert!(call.body.to_string().contains("no I²C bus"), "{}", call.body);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_rack_is_called_by_what_holds_it_and_not_by_its_first_node() {
+    let fleet = Fleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let config = AgentConfig {
+        name: None,
+        ..config(&fleet, &folder, "sim-bitscope-er24").await
+    };
+    let agent = Agent::start(config).await.unwrap();
+    let devices = |fleet: &Fleet| fleet.server.fleet().devices().all();
+    fleet.until(|fleet| !devices(fleet).is_empty()).await;
+    let names = devices(&fleet).into_iter().map(|it| it.name.to_string());
+    assert_eq!(names.collect::<Vec<_>>(), ["er24"]);
     agent.stop().await;
 }
 
@@ -243,12 +279,35 @@ async fn signals_are_recorded_by_a_task_and_fetched_as_a_file() {
     let text = fleet.call(Method::GET, &csv, None).await;
     assert_eq!(text.status, StatusCode::OK);
     assert_eq!(text.headers["content-type"], "text/csv");
+    // The console draws it, and records only where something can.
+    let (status, page) =
+        fleet.page(&format!("/devices/c001-b8-n01/captures/{id}"), None).await;
+    assert_eq!(status, StatusCode::OK, "{page}");
+    assert!(page.contains("<svg class=\"plot\""), "{page}");
+    assert_eq!(page.matches("<polygon").count(), 2, "{page}");
+    assert!(page.contains("/captures/") && page.contains("capture.csv"));
+    let (_, page) = fleet.page("/devices/c001-b8-n01", None).await;
+    assert!(page.contains("actions/capture"), "{page}");
+    assert!(!page.contains("actions/i2cdetect"), "{page}");
+    let outline = format!("{BLADE}/captures/{id}/envelope?points=50");
+    let outline = fleet.get(&outline).await;
+    assert_eq!(outline["values"], 500);
+    let series = outline["series"].as_array().unwrap();
+    let units: Vec<_> = series.iter().map(|it| &it["unit"]).collect();
+    assert_eq!(units, [&json!("V"), &Value::Null], "{outline}");
+    assert_eq!(series[0]["low"].as_array().unwrap().len(), 50);
+    assert!(outline["fromSeconds"].as_f64().unwrap() < 0.0);
     let gone = format!("{BLADE}/captures/{id}");
     assert_eq!(&fleet.get(&gone).await, made);
     let answer = fleet.call(Method::DELETE, &gone, None).await;
     assert_eq!(answer.status, StatusCode::NO_CONTENT);
     let answer = fleet.call(Method::DELETE, &gone, None).await;
     assert_eq!(answer.status, StatusCode::NOT_FOUND);
+    let outline = format!("{gone}/envelope");
+    let outline = fleet.call(Method::GET, &outline, None).await;
+    assert_eq!(outline.status, StatusCode::NOT_FOUND);
+    let device = fleet.get(BLADE).await;
+    assert_eq!(device["abilities"], json!(["capture"]), "{device}");
     let listed = fleet.get(&format!("{BLADE}/captures")).await;
     assert_eq!(listed["items"], json!([]));
     agent.stop().await;

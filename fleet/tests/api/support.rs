@@ -38,7 +38,11 @@ pub(crate) async fn ask(
     let answer = async {
         let (head, body) = sender.send_request(request).await?.into_parts();
         let body = body.collect().await?.to_bytes();
-        let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
+        let text = || match String::from_utf8_lossy(&body) {
+            text if text.is_empty() => Value::Null,
+            text => text.into_owned().into(),
+        };
+        let body = serde_json::from_slice(&body).unwrap_or_else(|_| text());
         let (status, headers) = (head.status, head.headers);
         Ok(Answer { status, headers, body })
     };
@@ -145,6 +149,31 @@ impl Fleet {
     }
 
     /// Posts and expects this.
+    /// The console's page at an address, or what a form sent to it leads to.
+    pub(crate) async fn page(
+        &self,
+        path: &str,
+        form: Option<&str>,
+    ) -> (StatusCode, String) {
+        let method = form.map_or(Method::GET, |_| Method::POST);
+        let mut request = request(method, path, None, None);
+        let cookie = format!("onprem_session={}", self.token);
+        let kind = "application/x-www-form-urlencoded";
+        for (name, value) in [
+            ("cookie", cookie.as_str()),
+            ("accept", "text/html"),
+            ("content-type", kind),
+            ("sec-fetch-site", "same-origin"),
+        ] {
+            let name: header::HeaderName = name.parse().unwrap();
+            request.headers_mut().insert(name, value.parse().unwrap());
+        }
+        *request.body_mut() = Full::from(form.unwrap_or_default().to_owned());
+        let answer = self.send(request).await;
+        let text = answer.body.as_str().unwrap_or_default().to_owned();
+        (answer.status, text)
+    }
+
     pub(crate) async fn post(
         &self,
         path: &str,

@@ -386,6 +386,11 @@ async fn a_rack_is_reset_by_its_nodes_and_says_before_what_that_touches() {
     assert_eq!(off, ["b1", "b2"]);
     let (_, audit) = whole.call(Method::GET, "/v1/audit-records").await;
     assert_eq!(audit["items"][0]["detail"], "ForceOff of B1, b2", "{audit}");
+    // The agent's own log says how, and in whose name.
+    let log = "/redfish/v1/Managers/bmc/LogServices/AuditLog/Entries";
+    let read = Request::get(log).body(tunnel::empty()).unwrap();
+    let (_, log) = whole.ask(Role::Administrator, read).await;
+    assert!(log.contains("ComputerSystem.Reset (ForceOff) was"), "{log}");
     // A part of a rack that is off is no reason to call it off.
     let device = whole.until(|device| device.health.is_some()).await;
     assert_eq!(device.power_state, Some(PowerState::On));

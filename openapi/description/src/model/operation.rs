@@ -94,6 +94,8 @@ pub struct Action {
     pub field: Option<String>,
     /// Values of `field` in which it may run; none: in all.
     pub states: Vec<String>,
+    /// What an item's `abilities` must list for it to be offered at all.
+    pub needs: Option<String>,
     /// The operation that says what it would touch: it has the same path
     /// variables, and takes what is in the body as its query.
     pub impact: Option<String>,
@@ -145,6 +147,10 @@ pub struct Cli {
     pub words: Vec<(String, Value)>,
     /// The one property to print: a secret that was made, or a drawing.
     pub print: Option<String>,
+    /// What else to tell when it is done: a text in which `{name}` stands for a
+    /// property of the answer, or for a variable of the path. Where one of
+    /// them is not known, nothing is told.
+    pub note: Option<String>,
     /// Not offered.
     pub hidden: bool,
 }
@@ -191,6 +197,40 @@ impl Operation {
             .into_iter()
             .map(|(name, many)| Positional { in_path: path(&name), name, many })
             .collect()
+    }
+
+    /// Whether it can be offered for `item`, by what that can do.
+    #[must_use]
+    pub fn is_for(&self, item: &Value) -> bool {
+        let Some(needed) = self.action.needs.as_deref() else { return true };
+        let able = item.get("abilities").and_then(Value::as_array);
+        able.is_none_or(|able| able.iter().any(|it| it == needed))
+    }
+
+    /// What else is told of `answer`, which came for these values of the
+    /// path's variables.
+    #[must_use]
+    pub fn note(&self, values: &[&str], answer: &Value) -> Option<String> {
+        let mut rest = self.cli.note.as_deref()?;
+        let mut said = String::new();
+        while let Some((before, after)) = rest.split_once('{') {
+            let (name, after) = after.split_once('}')?;
+            let variables = self.path_parameters.iter().zip(values);
+            let variable =
+                variables.into_iter().find(|(it, _)| it.name == name);
+            said.push_str(before);
+            match (answer.get(name), variable) {
+                (Some(Value::String(text)), _) => said.push_str(text),
+                (Some(number @ Value::Number(_)), _) => {
+                    said.push_str(&number.to_string());
+                }
+                (_, Some((_, value))) => said.push_str(value),
+                _ => return None,
+            }
+            rest = after;
+        }
+        said.push_str(rest);
+        Some(said)
     }
 
     /// Its path with the variables replaced, in their order, and each escaped.

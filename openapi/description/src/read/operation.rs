@@ -210,6 +210,7 @@ fn action(
         bulk: flag("bulk"),
         field: (!states.is_empty()).then_some(field),
         states,
+        needs: text("needs").map(str::to_owned),
         impact: text("impact").map(str::to_owned),
         icon: text("icon").map(str::to_owned),
         order: fact("order").and_then(Value::as_i64).unwrap_or(1000),
@@ -231,6 +232,7 @@ fn cli(facts: Option<&Value>) -> Cli {
             .map(|(word, value)| (word.clone(), value.clone()))
             .collect(),
         print: text("print"),
+        note: text("note"),
         hidden: fact("hidden") == Some(&Value::Bool(true)),
     }
 }
