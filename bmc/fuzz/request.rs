@@ -2,8 +2,8 @@
 //! stands for the token of an administrator's session. Whatever it is, the
 //! service neither panics nor hangs nor answers that the fault is its own.
 //!
-//! `./dev test fuzz`, or by hand, where nothing that it might call is reached:
-//! `unshare -n cargo fuzz run --fuzz-dir bmc/fuzz --sanitizer none request`
+//! `./dev test fuzz`; what it builds can be run by hand as well, where nothing
+//! that it might call is reached: `unshare -n target/debug/request FILE`.
 #![no_main]
 
 use std::{

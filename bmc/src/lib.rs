@@ -22,6 +22,8 @@ pub mod redfish;
 pub mod server;
 pub mod sim;
 pub mod state;
+#[cfg(any(test, fuzzing))]
+pub mod strangers;
 mod tasks;
 mod telemetry;
 pub mod update;

@@ -363,6 +363,30 @@ impl Line {
     }
 }
 
+/// Feeds a line with pieces of `bytes`, whose lengths are among them, and looks
+/// at it from anywhere.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn look_back(bytes: &[u8]) {
+    let line = Line::new(b"\x07", Attached::Yes);
+    let begin = line.start(0, None);
+    let (mut rest, mut fed) = (bytes, 0);
+    while let Some((count, after)) = rest.split_first() {
+        let count = usize::from(*count);
+        let (piece, after) = after.split_at(after.len().min(count));
+        let repeated = piece.repeat(count);
+        line.feed(&repeated);
+        fed += repeated.len();
+        rest = after;
+        let (kept, most) = (fed.min(RING), count * 300);
+        let (lost, came) = line.after(begin, most);
+        assert_eq!(lost, (fed - kept) as u64);
+        assert_eq!(came.len(), kept.min(most));
+        let tail = line.after(line.start(most, None), usize::MAX).1;
+        assert_eq!(tail.len(), kept.min(most));
+        let _ = line.type_in(piece);
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

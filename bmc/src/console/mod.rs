@@ -24,6 +24,8 @@ use onprem_link::task::{Tasks as _, blocking};
 use tokio::time::{Instant, sleep};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::line::look_back;
 pub use self::line::{Attached, Line, Refused, Want};
 pub(crate) use self::session::{Guest, Manner, Rights, attend};
 use self::{history::History, lease::Lease};

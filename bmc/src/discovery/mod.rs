@@ -44,6 +44,18 @@ pub(crate) struct Announced {
     pub(crate) name: String,
 }
 
+/// Takes a datagram of mDNS, and of SSDP, for what it is.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn hear(datagram: &mut [u8]) {
+    let announced = Announced {
+        listen: SocketAddr::from(([192, 0, 2, 1], 443)),
+        uuid: Uuid::nil(),
+        name: "blade".to_owned(),
+    };
+    let _ = ssdp::search(datagram);
+    mdns::look_up(&announced, datagram);
+}
+
 /// Waits until what is `due`; for good where nothing is.
 async fn when(due: Option<Instant>) {
     match due {

@@ -194,7 +194,7 @@ impl Responder {
 }
 
 /// What a search looks for, and how long the one who asks waits.
-fn search(datagram: &[u8]) -> Option<(&str, Duration)> {
+pub(super) fn search(datagram: &[u8]) -> Option<(&str, Duration)> {
     let text = std::str::from_utf8(datagram).ok()?;
     let (head, _) = text.split_once("\r\n\r\n")?;
     let mut lines = head.split("\r\n");

@@ -386,3 +386,21 @@ impl Responder {
         }
     }
 }
+
+/// Looks up what `datagram` asks, and what it says, as who announces
+/// `announced` does.
+#[cfg(any(test, fuzzing))]
+pub(super) fn look_up(announced: &Announced, datagram: &mut [u8]) {
+    let own = [announced.listen.ip()];
+    let mut zone = Zone::new(announced, &own, 0);
+    let from = SocketAddr::new(own[0], PORT);
+    let Some(packet) = wire::packet(datagram) else { return };
+    for question in &packet.questions {
+        let found = zone.unknown(zone.answers(question), &packet.answers);
+        let _ = zone.additional(&found);
+    }
+    let told = packet.answers.iter().chain(&packet.additional_records);
+    let _ = told.filter(|it| zone.is_rival(it, &own)).count();
+    let _ = zone.loses(&packet.name_servers, &own);
+    zone.known(from, &packet.answers);
+}

@@ -11,6 +11,8 @@ use std::{fs, sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
+#[cfg(any(test, fuzzing))]
+pub(crate) use self::protocol::converse;
 use self::{
     bus::{Bus, Goal, Refusal, SWEEP, Timing},
     console::{Consoles, speed},

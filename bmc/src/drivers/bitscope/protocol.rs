@@ -432,6 +432,20 @@ fn shown(came: &[u8]) -> String {
     format!("`{}`", begin.escape_ascii())
 }
 
+/// Does everything once on a bus that `link` stands for.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn converse(link: Box<dyn SerialLink>) {
+    let mut wire = Wire::new(link, Secret::default());
+    for address in [0x01, 0x42] {
+        let _ = wire.status(address);
+        let _ = wire.switch(address, true);
+        if wire.open_console(address, 0x05).is_ok() {
+            let _ = wire.hear(&mut [0; 64], Duration::ZERO);
+            wire.hang_up();
+        }
+    }
+}
+
 #[cfg(test)]
 #[path = "protocol_tests.rs"]
 mod tests;

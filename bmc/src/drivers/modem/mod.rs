@@ -212,3 +212,22 @@ impl Part for Fitted {
         Some((vec![self.modem.id.clone()], shared))
     }
 }
+
+/// Asks a modem that `link` stands for everything, twice.
+#[cfg(any(test, fuzzing))]
+pub(crate) fn converse(link: Box<dyn crate::bus::serial::SerialLink>) {
+    let shared = Shared {
+        at: Mutex::new(At::new(link)),
+        lines: Arc::new(crate::sim::gpio::SimulatedGpio::new([])),
+        power: None,
+        vendor: Mutex::default(),
+    };
+    let (id, sensors) = ("modem".into(), ["s", "n", "m"].map(Into::into));
+    let shared = Arc::new(shared);
+    let options = (true, true);
+    let mut watch =
+        Watch::new("modem".to_owned(), id, shared, sensors, options);
+    for _ in 0..2 {
+        let _ = watch.poll();
+    }
+}
