@@ -3,10 +3,12 @@
 use std::{collections::BTreeSet, fmt, io, time::Duration};
 
 use onprem_link::file::is_full;
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
     time::timeout,
 };
+use uuid::Uuid;
 
 use crate::{
     leave::Leave,
@@ -14,6 +16,7 @@ use crate::{
         BootEnabled, BootSource, ControlMode, Id, Part, PowerRestorePolicy,
         Staged, TimeoutAction, VlanId, VolumeFault, VolumeWish,
     },
+    node_agent::NodeAgents,
 };
 
 /// How long a part may take to answer.
@@ -23,7 +26,7 @@ const DEADLINE: Duration = Duration::from_secs(10);
 pub(crate) const QUEUE: usize = 16;
 
 /// The ways to change a system's power.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum ResetType {
     /// Power on.
     On,
@@ -270,13 +273,17 @@ impl VolumeChange {
 pub enum NetworkChange {
     /// A port is to be set, until somebody confirms it.
     Port(PortWish),
-    /// What waits to be confirmed shall stay.
-    Confirm,
+    /// The change with this id, which waits to be confirmed, shall stay.
+    Confirm(Uuid),
+    /// It shall be undone now.
+    Revert(Uuid),
 }
 
 /// How a port of a switch shall be set; what is not said stays.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PortWish {
+    /// Who wants it.
+    pub by: String,
     /// The switch.
     pub switch: Id,
     /// The port of it.
@@ -345,6 +352,7 @@ pub struct Commands {
     pub(crate) volumes: mpsc::Sender<Command<VolumeChange, Id>>,
     pub(crate) switch: mpsc::Sender<Command<SwitchChange>>,
     pub(crate) network: mpsc::Sender<Command<NetworkChange, Option<Stage>>>,
+    pub(crate) nodes: NodeAgents,
 }
 
 impl Commands {
@@ -358,8 +366,20 @@ impl Commands {
         system: &str,
         kind: ResetType,
     ) -> Result<(), CommandError> {
+        if self.is_graceful(system, kind) {
+            // It goes on by itself.
+            return self.nodes.ask(system, kind, None).await.map(drop);
+        }
         let part = Part::System(Id::from(system));
         send(&self.power, part, kind).await
+    }
+
+    /// Whether `kind` is done by the agent of the node `system` itself, which
+    /// takes its time.
+    pub(crate) fn is_graceful(&self, system: &str, kind: ResetType) -> bool {
+        let graceful =
+            [ResetType::GracefulShutdown, ResetType::GracefulRestart];
+        graceful.contains(&kind) && self.nodes.has(system)
     }
 
     /// Changes settings of `part`: all of them, or none.
@@ -425,13 +445,31 @@ impl Commands {
         staged.ok_or(CommandError::Unknown { part })
     }
 
-    /// Lets the change stay that waits in `fabric`.
+    /// Lets the change `id` stay, which waits in `fabric`.
     ///
     /// # Errors
     /// See [`CommandError`].
-    pub async fn confirm(&self, fabric: &str) -> Result<(), CommandError> {
+    pub async fn confirm(
+        &self,
+        fabric: &str,
+        id: Uuid,
+    ) -> Result<(), CommandError> {
         let part = Part::Chassis(fabric.into());
-        let change = NetworkChange::Confirm;
+        let change = NetworkChange::Confirm(id);
+        send(&self.network, part, change).await.map(drop)
+    }
+
+    /// Undoes the change `id` now, which waits in `fabric`.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    pub async fn revert(
+        &self,
+        fabric: &str,
+        id: Uuid,
+    ) -> Result<(), CommandError> {
+        let part = Part::Chassis(fabric.into());
+        let change = NetworkChange::Revert(id);
         send(&self.network, part, change).await.map(drop)
     }
 
@@ -449,7 +487,8 @@ impl Commands {
     }
 }
 
-async fn send<C, A>(
+/// Sends a command to its owner, and waits for the answer.
+pub(crate) async fn send<C, A>(
     queue: &mpsc::Sender<Command<C, A>>,
     part: Part,
     what: C,
@@ -494,6 +533,7 @@ mod tests {
             volumes,
             switch,
             network,
+            nodes: NodeAgents::default(),
         };
         (all, powers)
     }

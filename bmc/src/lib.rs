@@ -16,6 +16,7 @@ mod gather;
 pub mod leave;
 mod log;
 pub mod model;
+pub mod node_agent;
 pub mod phone_home;
 pub mod probe;
 pub mod redfish;

@@ -21,7 +21,9 @@ use uuid::Uuid;
 use crate::{
     leave,
     model::Settings,
-    tasks::{cycles::Cycles, power_record::PowerRecord, switch},
+    tasks::{
+        cycles::Cycles, power_plans::Plans, power_record::PowerRecord, switch,
+    },
 };
 
 /// Why the state directory cannot be used.
@@ -103,6 +105,14 @@ impl StateDir {
     /// See [`load_or_put_aside`].
     pub(crate) fn cycles(&self) -> Result<Cycles, StateError> {
         Cycles::open(self.path.join("cycles.json"))
+    }
+
+    /// What was under way with the power of systems.
+    ///
+    /// # Errors
+    /// See [`load_or_put_aside`].
+    pub(crate) fn plans(&self) -> Result<Plans, StateError> {
+        Plans::open(self.path.join("power-plans.json"))
     }
 
     /// Which systems were on.

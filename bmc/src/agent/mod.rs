@@ -176,6 +176,7 @@ impl Agent {
         let serving = Arc::clone(&service);
         let bound = server::start(ports, serving, tasks, pulses, stop).await?;
         doors::tell_where(&state, bound);
+        service.take_up_tasks();
         service.announce(bound.address, stop);
         if let Some(line) = line {
             exporter.metrics().tunnel.follow(line.states());

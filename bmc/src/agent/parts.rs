@@ -14,6 +14,7 @@ use crate::{
     config::Config,
     drivers::{Driver, tree::Tree},
     model::Model,
+    node_agent::NodeAgents,
     state::{StateDir, StateError},
     tasks::{self, poll::poll, pulse::Pulses, watchdog::Watch},
 };
@@ -52,13 +53,22 @@ impl Shared {
         let last = state.switches()?;
         let (power, powers) = mpsc::channel(QUEUE);
         let (settings, changes) = mpsc::channel(QUEUE);
-        let Kept { record, cycles } = kept;
+        let Kept { record, plans, cycles } = kept;
         let owner = tasks::power::Owner {
             power: board.power(),
             model: self.model.clone(),
             cycles,
+            plans,
         };
         self.tasks.start(owner.own(powers, self.stop.child_token()));
+        let nodes = NodeAgents::start(
+            board.agents(),
+            state.path(),
+            &self.model,
+            &power,
+            &self.tasks,
+            &self.stop,
+        )?;
         let owner = tasks::settings::Owner::new(
             state.settings_file(),
             board.power(),
@@ -124,6 +134,7 @@ impl Shared {
             volumes,
             switch,
             network,
+            nodes,
         })
     }
 

@@ -7,12 +7,13 @@ use crate::{
     boards::Board,
     model::{Inventory, Part, PowerRestorePolicy, Settings},
     state::{StateDir, StateError},
-    tasks::{cycles::Cycles, power_record::PowerRecord},
+    tasks::{cycles::Cycles, power_plans::Plans, power_record::PowerRecord},
 };
 
 /// What is known of the power from before.
 pub(super) struct Kept {
     pub(super) record: PowerRecord,
+    pub(super) plans: Plans,
     pub(super) cycles: Cycles,
 }
 
@@ -27,23 +28,34 @@ pub(super) fn restore(
     settings: &Settings,
 ) -> Result<Kept, StateError> {
     let mut record = state.power()?;
+    let mut plans = state.plans()?;
     let lost = record.enter(boot);
     let power = board.power();
     for system in inventory.systems.iter().filter(|it| it.restores_power) {
         let settings = settings.of(&Part::System(system.id.clone()));
+        // What was under way counts as what it was to lead to.
+        let plan = plans.get(&system.id);
         let was_on = record.was_on(&system.id);
-        let on = match settings.power_restore_policy.unwrap_or_default() {
+        let was_on = plan.map_or(was_on, |plan| plan.on);
+        let policy = settings.power_restore_policy;
+        let on = match policy.unwrap_or(system.restore_default) {
             _ if !lost => was_on,
             PowerRestorePolicy::AlwaysOn => true,
             PowerRestorePolicy::AlwaysOff => false,
             PowerRestorePolicy::LastState => was_on,
         };
         power.restore(&system.id, on, lost);
+        if let Some(plan) = plan.filter(|_| !lost) {
+            power.resume(&system.id, plan.on);
+        }
         record.put(&system.id, on);
+    }
+    if lost {
+        plans.forget();
     }
     if let Err(error) = record.write(&state.power_file()) {
         // A full disk is no reason not to serve.
         warn!(error = %Chain(&error), "it is not kept which systems are on");
     }
-    Ok(Kept { record, cycles: state.cycles()? })
+    Ok(Kept { record, plans, cycles: state.cycles()? })
 }

@@ -27,6 +27,7 @@ use crate::{
         Capture, CaptureAsked, CaptureError, CaptureRequest, Chassis, Id,
         Inventory, Manager, PartSettings, PowerState, System,
     },
+    node_agent::Target,
     sim::Simulation,
 };
 
@@ -361,6 +362,10 @@ impl Board for Assembly {
         self.parts.iter().flat_map(|part| part.consoles()).collect()
     }
 
+    fn agents(&self) -> Vec<(Id, Target)> {
+        self.parts.iter().flat_map(|part| part.agents()).collect()
+    }
+
     fn modems(&self) -> Arc<dyn Modems> {
         let brought = self.parts.iter().filter_map(|part| part.modems());
         Arc::new(ByPart::new(brought, self.machine.modems()))
@@ -441,6 +446,14 @@ impl Power for ByPart<dyn Power> {
 
     fn restore(&self, system: &Id, on: bool, lost: bool) {
         self.of(system).restore(system, on, lost);
+    }
+
+    fn resume(&self, system: &Id, on: bool) {
+        self.of(system).resume(system, on);
+    }
+
+    fn is_moving(&self, system: &Id) -> bool {
+        self.of(system).is_moving(system)
     }
 }
 

@@ -24,6 +24,7 @@ use crate::{
         Capture, CaptureAsked, CaptureError, CaptureRequest, Id, Inventory,
         PartSettings, PowerState, Volume, VolumeWish,
     },
+    node_agent::Target,
     state::StateError,
 };
 
@@ -75,6 +76,11 @@ pub trait Board: Send + 'static {
 
     /// The serial consoles of the board's systems.
     fn consoles(&self) -> Vec<(Id, Line)> {
+        Vec::new()
+    }
+
+    /// The agents that systems have of their own.
+    fn agents(&self) -> Vec<(Id, Target)> {
         Vec::new()
     }
 
@@ -270,6 +276,19 @@ pub trait Power: Send + Sync + 'static {
     /// has gone with the agent, has something to do.
     fn restore(&self, system: &Id, on: bool, lost: bool) {
         let _ = (system, on, lost);
+    }
+
+    /// Goes on with what was under way when the agent before this one ended,
+    /// which is to leave the system on, or off.
+    fn resume(&self, system: &Id, on: bool) {
+        let _ = (system, on);
+    }
+
+    /// Whether the system is on its way to what it was told. It waits for
+    /// nothing.
+    fn is_moving(&self, system: &Id) -> bool {
+        let _ = system;
+        false
     }
 }
 

@@ -26,6 +26,7 @@ use crate::{
     },
     gather,
     model::{Chassis, Id, Inventory},
+    node_agent::Target,
     sim::{
         self, Simulation,
         bitscope::Rack,
@@ -86,6 +87,11 @@ pub trait Part: Send {
 
     /// The serial consoles of systems.
     fn consoles(&self) -> Vec<(Id, Line)> {
+        Vec::new()
+    }
+
+    /// The agents that systems of the part have of their own.
+    fn agents(&self) -> Vec<(Id, Target)> {
         Vec::new()
     }
 

@@ -66,6 +66,11 @@ pub trait Input: fmt::Debug + Send {
     /// # Errors
     /// What the kernel said.
     fn edge(&mut self, patience: Duration) -> io::Result<Option<Edge>>;
+
+    /// Whether edges were lost, for want of room, since this was last asked.
+    fn lost(&mut self) -> bool {
+        false
+    }
 }
 
 /// Where lines are taken from.
@@ -90,6 +95,21 @@ pub trait GpioLines: fmt::Debug + Send + Sync {
         line: &LineName,
         polarity: Polarity,
     ) -> io::Result<Box<dyn Input>>;
+
+    /// Takes `line` to watch it, and says whether who has the lines leaves out
+    /// levels that did not last for `period`: its edges are then late by that.
+    ///
+    /// # Errors
+    /// There is no such line, or somebody else has it.
+    fn debounced(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+        period: Duration,
+    ) -> io::Result<(Box<dyn Input>, bool)> {
+        let _ = period;
+        Ok((self.input(line, polarity)?, false))
+    }
 }
 
 /// Which voltage means active.
@@ -181,7 +201,7 @@ impl GpioLines for KernelGpio {
         let mut config = configured(polarity);
         config.as_output(active.into());
         let request = Self::request(line, config)?;
-        Ok(Box::new(KernelLine { line: line.clone(), request }))
+        Ok(Box::new(KernelLine::new(line, request)))
     }
 
     fn input(
@@ -192,7 +212,33 @@ impl GpioLines for KernelGpio {
         let mut config = configured(polarity);
         config.as_input().with_edge_detection(EdgeDetection::BothEdges);
         let request = Self::request(line, config)?;
-        Ok(Box::new(KernelLine { line: line.clone(), request }))
+        Ok(Box::new(KernelLine::new(line, request)))
+    }
+
+    fn debounced(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+        period: Duration,
+    ) -> io::Result<(Box<dyn Input>, bool)> {
+        if period.is_zero() {
+            return Ok((self.input(line, polarity)?, true));
+        }
+        let mut config = configured(polarity);
+        config
+            .as_input()
+            .with_edge_detection(EdgeDetection::BothEdges)
+            .with_debounce_period(period);
+        match Self::request(line, config) {
+            Ok(request) => Ok((Box::new(KernelLine::new(line, request)), true)),
+            // Kernels before 5.10 have no word for it. Whatever else is wrong
+            // is wrong without it as well.
+            Err(error) => {
+                let input = self.input(line, polarity)?;
+                tracing::debug!(%line, %error, "not debounced by the kernel");
+                Ok((input, false))
+            }
+        }
     }
 }
 
@@ -201,6 +247,15 @@ impl GpioLines for KernelGpio {
 struct KernelLine {
     line: LineName,
     request: Request,
+    /// The number of the last edge, where the kernel counts them.
+    number: u32,
+    lost: bool,
+}
+
+impl KernelLine {
+    fn new(line: &LineName, request: Request) -> Self {
+        Self { line: line.clone(), request, number: 0, lost: false }
+    }
 }
 
 impl Output for KernelLine {
@@ -223,9 +278,17 @@ impl Input for KernelLine {
             return Ok(None);
         }
         let event = self.request.read_edge_event().map_err(told)?;
+        // The first edge is number 1; an old kernel says 0 each time.
+        let next = self.number.wrapping_add(1);
+        self.lost |= event.line_seqno != 0 && event.line_seqno != next;
+        self.number = event.line_seqno;
         Ok(Some(Edge {
             active: event.kind == EdgeKind::Rising,
             at: Duration::from_nanos(event.timestamp_ns),
         }))
+    }
+
+    fn lost(&mut self) -> bool {
+        std::mem::take(&mut self.lost)
     }
 }

@@ -8,6 +8,8 @@ use std::{
 
 use tokio::sync::{Notify, watch};
 
+use super::SESSIONS;
+
 /// What is kept in memory for those who look: who is further behind loses
 /// something.
 pub(super) const RING: usize = 64 << 10;
@@ -35,6 +37,8 @@ pub enum Attached {
 pub struct Want {
     /// How many.
     pub viewers: usize,
+    /// How many of them may type: who only looks takes the line from nobody.
+    pub typists: usize,
     /// Grows when somebody insists.
     pub taken: u64,
 }
@@ -261,19 +265,35 @@ impl Line {
         self.0.pressing.notified().await;
     }
 
-    pub(super) fn sit_down(&self, most: usize) -> bool {
+    /// Takes a place, if fewer than `most` are taken; one who may type is a
+    /// `typist`.
+    pub(super) fn sit_down(&self, typist: bool, most: usize) -> bool {
         let mut state = self.lock();
-        if state.want.viewers >= most {
+        let want = &mut state.want;
+        let only = want.viewers - want.typists;
+        let taken = if typist { want.viewers } else { only };
+        if taken >= most || want.viewers >= SESSIONS {
             return false;
         }
-        state.want.viewers += 1;
+        want.viewers += 1;
+        want.typists += usize::from(typist);
         drop(state);
         self.wake();
         true
     }
 
-    pub(super) fn stand_up(&self) {
-        self.lock().want.viewers -= 1;
+    /// Gives the place back.
+    pub(super) fn stand_up(&self, typist: bool) {
+        let mut state = self.lock();
+        state.want.viewers -= 1;
+        state.want.typists -= usize::from(typist);
+        drop(state);
+        self.wake();
+    }
+
+    /// One who might type may only look from here on.
+    pub(super) fn demote(&self) {
+        self.lock().want.typists -= 1;
         self.wake();
     }
 
@@ -389,7 +409,7 @@ pub(crate) fn look_back(bytes: &[u8]) {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
+    use super::{super::LOOKERS, *};
 
     #[test]
     fn who_types_too_much_waits_until_it_was_sent() {
@@ -401,6 +421,23 @@ mod tests {
         assert_eq!(line.typed(50).len(), 50);
         assert!(news.has_changed().unwrap(), "there is room again");
         assert_eq!(line.type_in(&text), Ok(50));
+    }
+
+    #[test]
+    fn who_only_looks_leaves_places_for_who_types() {
+        let line = Line::new(&[], Attached::Yes);
+        let lookers = (0..).take_while(|_| line.sit_down(false, LOOKERS));
+        assert_eq!(lookers.count(), LOOKERS);
+        let typists = (0..).take_while(|_| line.sit_down(true, SESSIONS));
+        assert_eq!(typists.count(), SESSIONS - LOOKERS);
+        assert!(!line.sit_down(false, LOOKERS));
+        let all = Want { viewers: SESSIONS, typists: 4, taken: 0 };
+        assert_eq!(line.want(), all);
+        line.demote();
+        line.stand_up(false);
+        line.stand_up(true);
+        let left = Want { viewers: SESSIONS - 2, typists: 2, taken: 0 };
+        assert_eq!(line.want(), left);
     }
 
     #[test]

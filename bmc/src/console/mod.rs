@@ -33,6 +33,12 @@ use crate::model::Id;
 
 /// Those who look at one console at the same time.
 pub const SESSIONS: usize = 16;
+/// Those of them who only look: the rest is for who may type.
+pub const LOOKERS: usize = 12;
+/// Those who only look at consoles of one machine, and all: a tunnel carries
+/// so many requests at once, and has others to carry.
+const ALL_LOOKERS: usize = 32;
+const ALL: usize = 64;
 /// What is new is on disk after this time: a memory card wears with each
 /// write.
 const SAVING: Duration = Duration::from_secs(10);
@@ -59,6 +65,8 @@ pub(crate) struct Console {
 pub(crate) struct Seat {
     console: Arc<Console>,
     number: u64,
+    /// Whether it is the place of one who may type.
+    typist: bool,
 }
 
 impl Consoles {
@@ -97,13 +105,25 @@ impl Consoles {
         self.all.get(system)
     }
 
-    /// A place at the console, unless all are taken.
-    pub(crate) fn seat(&self, console: &Arc<Console>) -> Option<Seat> {
-        if !console.line.sit_down(SESSIONS) {
+    /// A place at the console, for a `typist` who may type or for one who
+    /// only looks, unless all of that sort are taken.
+    pub(crate) fn seat(
+        &self,
+        console: &Arc<Console>,
+        typist: bool,
+    ) -> Option<Seat> {
+        let wants = self.all.values().map(|console| console.line.want());
+        let all = wants.fold((0, 0), |(viewers, typists), want| {
+            (viewers + want.viewers, typists + want.typists)
+        });
+        let (viewers, typists) = all;
+        let full = !typist && viewers - typists >= ALL_LOOKERS;
+        let most = if typist { SESSIONS } else { LOOKERS };
+        if full || viewers >= ALL || !console.line.sit_down(typist, most) {
             return None;
         }
         let number = self.sessions.fetch_add(1, Ordering::Relaxed);
-        Some(Seat { console: Arc::clone(console), number })
+        Some(Seat { console: Arc::clone(console), number, typist })
     }
 }
 
@@ -133,12 +153,19 @@ impl Seat {
     fn line(&self) -> &Line {
         &self.console.line
     }
+
+    /// Who has it may only look from here on.
+    fn demote(&mut self) {
+        if std::mem::take(&mut self.typist) {
+            self.console.line.demote();
+        }
+    }
 }
 
 impl Drop for Seat {
     fn drop(&mut self) {
         self.console.lease().leave(self.number);
-        self.console.line.stand_up();
+        self.console.line.stand_up(self.typist);
     }
 }
 

@@ -231,9 +231,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
                 }
                 // Before what comes: no flood of it puts off this look.
                 _ = tick.tick() => {
-                    if (self.guest.rights)() == Rights::None {
-                        let why = "you may not look at it any more";
-                        return Ok((CloseCode::Policy, why));
+                    match (self.guest.rights)() {
+                        Rights::None => {
+                            let why = "you may not look at it any more";
+                            return Ok((CloseCode::Policy, why));
+                        }
+                        Rights::Look => self.demote(),
+                        Rights::Type => {}
                     }
                     let now = Instant::now();
                     if listens && now - heard >= GONE {
@@ -409,6 +413,16 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             Err(error) => return Err(error),
         }
         Ok(None)
+    }
+
+    /// What was typed with a right that is gone is given up, and so is the
+    /// place.
+    fn demote(&mut self) {
+        self.seat.demote();
+        if self.seat.console.lease().leave(self.seat.number) {
+            self.pending.clear();
+            self.seat.line().tell();
+        }
     }
 
     async fn may_type(&mut self) -> Result<bool, Error> {

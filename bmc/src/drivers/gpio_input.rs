@@ -1,5 +1,6 @@
 //! A GPIO line that is watched: a contact, a switch, a button. The kernel says
-//! when its level changed; what bounces back sooner than it may is no change.
+//! when its level changed; what bounces back sooner than it may is no change:
+//! the kernel leaves it out, or we do where it cannot.
 
 use std::{io, sync::Arc, time::Duration};
 
@@ -145,6 +146,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         lines: fitting.lines()?,
         line: options.line,
         polarity,
+        least: Duration::from_millis(debounce),
         press: options.press,
         input: None,
         debounced: Debounced {
@@ -208,6 +210,8 @@ struct Watch {
     lines: Arc<dyn GpioLines>,
     line: LineName,
     polarity: Polarity,
+    /// What does not last so long is no change.
+    least: Duration,
     press: Option<Press>,
     input: Option<Box<dyn Input>>,
     debounced: Debounced,
@@ -222,7 +226,11 @@ impl Watch {
         let mut input = if let Some(input) = self.input.take() {
             input
         } else {
-            let mut input = self.lines.input(&self.line, self.polarity)?;
+            let (mut input, by_kernel) =
+                self.lines.debounced(&self.line, self.polarity, self.least)?;
+            // What the kernel lets pass has lasted.
+            let least = if by_kernel { Duration::ZERO } else { self.least };
+            self.debounced.least = least;
             // What it was while nobody looked is no press.
             self.debounced.pending = None;
             self.debounced.level = Some(input.level()?);

@@ -40,8 +40,9 @@ struct Kept {
 struct Written {
     /// Changes that are in the file.
     changes: u64,
-    /// Attempts that failed.
+    /// Attempts that failed, and how the last of them did.
     failures: u64,
+    why: Option<io::ErrorKind>,
     /// The last attempt did.
     failing: bool,
 }
@@ -144,7 +145,12 @@ impl Log {
             .await;
         match done {
             Ok(it) if it.changes >= change => Ok(id),
-            _ => Err(io::Error::other("the log cannot be written")),
+            // A full disk is told as such.
+            Ok(it) => Err(it.why.map_or_else(
+                || io::Error::other("the log cannot be written"),
+                io::Error::from,
+            )),
+            Err(_) => Err(io::Error::other("the log cannot be written")),
         }
     }
 
@@ -282,6 +288,7 @@ impl Log {
                     drop(state);
                     self.written.send_modify(|it| {
                         it.failures += 1;
+                        it.why = Some(error.kind());
                         it.failing = true;
                     });
                     let log = self.kind;
@@ -439,7 +446,9 @@ mod tests {
         std::fs::write(&path, "no folder").unwrap();
         let entry = || Entry::new(Severity::Ok, "text");
         let failed = opened.log.append_and_wait(entry(), true).await;
-        assert!(failed.is_err() && !opened.log.is_well());
+        let kind = failed.unwrap_err().kind();
+        assert_eq!(kind, io::ErrorKind::NotADirectory);
+        assert!(!opened.log.is_well());
         std::fs::remove_file(&path).unwrap();
         opened.log.append_and_wait(entry(), true).await.unwrap();
         assert!(opened.log.is_well());

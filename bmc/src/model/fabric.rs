@@ -10,6 +10,7 @@ use std::{
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
+use uuid::Uuid;
 
 use super::{Change, Id, LinkState, Model};
 
@@ -329,6 +330,12 @@ pub struct Neighbour {
 /// A change of a port that waits to be confirmed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Staged {
+    /// Tells it from all others, so that nobody confirms what he has not seen.
+    pub id: Uuid,
+    /// Who wanted it.
+    pub by: String,
+    /// When it was made.
+    pub since: DateTime<Utc>,
     /// The fabric.
     pub fabric: Id,
     /// The switch of it.

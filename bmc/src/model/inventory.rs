@@ -7,7 +7,7 @@ use uuid::Uuid;
 
 use super::{
     BootMode, BootSource, Control, Health, Id, Instrument, Modem,
-    NetworkInterface, RaidType, SensorKind, Switch,
+    NetworkInterface, PowerRestorePolicy, RaidType, SensorKind, Switch,
 };
 use crate::commands::ResetType;
 
@@ -85,6 +85,8 @@ pub struct System {
     pub boot_mode: Option<BootMode>,
     /// Whether the agent decides what it does when the power comes back.
     pub restores_power: bool,
+    /// What it does then where nobody has said so.
+    pub restore_default: PowerRestorePolicy,
     /// How often an hour it may be started again, where that has a limit.
     pub cycles_per_hour: Option<usize>,
     /// Whether it is known when its processors are slowed down.

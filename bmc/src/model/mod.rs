@@ -8,6 +8,7 @@ mod health;
 mod inventory;
 mod modem;
 mod network;
+mod node_agent;
 mod quantity;
 mod reading;
 mod settings;
@@ -26,6 +27,8 @@ use std::{
 use arc_swap::ArcSwap;
 use chrono::{DateTime, Utc};
 use tokio::{sync::broadcast, time::Instant};
+
+use crate::commands::ResetType;
 
 pub use self::{
     boot::{
@@ -53,6 +56,7 @@ pub use self::{
     },
     modem::{Cellular, Modem, Registration, SimState},
     network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},
+    node_agent::NodeAgent,
     quantity::{
         Amperes, Celsius, Hertz, Percent, Quantity, Rpm, Seconds, SensorKind,
         Volts, Watts,
@@ -185,6 +189,8 @@ pub struct Snapshot {
     pub hears_lldp: bool,
     /// The change of the network that waits to be confirmed.
     pub staged: Option<Arc<Staged>>,
+    /// How the agents stand that nodes have of their own, by the system's id.
+    pub agents: Arc<BTreeMap<Id, NodeAgent>>,
 }
 
 impl Snapshot {
@@ -192,6 +198,21 @@ impl Snapshot {
     #[must_use]
     pub fn system(&self, id: &str) -> Option<&System> {
         self.inventory.systems.iter().find(|s| &*s.id == id)
+    }
+
+    /// The ways the system can be reset now: its own, and those that its own
+    /// agent brings as long as it can be reached and the power is on.
+    #[must_use]
+    pub fn reset_types(&self, system: &System) -> Vec<ResetType> {
+        let mut all = system.reset_types.clone();
+        let on = self.seen_power(&system.id) == Some(PowerState::On);
+        let agent = self.agents.get(&system.id).filter(|_| on);
+        for kind in agent.into_iter().flat_map(|agent| &agent.kinds) {
+            if !all.contains(kind) {
+                all.push(*kind);
+            }
+        }
+        all
     }
 
     /// The chassis `id`.
@@ -404,6 +425,24 @@ impl Model {
             all.insert(system.clone(), state);
             next.fixed_version += 1;
             vec![Change::Power(system.clone())]
+        });
+    }
+
+    /// Takes how the agent of a node's own stands.
+    pub(crate) fn post_agent(&self, system: &Id, agent: NodeAgent) {
+        let snapshot = self.snapshot();
+        let before = snapshot.agents.get(system);
+        let same = |it: &NodeAgent| {
+            (&it.url, &it.kinds, &it.why)
+                == (&agent.url, &agent.kinds, &agent.why)
+        };
+        if before.is_some_and(same) {
+            return;
+        }
+        self.write(|next| {
+            Arc::make_mut(&mut next.agents).insert(system.clone(), agent);
+            next.fixed_version += 1;
+            Vec::new()
         });
     }
 

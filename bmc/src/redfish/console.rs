@@ -169,9 +169,11 @@ impl Exchange<'_> {
         let service = self.service.itself.upgrade();
         let service = service.ok_or_else(Error::internal)?;
         let caller = self.caller.clone().ok_or_else(Error::unauthorized)?;
-        let seat = service.consoles.seat(&console);
-        let seat = seat.ok_or_else(|| Error::busy(30))?;
         let guest = self.guest(&service, caller);
+        let may_type = (guest.rights)() == Rights::Type;
+        let typist = may_type && !wish.manner.read_only;
+        let seat = service.consoles.seat(&console, typist);
+        let seat = seat.ok_or_else(|| Error::busy(30))?;
         let stop = service.consoles.stop();
         service.tasks.start(async move {
             let io = match stop.run_until_cancelled(on).await {

@@ -230,7 +230,7 @@ impl Service {
         )?;
         let task_book = task::Book::open(
             &parts.state_dir,
-            &updater.survivors(),
+            &[updater.survivors(), parts.commands.nodes.tasks()].concat(),
             Arc::clone(&events),
             tasks.clone(),
             stop.child_token(),
@@ -305,6 +305,12 @@ impl Service {
         let uri = uri::of(uri::SYSTEM, &[host::SYSTEM]);
         self.logs.hardware(log::of_watchdog(&message, &uri));
         self.events.send(&message, &uri);
+    }
+
+    /// Goes on with the tasks that were under way when the agent ended before.
+    pub(crate) fn take_up_tasks(&self) {
+        let Self { commands, task_book, tasks, .. } = self;
+        resources::follow_graceful(commands, task_book, tasks);
     }
 
     /// Where requests are counted.

@@ -34,6 +34,8 @@ struct Line {
     pulse: Option<Duration>,
     /// When it last did.
     pulsed: Duration,
+    /// Edges were lost.
+    lost: bool,
 }
 
 /// How many edges a line keeps for who is slow, as the kernel's event buffer.
@@ -64,6 +66,8 @@ impl SimulatedGpio {
             line.high = high;
             if line.edges.len() < EDGES {
                 line.edges.push((high, at));
+            } else {
+                line.lost = true;
             }
         }
         self.shared.changed.notify_all();
@@ -102,7 +106,8 @@ impl SimulatedGpio {
         found.edges.clear();
         drop(lines);
         let inverted = polarity == Polarity::ActiveLow;
-        Ok(Held { lines: self.clone(), name, inverted })
+        let period = Duration::ZERO;
+        Ok(Held { lines: self.clone(), name, inverted, period })
     }
 }
 
@@ -125,6 +130,17 @@ impl GpioLines for SimulatedGpio {
     ) -> io::Result<Box<dyn Input>> {
         Ok(Box::new(self.take(line, polarity)?))
     }
+
+    fn debounced(
+        &self,
+        line: &LineName,
+        polarity: Polarity,
+        period: Duration,
+    ) -> io::Result<(Box<dyn Input>, bool)> {
+        let mut held = self.take(line, polarity)?;
+        held.period = period;
+        Ok((Box::new(held), true))
+    }
 }
 
 /// A line that somebody has.
@@ -133,6 +149,8 @@ struct Held {
     lines: SimulatedGpio,
     name: String,
     inverted: bool,
+    /// What does not last so long is left out.
+    period: Duration,
 }
 
 impl Output for Held {
@@ -144,7 +162,12 @@ impl Output for Held {
 
 impl Input for Held {
     fn level(&mut self) -> io::Result<bool> {
-        Ok(self.lines.is_high(&self.name) != self.inverted)
+        let mut lines = self.lines.lock();
+        let Some(line) = lines.get_mut(&self.name) else { return Ok(false) };
+        // What may yet bounce back is not so.
+        let first = line.edges.first().filter(|_| !self.period.is_zero());
+        let high = first.map_or(line.high, |(high, _)| !high);
+        Ok(high != self.inverted)
     }
 
     fn edge(&mut self, patience: Duration) -> io::Result<Option<Edge>> {
@@ -167,11 +190,27 @@ impl Input for Held {
             let active = line.high != self.inverted;
             return Ok(Some(Edge { active, at: line.pulsed }));
         }
-        if line.edges.is_empty() {
+        let now = self.lines.shared.began.elapsed();
+        // What bounced back did not change.
+        while let [(_, first), (_, second), ..] = line.edges[..]
+            && second.saturating_sub(first) < self.period
+        {
+            line.edges.drain(..2);
+        }
+        let lasts = |(_, at): &(bool, Duration)| {
+            line.edges.len() > 1 || now.saturating_sub(*at) >= self.period
+        };
+        if !line.edges.first().is_some_and(lasts) {
             return Ok(None);
         }
         let (high, at) = line.edges.remove(0);
         Ok(Some(Edge { active: high != self.inverted, at }))
+    }
+
+    fn lost(&mut self) -> bool {
+        let mut lines = self.lines.lock();
+        let line = lines.get_mut(&self.name);
+        line.is_some_and(|line| std::mem::take(&mut line.lost))
     }
 }
 
@@ -186,6 +225,35 @@ impl Drop for Held {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[tokio::test(start_paused = true)]
+    async fn what_bounces_back_is_left_out_where_that_is_wanted() {
+        let lines = SimulatedGpio::new(["GPIO4"]);
+        let name = LineName::Named("GPIO4".into());
+        let period = Duration::from_millis(20);
+        let taken = lines.debounced(&name, Polarity::ActiveHigh, period);
+        let (mut input, by_kernel) = taken.unwrap();
+        assert!(by_kernel);
+        let put = async |high, ms| {
+            lines.pull("GPIO4", high);
+            tokio::time::advance(Duration::from_millis(ms)).await;
+        };
+        put(true, 2).await;
+        put(false, 1).await;
+        put(true, 10).await;
+        assert_eq!(input.edge(Duration::ZERO).unwrap(), None);
+        assert!(!input.level().unwrap(), "it may yet bounce back");
+        tokio::time::advance(period).await;
+        assert!(input.edge(Duration::ZERO).unwrap().unwrap().active);
+        assert!(input.level().unwrap());
+        // More edges than there is room for are known to be lost.
+        assert!(!input.lost());
+        for high in [false, true].into_iter().cycle().take(EDGES + 2) {
+            put(high, 30).await;
+        }
+        assert!(input.lost());
+        assert!(!input.lost());
+    }
 
     #[test]
     fn a_line_has_one_owner_and_keeps_edges_until_they_are_asked_for() {

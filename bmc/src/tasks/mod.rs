@@ -9,6 +9,7 @@ pub(crate) mod lldp;
 pub(crate) mod network;
 pub(crate) mod poll;
 pub(crate) mod power;
+pub(crate) mod power_plans;
 pub(crate) mod power_record;
 pub(crate) mod pulse;
 pub(crate) mod quality;

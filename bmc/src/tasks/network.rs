@@ -21,6 +21,7 @@ use tokio::{
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
+use uuid::Uuid;
 
 use crate::{
     commands::{
@@ -144,7 +145,16 @@ impl Owner {
             NetworkChange::Port(wish) => {
                 self.stage(&part, wish).await.map(Some)
             }
-            NetworkChange::Confirm => self.keep(&part).await.map(|()| None),
+            NetworkChange::Confirm(id) => {
+                self.keep(&part, id).await.map(|()| None)
+            }
+            NetworkChange::Revert(id) if self.waits(&part, id) => {
+                self.undo(Outcome::Cancelled).await;
+                Ok(None)
+            }
+            NetworkChange::Revert(_) => {
+                Err(CommandError::Unknown { part: part.clone() })
+            }
         };
         if let Err(reason) = &result {
             warn!(%part, %reason, "network unchanged");
@@ -231,14 +241,19 @@ impl Owner {
         let (outcome, told) = oneshot::channel();
         let until = Instant::now() + self.patience;
         self.waiting = Some(Waiting { back, until, outcome });
+        let since = Utc::now();
         let staged = Staged {
+            id: Uuid::new_v4(),
+            by: wish.by.clone(),
+            since,
             fabric: fabric.clone(),
             switch: wish.switch.clone(),
             port: wish.port.clone(),
-            until: Utc::now() + self.patience,
+            until: since + self.patience,
         };
         self.model.post_staged(Some(staged.clone()));
         info!(
+            change = %staged.id, by = %staged.by,
             %fabric, switch = %wish.switch, port = %wish.port, ?settings,
             seconds = self.patience.as_secs(),
             "port changed, to be confirmed"
@@ -246,13 +261,23 @@ impl Owner {
         Ok(Stage { staged, outcome: told })
     }
 
-    /// Lets the change that waits stay.
-    async fn keep(&mut self, part: &Part) -> Result<(), CommandError> {
+    /// Whether the change `id` waits in the fabric `part`.
+    fn waits(&self, part: &Part, id: Uuid) -> bool {
         let staged = self.model.snapshot().staged.clone();
-        let here = staged.is_some_and(
-            |it| matches!(part, Part::Chassis(fabric) if *fabric == it.fabric),
-        );
-        if !here || self.waiting.is_none() {
+        let here = staged.is_some_and(|it| {
+            let fabric = Part::Chassis(it.fabric.clone());
+            it.id == id && fabric == *part
+        });
+        here && self.waiting.is_some()
+    }
+
+    /// Lets the change that waits stay, if it is the one called `id`.
+    async fn keep(
+        &mut self,
+        part: &Part,
+        id: Uuid,
+    ) -> Result<(), CommandError> {
+        if !self.waits(part, id) {
             return Err(CommandError::Unknown { part: part.clone() });
         }
         // As long as the way back is on disk, the next agent takes it.
@@ -263,7 +288,7 @@ impl Owner {
             let _ = waiting.outcome.send(Outcome::Kept);
         }
         self.model.post_staged(None);
-        info!(%part, "port change confirmed");
+        info!(%part, change = %id, "port change confirmed");
         Ok(())
     }
 

@@ -2,20 +2,32 @@
 
 use std::{sync::Arc, time::Duration};
 
+use chrono::Utc;
 use onprem_link::task::blocking;
-use tokio::{sync::mpsc, time::timeout};
+use tokio::{
+    sync::mpsc,
+    time::{MissedTickBehavior, interval, timeout},
+};
 use tokio_util::sync::CancellationToken;
 use tracing::{info, warn};
 
-use super::cycles::Cycles;
+use super::{
+    cycles::Cycles,
+    power_plans::{Plan, Plans},
+};
 use crate::{
     boards::Power,
     commands::{Command, CommandError, ResetType},
-    model::{Id, Model, Part, PowerState, Snapshot},
+    model::{Health, Id, Model, Part, PowerState, Snapshot, Trouble},
 };
 
 /// How long a start waits for the disk that it is noted on.
 const DISK: Duration = Duration::from_secs(2);
+
+/// How often it is looked whether what was begun has ended.
+const LOOK: Duration = Duration::from_millis(500);
+/// Who says that something is under way from before.
+const SOURCE: &str = "power";
 
 /// What owns the power.
 pub(crate) struct Owner {
@@ -23,6 +35,8 @@ pub(crate) struct Owner {
     pub(crate) model: Model,
     /// How often systems were started.
     pub(crate) cycles: Cycles,
+    /// What has not ended.
+    pub(crate) plans: Plans,
 }
 
 impl Owner {
@@ -32,10 +46,20 @@ impl Owner {
         mut commands: mpsc::Receiver<Command<ResetType>>,
         stop: CancellationToken,
     ) {
+        self.resume();
+        let mut looks = interval(LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let command = tokio::select! {
                 () = stop.cancelled() => return,
                 command = commands.recv() => command,
+                _ = looks.tick() => {
+                    let looking = self.look();
+                    if stop.run_until_cancelled(looking).await.is_none() {
+                        return;
+                    }
+                    continue;
+                }
             };
             let Some(Command { part, what: kind, answer }) = command else {
                 return;
@@ -52,6 +76,56 @@ impl Owner {
             }
             // The one who asked may have given up.
             let _ = answer.send(result);
+        }
+    }
+
+    /// Tells what an agent before this one has begun; the board goes on with
+    /// it since it was built.
+    fn resume(&self) {
+        for (system, plan) in self.plans.all() {
+            let (kind, since) = (plan.kind.as_str(), plan.since);
+            warn!(%system, kind, %since, "what was begun before goes on");
+            let word = if plan.on { "on" } else { "off" };
+            let trouble = Trouble {
+                word: "PowerChangeResumed",
+                text: format!(
+                    "{kind} was under way when the agent ended; the system is \
+                     brought {word}"
+                )
+                .into(),
+                health: Health::Warning,
+                slows: None,
+                over: false,
+            };
+            let part = Part::System(system);
+            self.model.post_troubles(&part, &SOURCE.into(), vec![trouble]);
+        }
+    }
+
+    /// Looks what has ended of what was begun.
+    async fn look(&mut self) {
+        let mut ended = Vec::new();
+        for (system, plan) in self.plans.all() {
+            if self.power.is_moving(&system) {
+                continue;
+            }
+            if self.plans.is_resumed(&system) {
+                let state = self.model.snapshot().seen_power(&system);
+                if state.is_none() {
+                    // Nobody has seen it yet.
+                    continue;
+                }
+                let kind = plan.kind.as_str();
+                info!(%system, kind, ?state, "what was begun before has ended");
+            }
+            let part = Part::System(system.clone());
+            self.model.post_troubles(&part, &SOURCE.into(), Vec::new());
+            ended.push(system);
+        }
+        if !ended.is_empty()
+            && timeout(DISK, self.plans.end(&ended)).await.is_err()
+        {
+            warn!("the disk hangs: it is not noted what has ended");
         }
     }
 
@@ -90,6 +164,18 @@ impl Owner {
                 warn!(%part, "the disk hangs: a start is not noted yet");
             }
         }
+        let mut before = None;
+        let plans = system.restores_power;
+        if plans {
+            let on = ends_on(kind);
+            let plan = Plan { kind, on, since: Utc::now() };
+            let noted = self.plans.put(id, Some(plan));
+            if let Ok(earlier) = timeout(DISK, noted).await {
+                before = earlier;
+            } else {
+                warn!(%part, "the disk hangs: a plan is not noted");
+            }
+        }
         let (power, asked) = (Arc::clone(&self.power), id.clone());
         let done = blocking(move || power.reset(&asked, kind)).await;
         let done = done.unwrap_or_else(|error| {
@@ -100,12 +186,21 @@ impl Owner {
             // It is forgotten in memory, whatever the disk does.
             let _ = timeout(DISK, self.cycles.forget(id)).await;
         }
+        if done.is_err() && plans {
+            // What was under way before still is.
+            let _ = timeout(DISK, self.plans.put(id, before)).await;
+        }
         // Whoever asked sees the change in the next answer.
         if let Some(state) = done? {
             self.model.post_power(id, state);
         }
         Ok(())
     }
+}
+
+/// Whether a system is on at the end of `kind`.
+fn ends_on(kind: ResetType) -> bool {
+    !matches!(kind, ResetType::ForceOff | ResetType::GracefulShutdown)
 }
 
 /// Whether `kind` takes the system `id` through a start of its power.

@@ -13,8 +13,9 @@ use std::{
     time::Duration,
 };
 
-use chrono::Utc;
+use chrono::{DateTime, Utc};
 use onprem_link::{file::replace, task::blocking};
+use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{broadcast::error::RecvError, mpsc},
     time::{Instant, timeout},
@@ -40,7 +41,36 @@ const PATIENCE: Duration = Duration::from_secs(5);
 const ACTIVE: f64 = 50.0;
 
 /// What the switches were last, by their ids.
-pub(crate) type Kept = BTreeMap<Id, bool>;
+pub(crate) type Kept = BTreeMap<Id, Last>;
+
+/// What a switch was last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub(crate) enum Last {
+    /// And since when.
+    Since {
+        /// Whether it was on.
+        on: bool,
+        /// Since when.
+        at: DateTime<Utc>,
+    },
+    /// As it was kept before.
+    State(bool),
+}
+
+impl Last {
+    fn on(self) -> bool {
+        let (Self::Since { on, .. } | Self::State(on)) = self;
+        on
+    }
+
+    /// When it came to be so; what is in the future was just now.
+    fn moved(self) -> Option<Instant> {
+        let Self::Since { at, .. } = self else { return None };
+        let age = (Utc::now() - at).to_std().unwrap_or_default();
+        Instant::now().checked_sub(age)
+    }
+}
 
 /// Owns the switches of a board.
 pub(crate) struct Owner {
@@ -133,7 +163,7 @@ impl Owner {
                 FirstState::Off => false,
                 FirstState::On => true,
                 FirstState::Last => {
-                    self.kept.get(&switch.id).copied().unwrap_or_default()
+                    self.kept.get(&switch.id).is_some_and(|it| it.on())
                 }
             };
             let now = self.model.snapshot();
@@ -148,7 +178,13 @@ impl Owner {
                 warn!(%error, switch = %switch.id, "not switched");
             }
         }
+        // Who was switched a moment ago was so whatever the agent did since.
         self.moved.clear();
+        let now = self.model.snapshot();
+        for (id, last) in &self.kept {
+            let moved = last.moved().filter(|_| is_on(&now, id) == last.on());
+            self.moved.extend(moved.map(|at| (id.clone(), at)));
+        }
     }
 
     /// Switches off what lost what it needs, and on what has it now.
@@ -262,11 +298,11 @@ impl Owner {
 
     /// Keeps what a switch was last.
     async fn keep(&mut self, switch: &Id, on: bool) -> io::Result<()> {
-        let mut next = self.kept.clone();
-        next.insert(switch.clone(), on);
-        if next == self.kept {
+        if self.kept.get(switch).is_some_and(|last| last.on() == on) {
             return Ok(());
         }
+        let mut next = self.kept.clone();
+        next.insert(switch.clone(), Last::Since { on, at: Utc::now() });
         let text = serde_json::to_vec_pretty(&next).unwrap_or_default();
         let path = self.path.clone();
         blocking(move || replace(&path, &text)).await??;

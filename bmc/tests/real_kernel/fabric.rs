@@ -126,7 +126,9 @@ async fn a_bridge_is_a_switch_whose_ports_are_put_back() {
         "TaggedVLANIds": [20]}}});
     assert_eq!(patch(&rig, &body).await, StatusCode::ACCEPTED);
     assert_eq!(native("near"), Some(10));
-    let (status, answer) = rig.post(CONFIRM, json!({})).await;
+    let fabric = rig.get("/Fabrics/host").await;
+    let change = &fabric["Oem"]["OnPrem"]["StagedChange"]["Id"];
+    let (status, answer) = rig.post(CONFIRM, json!({"ChangeId": change})).await;
     assert_eq!(status, StatusCode::OK, "{answer}");
     let zone = rig.get("/Fabrics/host/Zones/20").await;
     let ends = zone["Links"]["Endpoints"].to_string();

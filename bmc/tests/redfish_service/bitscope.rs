@@ -273,6 +273,87 @@ async fn a_board_file_that_no_rack_fits_is_refused() {
     }
 }
 
+#[tokio::test]
+async fn a_restart_of_a_node_outlives_the_agent() {
+    let (blade, rack, _pty) = rack(|board| board).await;
+    let admin = blade.admin();
+    until(&admin, "b1", is("On")).await;
+    assert_eq!(reset(&admin, "b1", "ForceRestart").await.status, 200);
+    assert_eq!(reset(&admin, "c0", "ForceOff").await.status, 200);
+    until(&admin, "c0", is("Off")).await;
+    let cut = async {
+        while rack.is_on(5) {
+            sleep(Duration::from_millis(20)).await;
+        }
+    };
+    timeout(Duration::from_secs(20), cut).await.expect("it is cut");
+    // The agent ends while the node is off, and nothing says "on" but a plan.
+    let blade = blade.again(false, || {}).await;
+    assert!(!rack.is_on(5), "the agent was in time: nothing is tested");
+    let admin = blade.admin();
+    until(&admin, "b1", is("On")).await;
+    let log = rack.log();
+    let log: Vec<_> = log.iter().filter(|it| it.address == 5).collect();
+    assert_eq!(log.len(), 2, "{log:?}");
+    let dwelt = log[1].at - log[0].at;
+    assert!(dwelt >= Duration::from_secs(2), "{dwelt:?}");
+    // It is told, and over; who was off stays off.
+    let told = async {
+        loop {
+            let log = hardware_log(&admin, "b1").await;
+            let about = |it: &&Value| {
+                let said = it["Message"].to_string();
+                said.contains("ForceRestart was under way")
+            };
+            let severities: Vec<_> =
+                log.iter().filter(about).map(|it| &it["Severity"]).collect();
+            if severities == ["OK", "Warning"] {
+                return;
+            }
+            sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let told = timeout(Duration::from_secs(20), told).await;
+    assert!(told.is_ok(), "{:#?}", hardware_log(&admin, "b1").await);
+    assert!(!rack.is_on(8));
+    // What has ended is not begun again.
+    let before = rack.log().len();
+    let blade = blade.again(false, || {}).await;
+    until(&blade.admin(), "b1", is_seen).await;
+    assert_eq!(rack.log().len(), before);
+}
+
+#[tokio::test]
+async fn nodes_whose_turn_has_not_come_get_it_from_the_next_agent() {
+    let quick =
+        |board: String| board.replace("dwell_seconds = 3", "dwell_seconds = 2");
+    let (blade, rack, _pty) = rack(quick).await;
+    let admin = blade.admin();
+    let nodes = ["b0", "b1", "b2", "b3"];
+    for address in 4..8 {
+        rack.set(address, false);
+    }
+    for node in nodes {
+        until(&admin, node, is("Off")).await;
+    }
+    let uri = "/redfish/v1/Chassis/rack-b/Actions/Chassis.Reset";
+    let done = admin.post(uri, &json!({"ResetType": "On"})).await;
+    assert_eq!(done.status, 200, "{}", done.body);
+    let blade = blade.again(false, || {}).await;
+    let before = rack.log().len();
+    assert!(before < 4, "all had their turn: nothing is tested");
+    let admin = blade.admin();
+    for node in nodes {
+        until(&admin, node, is("On")).await;
+    }
+    let log = rack.log();
+    assert_eq!(log.len(), 4);
+    for pair in log.windows(2) {
+        let between = pair[1].at - pair[0].at;
+        assert!(between >= Duration::from_millis(950), "{between:?}");
+    }
+}
+
 /// The hardware log of a node.
 async fn hardware_log(client: &Client, node: &str) -> Vec<Value> {
     let uri = format!("{SYSTEMS}/{node}/LogServices/SEL/Entries");
@@ -366,7 +447,9 @@ async fn nodes_come_back_as_their_policy_says_one_after_the_other() {
     })
     .await;
     let admin = blade.admin();
-    until(&admin, "f3", is_seen).await;
+    let node = until(&admin, "f3", is_seen).await;
+    // Who was switched off stays off unless somebody has said otherwise.
+    assert_eq!(node["PowerRestorePolicy"], "LastState");
     let policies =
         [("b0", "AlwaysOn"), ("b1", "AlwaysOff"), ("b2", "LastState")];
     for (node, policy) in policies {
@@ -383,14 +466,18 @@ async fn nodes_come_back_as_their_policy_says_one_after_the_other() {
     let all_off = || (1..24).for_each(|address| rack.set(address, false));
     let blade = blade.again(true, all_off).await;
     let admin = blade.admin();
-    for (node, state) in
-        [("f3", "On"), ("b0", "On"), ("b1", "Off"), ("b2", "Off"), ("b3", "On")]
-    {
+    for (node, state) in [
+        ("f3", "On"),
+        ("b0", "On"),
+        ("b1", "Off"),
+        ("b2", "Off"),
+        ("b3", "Off"),
+    ] {
         until(&admin, node, is(state)).await;
     }
     let log = rack.log();
     let on = log[before..].iter().filter(|it| it.on).collect::<Vec<_>>();
-    assert_eq!(on.len(), 24 - 1 - 2, "all but the own, and those off");
+    assert_eq!(on.len(), 24 - 1 - 3, "all but the own, and those off");
     for pair in on.windows(2) {
         let between = pair[1].at - pair[0].at;
         assert!(between >= Duration::from_millis(450), "{between:?}");

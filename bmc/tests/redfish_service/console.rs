@@ -363,6 +363,61 @@ async fn a_rack_has_one_console_that_can_be_taken() {
 }
 
 #[tokio::test]
+async fn who_only_looks_takes_no_console_and_no_place() {
+    let file =
+        concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-bitscope-er24.toml");
+    let text = std::fs::read_to_string(file).unwrap();
+    let options = "[part.options]\n";
+    assert!(text.contains(options));
+    let text = text.replacen(options, "[part.options]\nconsole = \"b1\"\n", 1);
+    let blade = Blade::with_board(|_| text).await;
+    let eve = blade.account("eve", "ReadOnly").await;
+    let ada = blade.account("ada", "Operator").await;
+    let open_on = |node: &'static str| {
+        move |event: &Value| {
+            let why = event["reason"].as_str().unwrap_or_default();
+            detached(event) && why.contains(&format!("open on node {node}"))
+        }
+    };
+    // The resident console is kept open whoever looks at others.
+    let mut looker = Seat::take(&eve, &of_node("c0", "&take=true")).await;
+    looker.learn(open_on("0x05")).await;
+    looker.send(Message::text("{\"take\": true}")).await;
+    let mut resident = Seat::take(&eve, &of_node("b1", "")).await;
+    resident.learn(attached).await;
+    // Who may type has it, and it goes back to where it was.
+    let mut typist = Seat::take(&ada, &of_node("c0", "")).await;
+    typist.learn(attached).await;
+    looker.learn(attached).await;
+    resident.learn(open_on("0x08")).await;
+    drop(typist);
+    looker.learn(open_on("0x05")).await;
+    resident.learn(attached).await;
+    // So many may look; there is a place for who may type.
+    let path = of_node("b1", "");
+    let mut seats = Vec::new();
+    let full = loop {
+        match eve.websocket(&path).await {
+            Ok(seat) => seats.push(seat),
+            Err(status) => break status,
+        }
+    };
+    assert_eq!((full, seats.len()), (503, 11));
+    let only_looks = of_node("b1", "&readOnly=true");
+    assert_eq!(ada.websocket(&only_looks).await.unwrap_err(), 503);
+    let mut typist = Seat::take(&ada, &path).await;
+    typist.learn(is("opened")).await;
+    typist.type_in("\r").await;
+    resident.learn(|it| it["who"] == "ada").await;
+    // Who loses the right loses the turn.
+    let account = format!("{ACCOUNTS}/ada");
+    let demoted = json!({"RoleId": "ReadOnly"});
+    assert_eq!(blade.admin().patch(&account, &demoted).await.status, 200);
+    let nobody = |it: &Value| it["event"] == "writer" && it["who"].is_null();
+    resident.learn(nobody).await;
+}
+
+#[tokio::test]
 async fn a_machine_of_which_only_the_console_is_known_is_a_system() {
     let (mut far, near) = serialport::TTYPort::pair().unwrap();
     let path = serialport::SerialPort::name(&near).unwrap();

@@ -60,6 +60,14 @@ fn staged(reply: &Reply) -> (String, String) {
     (reply.header("location").to_owned(), task)
 }
 
+/// What confirms the change that waits.
+async fn change(client: &Client) -> Value {
+    let fabric = client.get(FABRIC).await.body;
+    let change = &fabric["Oem"]["OnPrem"]["StagedChange"]["Id"];
+    assert!(change.is_string(), "{fabric}");
+    json!({ "ChangeId": change })
+}
+
 async fn native(client: &Client, port: &str) -> Value {
     client.get(port).await.body["Oem"]["OnPrem"]["UntaggedVLANId"].clone()
 }
@@ -166,8 +174,9 @@ async fn says_who_it_is_where_that_is_wanted_and_good_bye() {
 async fn a_change_stays_when_it_is_confirmed() {
     let blade = Blade::simulated().await;
     let admin = blade.admin();
-    let early = admin.post(CONFIRM, &json!({})).await;
+    let early = admin.post(CONFIRM, &json!({"ChangeId": "x"})).await;
     assert_eq!(early.status, 409, "{}", early.body);
+    assert!(early.body.to_string().contains("nothing waits"), "{}", early.body);
     let body = json!({"Oem": {"OnPrem": {"UntaggedVLANId": 10,
         "TaggedVLANIds": [20, 241]}}});
     let reply = admin.patch(P1, &body).await;
@@ -180,6 +189,12 @@ async fn a_change_stays_when_it_is_confirmed() {
     assert_eq!(check(&fabric), []);
     let change = &fabric["Oem"]["OnPrem"]["StagedChange"];
     assert_eq!(change["Port"]["@odata.id"], P1);
+    assert_eq!(change["RequestedBy"], "admin");
+    for time in ["RequestTime", "ConfirmBefore"] {
+        assert!(change[time].is_string(), "{time}: {change}");
+    }
+    let this = json!({"ChangeId": change["Id"]});
+    assert!(advice.contains(change["Id"].as_str().unwrap()), "{advice}");
     let actions = &fabric["Actions"]["Oem"];
     let target = &actions["#OnPremFabric.ConfirmChange"]["target"];
     assert_eq!(target, CONFIRM);
@@ -189,10 +204,14 @@ async fn a_change_stays_when_it_is_confirmed() {
     assert_eq!(second.messages(), ["ResourceInUse"]);
     // An operator may, a reader may not.
     let reader = blade.account("reader", "ReadOnly").await;
-    assert_eq!(reader.post(CONFIRM, &json!({})).await.status, 403);
+    assert_eq!(reader.post(CONFIRM, &this).await.status, 403);
     assert_eq!(reader.patch(P1, &body).await.status, 403);
     let operator = blade.account("operator", "Operator").await;
-    assert_eq!(operator.post(CONFIRM, &json!({})).await.status, 200);
+    // Which one has to be said.
+    let none = operator.post(CONFIRM, &json!({})).await;
+    assert_eq!(none.status, 400, "{}", none.body);
+    assert_eq!(none.messages(), ["ActionParameterMissing"]);
+    assert_eq!(operator.post(CONFIRM, &this).await.status, 200);
     assert_eq!(end(&admin, &monitor).await.status, 200);
     assert_eq!(native(&admin, P1).await, 10);
     let zone = admin.get(&format!("{FABRIC}/Zones/20")).await;
@@ -208,6 +227,7 @@ async fn a_change_that_nobody_confirms_is_undone() {
     let admin = blade.admin();
     let reply = admin.patch(P1, &json!({"LinkState": "Disabled"})).await;
     let (monitor, task) = staged(&reply);
+    let seen = change(&admin).await;
     let port = admin.get(P1).await.body;
     assert_eq!(port["InterfaceEnabled"], false);
     assert_eq!(port["LinkStatus"], "LinkDown");
@@ -220,10 +240,19 @@ async fn a_change_that_nobody_confirms_is_undone() {
     assert_eq!(port["LinkStatus"], "LinkUp");
     assert_eq!(admin.get(&task).await.body["TaskState"], "Exception");
     assert_eq!(admin.get(FABRIC).await.body["Oem"], Value::Null);
-    assert_eq!(admin.post(CONFIRM, &json!({})).await.status, 409);
+    assert_eq!(admin.post(CONFIRM, &seen).await.status, 409);
     // The next one is welcome.
     let reply = admin.patch(P2, &json!({"InterfaceEnabled": false})).await;
     staged(&reply);
+    // Who saw the first one does not confirm the second.
+    let old = admin.post(CONFIRM, &seen).await;
+    assert_eq!(old.status, 409, "{}", old.body);
+    assert_eq!(old.messages(), ["ActionParameterValueError"]);
+    let now = change(&admin).await;
+    assert_ne!(now, seen);
+    let waits = now["ChangeId"].as_str().unwrap();
+    assert!(old.body.to_string().contains(waits), "{}", old.body);
+    assert_eq!(admin.post(CONFIRM, &now).await.status, 200);
 }
 
 #[tokio::test]
@@ -236,6 +265,18 @@ async fn a_change_is_undone_with_its_task() {
     assert_eq!(admin.delete(&task).await.status, 204);
     known(&blade, |it| it.staged.is_none()).await;
     assert_eq!(native(&admin, P1).await, 241);
+    // Or by its name.
+    let reply = admin.patch(P1, &body).await;
+    let (monitor, _) = staged(&reply);
+    let now = change(&admin).await;
+    let revert = CONFIRM.replace("Confirm", "Revert");
+    let other = admin.post(&revert, &json!({"ChangeId": "x"})).await;
+    assert_eq!(other.status, 409, "{}", other.body);
+    assert_eq!(native(&admin, P1).await, Value::Null);
+    assert_eq!(admin.post(&revert, &now).await.status, 200);
+    assert_eq!(native(&admin, P1).await, 241);
+    assert_eq!(end(&admin, &monitor).await.status, 409);
+    assert_eq!(admin.post(CONFIRM, &now).await.status, 409);
 }
 
 #[tokio::test]
@@ -260,7 +301,8 @@ async fn what_is_not_confirmed_does_not_outlive_the_agent() {
     assert_eq!(native(&admin, P1).await, 241);
     assert_eq!(admin.get(&task).await.body["TaskState"], "Exception");
     staged(&admin.patch(P1, &body).await);
-    assert_eq!(admin.post(CONFIRM, &json!({})).await.status, 200);
+    let now = change(&admin).await;
+    assert_eq!(admin.post(CONFIRM, &now).await.status, 200);
     // What was confirmed is left alone by whoever comes after.
     let blade = blade.died(&files).await;
     assert_eq!(native(&blade.admin(), P1).await, 30);
@@ -278,7 +320,8 @@ async fn a_zone_takes_endpoints_in_and_lets_them_go() {
         admin.post(&uri, &body).await
     };
     staged(&act("AddEndpoint", &end2).await);
-    assert_eq!(admin.post(CONFIRM, &json!({})).await.status, 200);
+    let now = change(&admin).await;
+    assert_eq!(admin.post(CONFIRM, &now).await.status, 200);
     let port = admin.get(P2).await.body["Oem"]["OnPrem"].clone();
     assert_eq!(port["UntaggedVLANId"], 1);
     assert_eq!(port["TaggedVLANIds"], json!([10]));
@@ -291,7 +334,8 @@ async fn a_zone_takes_endpoints_in_and_lets_them_go() {
         .await;
     assert_eq!(none.status, 400, "{}", none.body);
     staged(&act("RemoveEndpoint", END).await);
-    assert_eq!(admin.post(CONFIRM, &json!({})).await.status, 200);
+    let now = change(&admin).await;
+    assert_eq!(admin.post(CONFIRM, &now).await.status, 200);
     let port = admin.get(P1).await.body["Oem"]["OnPrem"].clone();
     assert_eq!(port["TaggedVLANIds"], json!([]));
 }

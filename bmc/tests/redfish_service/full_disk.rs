@@ -27,6 +27,8 @@ const DEFINITIONS: &str =
     "/redfish/v1/TelemetryService/MetricReportDefinitions";
 const GENERATE_CSR: &str = "/redfish/v1/CertificateService/Actions/\
                             CertificateService.GenerateCSR";
+const COLLECT: &str = "/redfish/v1/Managers/bmc/LogServices/Dump/Actions/\
+                       LogService.CollectDiagnosticData";
 const CERTIFICATES: &str =
     "/redfish/v1/Managers/bmc/NetworkProtocol/HTTPS/Certificates";
 
@@ -142,6 +144,7 @@ async fn what_cannot_be_kept_is_refused_and_the_agent_serves_on() {
         admin.post(CONNECTIONS, &fleet).await,
         admin.post(DEFINITIONS, &report).await,
         admin.post(GENERATE_CSR, &request).await,
+        admin.post(COLLECT, &json!({"DiagnosticDataType": "Manager"})).await,
     ] {
         assert_eq!(refused.status, 507, "{}", refused.body);
         assert_eq!(refused.messages(), ["InsufficientStorage"]);

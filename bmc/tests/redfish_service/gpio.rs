@@ -110,6 +110,29 @@ async fn outputs_that_exclude_each_other_are_never_on_together() {
 }
 
 #[tokio::test]
+async fn the_least_times_of_an_output_outlive_the_agent() {
+    let board =
+        board().replace("least_off_seconds = 10", "least_off_seconds = 600");
+    let blade = Blade::with_board(|_| board).await;
+    let admin = blade.admin();
+    until(&admin, &sensor("pump"), reads(0.0)).await;
+    // It may be switched on at once: nobody knows how long it was off.
+    assert_eq!(put(&admin, "pump", 100).await.status, 200);
+    assert_eq!(put(&admin, "pump", 0).await.status, 200);
+    let soon = put(&admin, "pump", 100).await;
+    assert_eq!(soon.status, 503, "{}", soon.body);
+    let blade = blade.again(false, || {}).await;
+    let admin = blade.admin();
+    until(&admin, &sensor("pump"), reads(0.0)).await;
+    let reply = put(&admin, "pump", 100).await;
+    assert_eq!(reply.status, 503, "{}", reply.body);
+    let wait: u32 = reply.header("retry-after").parse().unwrap();
+    assert!((300..=600).contains(&wait), "{wait}");
+    // One that was not switched is not held back.
+    assert_eq!(put(&admin, "drain", 100).await.status, 200);
+}
+
+#[tokio::test]
 async fn what_loses_what_it_needs_is_switched_off_and_stays_off() {
     let blade = Blade::with_board(|_| board()).await;
     let (admin, lines) = (blade.admin(), lines(&blade));
@@ -140,16 +163,14 @@ async fn what_loses_what_it_needs_is_switched_off_and_stays_off() {
 async fn a_switch_that_is_kept_is_on_again_after_a_restart() {
     let state = Arc::new(TempDir::new().unwrap());
     let file = state.path().join("board.toml");
-    std::fs::write(&file, board()).unwrap();
+    let board = board().replace(", least_off_seconds = 10", "");
+    std::fs::write(&file, board).unwrap();
     let start = || Blade::in_state(Arc::clone(&state), file.clone());
     let blade = start().await;
     let admin = blade.admin();
     until(&admin, &sensor("pump"), reads(0.0)).await;
-    // It may be switched on at once: nobody knows how long it was off.
     assert_eq!(put(&admin, "pump", 100).await.status, 200);
     assert_eq!(put(&admin, "pump", 0).await.status, 200);
-    let soon = put(&admin, "pump", 100).await;
-    assert_eq!(soon.status, 503, "{}", soon.body);
     assert!(blade.agent.stop().await);
     let blade = start().await;
     let admin = blade.admin();

@@ -244,6 +244,28 @@ async fn a_long_press_shuts_down_where_it_may_and_only_there() {
 }
 
 #[tokio::test]
+async fn noise_on_the_line_of_the_button_is_no_press() {
+    let acting = hats(|board| board).await;
+    let admin = acting.admin();
+    let lines = acting.agent.buses().gpio("gpio").unwrap().clone();
+    // Each of them has the length of a shutdown, and none stands alone.
+    for high in [true, false].into_iter().cycle().take(40) {
+        lines.pull("GPIO4", high);
+        sleep(Duration::from_millis(45)).await;
+    }
+    sleep(Duration::from_millis(600)).await;
+    assert_eq!(admin.get(NODE).await.body["PowerState"], "On");
+    // A machine that is busy makes a press longer than it was meant.
+    for _ in 0..20 {
+        press(&acting, 45).await;
+        if admin.get(NODE).await.body["PowerState"] != "On" {
+            return;
+        }
+    }
+    panic!("a press is heard when the noise is over");
+}
+
+#[tokio::test]
 async fn what_a_hat_cannot_be_told_is_told_with_the_value() {
     for (from, to, said) in [
         ("firmware = \"registers\", ", "", "say `firmware`: \"legacy\""),

@@ -34,6 +34,7 @@ mod manager;
 mod mdns;
 mod modem;
 mod network_protocol;
+mod node_agents;
 mod oem;
 mod outbound;
 mod parts;

@@ -3,6 +3,7 @@
 
 use std::{sync::Arc, time::Duration};
 
+use super::pulses::Pulses;
 use crate::{
     bus::gpio::{GpioLines, Input, LineName, Polarity},
     commands::ResetType,
@@ -12,6 +13,9 @@ use crate::{
 
 /// How often pulses are looked for; the kernel keeps them with their times.
 const LOOK: Duration = Duration::from_millis(250);
+
+/// How many edges are taken in one go: the kernel keeps 16 a line.
+const EDGES: usize = 64;
 
 /// What was pressed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,7 +52,7 @@ pub(super) struct Button {
     input: Option<Box<dyn Input>>,
     /// Whether it was told that the line cannot be had.
     told: bool,
-    rose: Option<Duration>,
+    pulses: Pulses,
     system: Option<Id>,
 }
 
@@ -61,26 +65,31 @@ impl Button {
         acts: bool,
     ) -> Self {
         let name = format!("{part} button");
-        let (input, told, rose, system) = (None, false, None, None);
-        Self { name, lines, line, chassis, acts, input, told, rose, system }
+        let (input, told, system) = (None, false, None);
+        let pulses = Pulses::default();
+        Self { name, lines, line, chassis, acts, input, told, pulses, system }
     }
 
     fn pulses(&mut self) -> std::io::Result<Vec<Duration>> {
-        let mut input = match self.input.take() {
-            Some(input) => input,
-            None => self.lines.input(&self.line, Polarity::ActiveHigh)?,
+        let mut input = if let Some(input) = self.input.take() {
+            input
+        } else {
+            self.pulses.lost(None);
+            self.lines.input(&self.line, Polarity::ActiveHigh)?
         };
-        let mut lengths = Vec::new();
-        while let Some(edge) = input.edge(Duration::ZERO)? {
-            match (edge.active, self.rose) {
-                (true, _) => self.rose = Some(edge.at),
-                (false, Some(rose)) => {
-                    lengths.push(edge.at.saturating_sub(rose));
-                    self.rose = None;
-                }
-                (false, None) => {}
-            }
+        let (mut lengths, mut last) = (Vec::new(), None);
+        for _ in 0..EDGES {
+            let Some(edge) = input.edge(Duration::ZERO)? else { break };
+            last = Some(edge.at);
+            lengths.extend(self.pulses.edge(edge));
         }
+        if input.lost() {
+            let line = &self.line;
+            tracing::debug!(%line, "noise: more edges than the kernel keeps");
+            lengths.clear();
+            self.pulses.lost(last);
+        }
+        lengths.extend(self.pulses.now());
         self.input = Some(input);
         Ok(lengths)
     }

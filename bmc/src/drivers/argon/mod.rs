@@ -7,6 +7,7 @@
 
 mod button;
 pub(super) mod curve;
+mod pulses;
 
 use std::{
     io, mem,

@@ -94,6 +94,8 @@ pub(super) enum Step {
     Cutting { cycle: bool },
     /// It stays off until then.
     Dwell { until: Instant },
+    /// It may have been cut by an agent before this one.
+    Resume,
     /// The node waits for its turn to be switched on.
     Start,
     /// It was switched on, and has to say so.
@@ -103,7 +105,7 @@ pub(super) enum Step {
 impl Step {
     /// Whether it is on its way on.
     pub(super) fn comes(self) -> bool {
-        matches!(self, Self::Start | Self::Starting)
+        matches!(self, Self::Resume | Self::Start | Self::Starting)
     }
 }
 
@@ -257,6 +259,24 @@ impl Bus {
         state.woken = true;
         self.shared.changed.notify_all();
         Ok(goal == Goal::On)
+    }
+
+    /// Goes on with what an agent before this one has begun. A node that is
+    /// off is left so for as long as any that is started again: nobody knows
+    /// since when it is.
+    pub(super) fn resume(&self, address: u8, on: bool) {
+        if !on {
+            let _ = self.reach(address, Goal::Off);
+            return;
+        }
+        let mut state = self.shared.lock();
+        if state.known.contains_key(&address) {
+            let plan = Plan::new(Step::Resume, Instant::now());
+            state.plans.insert(address, plan);
+            state.lasting.insert(address);
+            state.woken = true;
+            self.shared.changed.notify_all();
+        }
     }
 
     /// Begins the way of a node to be on, and does not give up until somebody

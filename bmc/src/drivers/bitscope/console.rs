@@ -94,12 +94,15 @@ impl Consoles {
     }
 
     /// Which console is to be open: the one that somebody insisted on last,
-    /// or the one that is, as long as somebody looks at it. The console of
-    /// `master` is the bus itself, and is not there.
+    /// or the one that is, as long as somebody is there who may type. Who only
+    /// looks gets what is left: he takes the line from nobody, nor from the
+    /// resident console. The console of `master` is the bus itself, and is not
+    /// there.
     pub(super) fn choose(&mut self, master: Option<u8>) -> Option<u8> {
         let mut insisted = None;
-        let mut looked_at = None;
-        let mut still = None;
+        // Of those who may type, and of those who only look.
+        let mut there = [None; 2];
+        let mut still = [None; 2];
         for (address, (line, known)) in &mut self.lines {
             if Some(*address) == master {
                 let why = "the bus is on this node's own serial port";
@@ -109,15 +112,32 @@ impl Consoles {
             let want = line.want();
             let taken = want.taken > known.taken;
             *known = want;
-            if want.viewers > 0 {
+            let is_open = self.active == Some(*address);
+            let counts = [want.typists, want.viewers];
+            for (at, count) in counts.into_iter().enumerate() {
+                let (Some(there), Some(still)) =
+                    (there.get_mut(at), still.get_mut(at))
+                else {
+                    continue;
+                };
+                if count > 0 {
+                    *there = there.or(Some(*address));
+                    *still = still.or(is_open.then_some(*address));
+                }
+            }
+            if want.typists > 0 {
                 insisted = insisted.or(taken.then_some(*address));
-                looked_at = looked_at.or(Some(*address));
-                still = still
-                    .or_else(|| self.active.filter(|active| active == address));
             }
         }
         let resident = self.resident.filter(|it| Some(*it) != master);
-        let active = insisted.or(still).or(looked_at).or(resident);
+        let [typed, looked_at] = there;
+        let [still_typed, still_looked_at] = still;
+        let active = insisted
+            .or(still_typed)
+            .or(typed)
+            .or(resident)
+            .or(still_looked_at)
+            .or(looked_at);
         if active != self.active {
             self.active = active;
             self.again = None;
@@ -130,7 +150,8 @@ impl Consoles {
                 Some(active) if want.viewers > 0 => {
                     let why = format!(
                         "the one console of the bus is open on node \
-                         {active:#04x}; whoever takes this one closes that"
+                         {active:#04x}; who may type and takes this one closes \
+                         that"
                     );
                     Attached::No(why.into())
                 }

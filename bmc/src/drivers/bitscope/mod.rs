@@ -31,6 +31,7 @@ use crate::{
         Amperes, BoardIdentity, Chassis, ChassisKind, Contact, Id, Inventory,
         Part as ModelPart, PowerState, Quality, Quantity, Rpm, Sample,
     },
+    node_agent::Target,
     sim::bitscope::Rack,
 };
 
@@ -199,6 +200,12 @@ impl Part for Fitted {
         Some((ids, Arc::new(Switches(Arc::clone(&self.shared)))))
     }
 
+    fn agents(&self) -> Vec<(Id, Target)> {
+        let of =
+            |node: &Node| Some((node.system.id.clone(), node.agent.clone()?));
+        self.shared.nodes.iter().filter_map(of).collect()
+    }
+
     fn consoles(&self) -> Vec<(Id, Line)> {
         let of = |(address, line): &(u8, Line)| {
             let mut nodes = self.shared.nodes.iter();
@@ -310,6 +317,17 @@ impl Power for Switches {
                 Err(CommandError::Unsupported { part, what })
             }
         }
+    }
+
+    fn resume(&self, system: &Id, on: bool) {
+        if let Some(node) = self.0.node(system) {
+            self.0.bus.resume(node.address, on);
+        }
+    }
+
+    fn is_moving(&self, system: &Id) -> bool {
+        let node = self.0.node(system);
+        node.is_some_and(|node| self.0.bus.known(node.address).1.is_some())
     }
 
     fn restore(&self, system: &Id, on: bool, lost: bool) {

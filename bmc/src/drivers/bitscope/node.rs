@@ -10,9 +10,10 @@ use super::{super::segment, bus::SWEEP};
 use crate::{
     commands::ResetType,
     model::{
-        Bay, BoardIdentity, Id, PhysicalContext, Sensor, SensorKind, System,
-        Thresholds,
+        Bay, BoardIdentity, Id, PhysicalContext, PowerRestorePolicy, Sensor,
+        SensorKind, System, Thresholds,
     },
+    node_agent::{Options as AgentOptions, Target},
     sim::bitscope::NODES,
 };
 
@@ -20,7 +21,8 @@ use crate::{
 pub(super) const SLOTS: u8 = 4;
 /// How often an hour a node may be started again, unless the board file says.
 const CYCLES: usize = 4;
-/// What a node can be told. There is no way to ask it to shut down.
+/// What a node can be told over the bus, which has no way to ask it to shut
+/// down.
 const RESET_TYPES: [ResetType; 4] = [
     ResetType::On,
     ResetType::ForceOff,
@@ -68,6 +70,8 @@ pub(super) struct NodeOptions {
     pub(super) manufacturer: Option<String>,
     pub(super) model: Option<String>,
     pub(super) serial_number: Option<String>,
+    /// The agent that it runs itself.
+    pub(super) agent: Option<AgentOptions>,
 }
 
 /// The letter of a row, A at the top, and its number where letters end.
@@ -85,6 +89,8 @@ pub(super) fn row(address: u8) -> String {
 pub(super) struct Node {
     pub(super) address: u8,
     pub(super) system: System,
+    /// The agent that it runs itself.
+    pub(super) agent: Option<Target>,
     /// The sensors, where it is known what a count stands for.
     pub(super) current: Option<(Sensor, f64)>,
     pub(super) fan: Option<(Sensor, f64)>,
@@ -149,10 +155,14 @@ impl Node {
             uuid: device_uuid(&format!("{identity} {address:02x}")),
             reset_types: RESET_TYPES.to_vec(),
             restores_power: true,
+            // An outage switches nobody on whom somebody has switched off.
+            restore_default: PowerRestorePolicy::LastState,
             cycles_per_hour: Some(options.cycles_per_hour.unwrap_or(CYCLES)),
             bay: Some(Bay { address, label: label.as_str().into() }),
             ..System::default()
         };
-        Ok(Self { address, system, current, fan })
+        let agent = said.agent.as_ref().map(AgentOptions::target).transpose();
+        let agent = agent.map_err(|why| format!("`agent` of `{id}`: {why}"))?;
+        Ok(Self { address, system, agent, current, fan })
     }
 }

@@ -78,7 +78,11 @@ impl Owner {
                 let until = now + self.shared.timing.dwell;
                 cycle.then(|| Plan::new(Step::Dwell { until }, until))
             }
-            Step::Start | Step::Starting if on => None,
+            Step::Resume | Step::Start | Step::Starting if on => None,
+            Step::Resume => {
+                let until = now + self.shared.timing.dwell;
+                Some(Plan::new(Step::Dwell { until }, until))
+            }
             Step::Cut { cycle } => {
                 self.wire.switch(address, false)?;
                 Some(Plan::new(Step::Cutting { cycle }, now))

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 use onprem_redfish::{
-    message::{base, resource_event},
+    message::{REGISTRIES, Registry, base, resource_event},
     schema::{
         Reference,
         event_destination::EventFormatType,
@@ -178,6 +178,7 @@ impl Resource for EventService {
                 return Err(Error::new(status, message));
             }
             if action == SUBMIT {
+                known(write, action)?;
                 events.send_test(record(write));
             } else {
                 let message = resource_event::test_message();
@@ -204,6 +205,44 @@ fn within(
         }
         number => Ok(number),
     }
+}
+
+/// Whether the message of a test is one of a registry that the service sends
+/// messages of, in any version of it.
+fn known(write: &Write<'_>, action: &str) -> Result<(), Error> {
+    let Some(id) = write.text("/MessageId") else { return Ok(()) };
+    let mut parts = id.split('.');
+    let registry = parts.next().and_then(Registry::named);
+    let key = parts.next_back().unwrap_or_default();
+    // `Base.1.0.Success`, or with the third number of a version.
+    let numbers: Vec<&str> = parts.collect();
+    let versioned = matches!(numbers.len(), 2 | 3)
+        && numbers.iter().all(|it| it.parse::<u16>().is_ok());
+    let found = registry.and_then(|it| it.template(key));
+    if versioned && found.is_some() {
+        return Ok(());
+    }
+    let shown: String = id.chars().take(100).collect();
+    let message =
+        base::action_parameter_value_not_in_list(shown, "MessageId", action);
+    let advice = match registry {
+        Some(it) if versioned => format!(
+            "The registry {} has no message `{}`.",
+            it.name,
+            key.chars().take(64).collect::<String>()
+        ),
+        Some(it) => format!(
+            "Send registry, version and message: \
+             `{}.{}.TheMessage`.",
+            it.name, it.version
+        ),
+        None => {
+            let names = REGISTRIES.iter().map(|it| it.name);
+            let names: Vec<&str> = names.collect();
+            format!("Name one of these registries: {}.", names.join(", "))
+        }
+    };
+    Err(Error::bad(vec![message.resolved_by(advice)]))
 }
 
 /// The event that a test describes: what is given and nothing else.

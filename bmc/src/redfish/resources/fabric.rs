@@ -37,6 +37,8 @@ use crate::{
 /// Lets the change that waits stay; the way of RFC 6241, 8.4, where a change
 /// is undone unless it is confirmed.
 const CONFIRM: &str = "Oem/OnPremFabric.ConfirmChange";
+/// Undoes it now.
+const REVERT: &str = "Oem/OnPremFabric.RevertChange";
 const ADD: &str = "Zone.AddEndpoint";
 const REMOVE: &str = "Zone.RemoveEndpoint";
 
@@ -77,39 +79,63 @@ impl Resource for Fabric {
         let about = json!({"OnPrem": {
             "@odata.type": "#OnPremFabric.v1_0_0.OnPrem",
             "StagedChange": {
+                "Id": staged.id,
+                "RequestedBy": staged.by,
+                "RequestTime": staged.since
+                    .to_rfc3339_opts(SecondsFormat::Secs, true),
                 "Port": {"@odata.id": uri::of(uri::SWITCH_PORT, &port)},
                 "ConfirmBefore": until,
             },
         }});
         answer.body.insert("Oem".to_owned(), about);
-        Some(answer.action(CONFIRM, Map::new()))
+        let answer = answer.action(CONFIRM, Map::new());
+        Some(answer.action(REVERT, Map::new()))
     }
 
     fn actions(&self) -> &'static [Action] {
-        &[(CONFIRM, &[])]
+        &[(CONFIRM, &["/ChangeId"]), (REVERT, &["/ChangeId"])]
     }
 
     fn act<'a>(
         &'a self,
         write: &'a Write<'a>,
-        _: &'a str,
+        action: &'a str,
     ) -> Pending<'a, Acted> {
-        Box::pin(async {
-            let id = write.id(0);
-            let staged = write.service.model.snapshot().staged.clone();
-            if staged.is_none_or(|it| *it.fabric != *id) {
-                let message = base::no_operation().resolved_by(NOTHING);
-                return Err(Error::new(http::StatusCode::CONFLICT, message));
-            }
-            write.service.commands.confirm(id).await?;
-            Ok(Acted::Done)
-        })
+        Box::pin(decide(write, action))
     }
 }
 
-/// Nothing waits to be confirmed.
-const NOTHING: &str = "Nothing waits to be confirmed: it was confirmed \
-    already, or undone because its time was up.";
+/// Lets the change stay that waits, or undoes it, if it is the one that is
+/// named: nobody means another one that came in its place.
+async fn decide(write: &Write<'_>, action: &str) -> Result<Acted, Error> {
+    let fabric = write.id(0);
+    let wanted = write.text("/ChangeId").unwrap_or_default();
+    let staged = write.service.model.snapshot().staged.clone();
+    let staged = staged.filter(|it| *it.fabric == *fabric);
+    let named = staged.as_ref().filter(|it| it.id.to_string() == wanted);
+    let Some(named) = named else {
+        let name = action.trim_start_matches("Oem/");
+        let now = staged.map_or_else(
+            || "nothing waits in this fabric now".to_owned(),
+            |it| format!("{}'s change {} waits now", it.by, it.id),
+        );
+        let shown: String = wanted.chars().take(64).collect();
+        let advice = format!(
+            "No change `{shown}` waits to be confirmed: it was confirmed \
+             already, or undone; {now}. Read `StagedChange` of the fabric."
+        );
+        let message = base::action_parameter_value_error("ChangeId", name)
+            .resolved_by(advice);
+        return Err(Error::new(http::StatusCode::CONFLICT, message));
+    };
+    let commands = &write.service.commands;
+    if action == REVERT {
+        commands.revert(fabric, named.id).await?;
+    } else {
+        commands.confirm(fabric, named.id).await?;
+    }
+    Ok(Acted::Done)
+}
 
 /// `…/Fabrics/{FabricId}/Switches/{SwitchId}`
 pub(crate) struct Switch;
@@ -249,6 +275,7 @@ impl Resource for Zone {
                 _ => (None, change),
             };
             let wish = PortWish {
+                by: port::asks(write),
                 switch: switch.id.clone(),
                 port: port.id.clone(),
                 join,

@@ -22,6 +22,7 @@ mod event_wish;
 mod fabric;
 mod fan;
 mod file;
+mod graceful;
 mod instrument;
 mod log_entry;
 mod log_service;
@@ -78,6 +79,7 @@ use serde::Serialize;
 use serde_json::{Map, Value};
 
 pub(super) use self::action_info::ActionInfo;
+pub(super) use self::graceful::follow as follow_graceful;
 use self::outbound_certificate::Side;
 use super::{
     error::Error,

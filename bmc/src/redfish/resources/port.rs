@@ -390,6 +390,7 @@ fn capabilities(of: &[Capability]) -> Option<Vec<LldpSystemCapabilities>> {
 fn wanted(write: &Write<'_>) -> Result<PortWish, Error> {
     let mut wrong = Vec::new();
     let mut wish = PortWish {
+        by: asks(write),
         switch: write.id(1).into(),
         port: write.id(2).into(),
         enabled: write.flag(ENABLED),
@@ -474,6 +475,11 @@ fn shown(value: &Value) -> String {
     value.to_string().chars().take(100).collect()
 }
 
+/// Who asks for a change, as others are told.
+pub(super) fn asks(write: &Write<'_>) -> String {
+    write.caller.map(|caller| caller.name.clone()).unwrap_or_default()
+}
+
 /// Changes a port, and makes the task that goes on until that is confirmed or
 /// undone.
 pub(super) async fn staging(
@@ -484,10 +490,12 @@ pub(super) async fn staging(
     let staged = write.service.commands.stage(fabric, wish).await?;
     let at = uri::of(uri::FABRIC, &[fabric]);
     let until = staged.staged.until.to_rfc3339_opts(SecondsFormat::Secs, true);
+    let id = staged.staged.id;
     let advice = format!(
         "The change holds until {until} and is undone then. To keep it, POST \
-         `{{}}` to {at}/Actions/Oem/OnPremFabric.ConfirmChange; to undo it \
-         now, delete this task."
+         `{{\"ChangeId\": \"{id}\"}}` to \
+         {at}/Actions/Oem/OnPremFabric.ConfirmChange; to undo it now, delete \
+         this task."
     );
     let outcome = staged.outcome;
     let work = Work::new("Change of a port", move |_: Progress| async move {

@@ -15,7 +15,7 @@ use onprem_redfish::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    With as _, allowable, enabled, health, number, power_state,
+    With as _, allowable, enabled, graceful, health, number, power_state,
     sensor::{trouble, with_conditions},
     system_boot, why,
 };
@@ -107,11 +107,11 @@ impl Resource for System {
         if let Some(about) = oem(system, view) {
             answer.body.insert("Oem".to_owned(), about);
         }
-        if system.reset_types.is_empty() {
+        let types = snapshot.reset_types(system);
+        if types.is_empty() {
             return Some(answer);
         }
-        let types: Vec<_> =
-            system.reset_types.iter().map(|kind| kind.as_str()).collect();
+        let types: Vec<_> = types.iter().map(|kind| kind.as_str()).collect();
         Some(answer.action(RESET, allowable("ResetType", &types)))
     }
 
@@ -147,16 +147,22 @@ impl Resource for System {
             let snapshot = write.service.model.snapshot();
             let system = snapshot.system(write.id(0));
             let system = system.ok_or_else(Error::internal)?;
-            let [first, ..] = system.reset_types[..] else {
+            let types = snapshot.reset_types(system);
+            let Some(first) = types.first() else {
                 return Err(Error::bad(vec![base::action_not_supported(
                     action,
                 )]));
             };
             let kind = match write.text("/ResetType") {
-                None => first,
-                Some(wanted) => reset_type(system, wanted, action)?,
+                None => *first,
+                Some(wanted) => reset_type(&types, wanted, action)?,
             };
-            write.service.commands.reset(&system.id, kind).await?;
+            let commands = &write.service.commands;
+            if commands.is_graceful(&system.id, kind) {
+                let work = graceful::work(commands, &system.id, kind);
+                return Ok(Acted::Task(work));
+            }
+            commands.reset(&system.id, kind).await?;
             Ok(Acted::Done)
         })
     }
@@ -224,6 +230,9 @@ fn oem(system: &model::System, view: &View<'_>) -> Option<Value> {
         }
         about.insert("ControlBus".to_owned(), bus.into());
     }
+    if let Some(agent) = snapshot.agents.get(&system.id) {
+        about.insert("NodeAgent".to_owned(), graceful::describe(agent));
+    }
     let part = Part::System(system.id.clone());
     let known = snapshot.troubles.get(&part).into_iter().flatten();
     let earlier: Vec<_> = known
@@ -245,14 +254,13 @@ fn oem(system: &model::System, view: &View<'_>) -> Option<Value> {
 }
 
 fn reset_type(
-    system: &model::System,
+    types: &[ResetType],
     wanted: &str,
     action: &str,
 ) -> Result<ResetType, Error> {
-    let found = system.reset_types.iter().find(|it| it.as_str() == wanted);
+    let found = types.iter().find(|it| it.as_str() == wanted);
     found.copied().ok_or_else(|| {
-        let all: Vec<_> =
-            system.reset_types.iter().map(|it| it.as_str()).collect();
+        let all: Vec<_> = types.iter().map(|it| it.as_str()).collect();
         let message = base::action_parameter_value_not_in_list(
             wanted,
             "ResetType",

@@ -59,7 +59,8 @@ pub(super) fn describe(
 ) -> ComputerSystem {
     let offers = !system.boot_sources.is_empty();
     let policy = system.restores_power.then(|| {
-        match settings.power_restore_policy.unwrap_or_default() {
+        let policy = settings.power_restore_policy;
+        match policy.unwrap_or(system.restore_default) {
             PowerRestorePolicy::AlwaysOn => PowerRestorePolicyTypes::AlwaysOn,
             PowerRestorePolicy::AlwaysOff => PowerRestorePolicyTypes::AlwaysOff,
             PowerRestorePolicy::LastState => PowerRestorePolicyTypes::LastState,

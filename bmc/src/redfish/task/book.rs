@@ -29,8 +29,8 @@ use crate::{
 
 /// Tasks that are kept; a new one takes the place of the oldest that ended.
 const KEPT: usize = 64;
-/// Tasks that may run at once.
-const RUNNING: usize = 8;
+/// Tasks that may run at once: a rack of nodes is shut down together.
+const RUNNING: usize = 32;
 /// An event is sent when a task has come this much further, in percent.
 const STEP: u8 = 10;
 

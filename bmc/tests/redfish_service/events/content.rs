@@ -4,7 +4,7 @@ use onprem_bmc::model::{Celsius, Quantity, Sample};
 use serde_json::{Value, json};
 use std::time::Duration;
 
-use super::{stream::Stream, until};
+use super::{SUBMIT, stream::Stream, until};
 use crate::client::{Blade, SESSIONS};
 
 const SENSOR: &str = "/redfish/v1/Chassis/blade/Sensors/Intake_Temperature";
@@ -15,6 +15,35 @@ fn short(event: &Value) -> String {
     let (registry, _) = id.split_once('.').unwrap();
     let (_, key) = id.rsplit_once('.').unwrap();
     format!("{registry}.{key}")
+}
+
+#[tokio::test]
+async fn a_test_event_that_no_registry_has_is_refused_by_its_name() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    for id in [
+        "Nonsense",
+        "ResourceEvent.1.4.Nothing",
+        "ResourceEvent.TestMessage",
+        "ResourceEvent.x.4.TestMessage",
+        "ResourceEvent.1.4.0.0.TestMessage",
+        "Nobody.1.0.TestMessage",
+        "",
+    ] {
+        let refused = admin.post(SUBMIT, &json!({"MessageId": id})).await;
+        assert_eq!(refused.status, 400, "{id}: {}", refused.body);
+        let messages = refused.messages();
+        // What has no form of a message's id is refused for that.
+        let form = messages == ["ActionParameterValueFormatError"];
+        let known = messages == ["ActionParameterValueNotInList"];
+        assert!(form || known, "{id}: {messages:?}");
+        let said = refused.body.to_string();
+        assert!(said.contains(&format!("'{id}'")), "{id}: {said}");
+    }
+    for id in ["ResourceEvent.1.0.TestMessage", "Base.1.19.0.Success"] {
+        let sent = admin.post(SUBMIT, &json!({"MessageId": id})).await;
+        assert_eq!(sent.status, 200, "{id}: {}", sent.body);
+    }
 }
 
 #[tokio::test]
