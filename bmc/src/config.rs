@@ -7,7 +7,7 @@ use std::{
 };
 
 use http::Uri;
-use onprem_link::{log::Format, process::Configuration};
+use onprem_link::{config::Unset, log::Format, process::Configuration};
 use serde::{Deserialize, Serialize};
 
 use crate::update::image::Trusted;
@@ -187,8 +187,55 @@ impl Default for Update {
     }
 }
 
+/// The keys that need not be set, as `--print-config` shows them.
+const UNSET: &[Unset] = &[
+    Unset {
+        table: "",
+        key: "name",
+        example: "\"c001-b8-n01\"",
+        meaning: "What people call this machine; its host name without.",
+    },
+    Unset {
+        table: "",
+        key: "serial_number",
+        example: "\"10000000a1b2c3d4\"",
+        meaning: "Its serial number; the one it gives itself without.",
+    },
+    Unset {
+        table: "",
+        key: "board",
+        example: "\"/etc/onprem/board.toml\"",
+        meaning: "A board file, as `probe` proposes one; this host without.",
+    },
+    Unset {
+        table: "",
+        key: "record",
+        example: "\"/var/tmp/buses.jsonl\"",
+        meaning: "A new file for what is said on buses; none without.",
+    },
+    Unset {
+        table: "",
+        key: "fleet_url",
+        example: "\"https://fleet.example:8444\"",
+        meaning: "The fleet's listener for devices; no fleet without.",
+    },
+    Unset {
+        table: "",
+        key: "join_token_file",
+        example: "\"/etc/onprem/join-token\"",
+        meaning: "A file with the token to join the fleet with; none without.",
+    },
+    Unset {
+        table: "watchdog",
+        key: "device",
+        example: "\"/dev/watchdog0\"",
+        meaning: "The hardware watchdog; none is fed without.",
+    },
+];
+
 impl Configuration for Config {
     const PREFIX: &'static str = "ONPREM_BMC_";
+    const UNSET: &'static [Unset] = UNSET;
 
     fn log(&self) -> (&str, Format) {
         (&self.log, self.log_format)
@@ -337,8 +384,47 @@ mod tests {
     #[test]
     fn what_is_printed_can_be_read_back() {
         let config = Config { name: Some("n01".into()), ..Config::default() };
-        let text = onprem_link::config::print(&config);
+        let text = onprem_link::config::print(&config, UNSET);
         assert_eq!(toml::from_str::<Config>(&text).unwrap(), config);
+    }
+
+    /// The keys of what `text` is read as, as its error lists them.
+    fn keys(text: &str) -> Vec<String> {
+        let error = toml::from_str::<Config>(text).unwrap_err().to_string();
+        let (_, known) = error.split_once(", expected").unwrap();
+        let known = known.split('`').skip(1).step_by(2);
+        known.map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn each_key_is_printed_set_or_not_and_can_be_set_as_shown() {
+        let text = onprem_link::config::print(&Config::default(), UNSET);
+        let missing: Vec<_> = ["nothing = 1", "[watchdog]\nnothing = 1"]
+            .into_iter()
+            .flat_map(keys)
+            .filter(|key| {
+                let is = |line: &str| {
+                    line.starts_with(&format!("{key} = "))
+                        || line.starts_with(&format!("# {key} = "))
+                        || line == format!("[{key}]")
+                };
+                !text.lines().any(is)
+            })
+            .collect();
+        assert_eq!(missing, Vec::<String>::new(), "{text}");
+        let all: Vec<_> = text
+            .lines()
+            .map(|line| {
+                let set = line.strip_prefix("# ").filter(|it| {
+                    let key = it.split(" = ").next().unwrap_or_default();
+                    UNSET.iter().any(|it| it.key == key)
+                });
+                set.unwrap_or(line)
+            })
+            .collect();
+        let all: Config = toml::from_str(&all.join("\n")).unwrap();
+        assert_eq!(all.check(), Ok(()));
+        assert!(all.watchdog.device.is_some() && all.join_token_file.is_some());
     }
 
     #[test]

@@ -2,7 +2,12 @@
 
 mod support;
 
-use std::{fs, os::unix::fs::PermissionsExt as _, time::Duration};
+use std::{
+    fs,
+    io::{BufRead as _, BufReader},
+    os::unix::fs::PermissionsExt as _,
+    time::Duration,
+};
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -197,6 +202,9 @@ fn the_configuration_in_force_is_printed() {
     let output = agent(folder.path()).arg("--print-config").output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert!(text.contains("listen = \"127.0.0.1:0\""), "{text}");
+    let unset = "# The fleet's listener for devices; no fleet without.\n\
+                 # fleet_url = \"https://fleet.example:8444\"\n";
+    assert!(text.contains(unset), "{text}");
     assert!(output.status.success() && output.stderr.is_empty());
 }
 
@@ -268,4 +276,49 @@ async fn a_killed_agent_lets_go_of_a_fan_when_it_comes_back() {
     process.kill();
     start().kill();
     assert_eq!(enable(), "1", "it is forgotten");
+}
+
+#[test]
+fn what_a_host_cannot_have_is_refused_by_name() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("board.toml");
+    for (text, said) in [
+        (
+            "host = true\n[[switch]]\nid = \"br0\"\nport = []\n",
+            "line 3: switch `br0` beside `host = true`",
+        ),
+        (
+            "host = true\n[[chassis]]\nid = \"rack\"\nname = \"Rack\"\n\
+             kind = \"rack\"\nboard = {}\n",
+            "line 1: chassis `rack` beside `host = true`",
+        ),
+        (
+            "host = true\n[[fault]]\npart = \"fan\"\nkind = \"stall\"\n\
+             after_seconds = 1\n",
+            "line 3: a fault of `fan` beside `host = true`",
+        ),
+    ] {
+        fs::write(&file, text).unwrap();
+        let refused = refusal(agent(folder.path()).arg("--board").arg(&file));
+        assert!(refused.contains(said), "{refused}");
+    }
+}
+
+#[test]
+fn a_record_of_no_bus_is_warned_of() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("board.toml");
+    fs::write(&file, "host = true\n").unwrap();
+    let mut command = agent(folder.path());
+    command.arg("--board").arg(&file);
+    command.arg("--record").arg(folder.path().join("record.jsonl"));
+    let mut child = command.spawn().unwrap();
+    let mut said = String::new();
+    let mut lines = BufReader::new(child.stderr.take().unwrap());
+    while !said.contains("scrapes") {
+        assert_ne!(lines.read_line(&mut said).unwrap(), 0, "{said}");
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert!(said.contains("no I²C bus, no serial line, no record"), "{said}");
 }

@@ -66,10 +66,59 @@ pub fn load<T: DeserializeOwned>(
     T::deserialize(table).map_err(|error| ConfigError::Use(Box::new(error)))
 }
 
-/// The configuration as TOML, for `--print-config`.
+/// A key that need not be set.
+#[derive(Clone, Copy, Debug)]
+pub struct Unset {
+    /// The table that it is in; nothing where it is in none.
+    pub table: &'static str,
+    /// The key.
+    pub key: &'static str,
+    /// A value, as in TOML.
+    pub example: &'static str,
+    /// What it is for, and what holds without it.
+    pub meaning: &'static str,
+}
+
+/// The configuration as TOML, for `--print-config`. Those of the keys in
+/// `unset` that it has no value for are comments.
 #[must_use]
-pub fn print<T: Serialize>(config: &T) -> String {
-    toml::to_string_pretty(config).unwrap_or_default()
+pub fn print<T: Serialize>(config: &T, unset: &[Unset]) -> String {
+    let set = Table::try_from(config).unwrap_or_default();
+    let comments = |table: &str| -> String {
+        let values = if table.is_empty() {
+            Some(&set)
+        } else {
+            set.get(table).and_then(Value::as_table)
+        };
+        let has = |key| values.is_some_and(|it| it.contains_key(key));
+        let missing =
+            unset.iter().filter(|it| it.table == table && !has(it.key));
+        missing
+            .flat_map(|Unset { key, example, meaning, .. }| {
+                ["# ", meaning, "\n# ", key, " = ", example, "\n"]
+            })
+            .collect()
+    };
+    let text = toml::to_string_pretty(config).unwrap_or_default();
+    let mut printed = String::new();
+    let mut own = Some(comments(""));
+    for line in text.lines() {
+        let table = line.strip_prefix('[').and_then(|it| it.strip_suffix(']'));
+        if table.is_some()
+            && let Some(own) = own.take()
+            && !own.is_empty()
+        {
+            // An empty line ends what stands before the first table.
+            printed.push_str(&own);
+            printed.push('\n');
+        }
+        printed.push_str(line);
+        printed.push('\n');
+        if let Some(table) = table {
+            printed.push_str(&comments(table));
+        }
+    }
+    printed + &own.unwrap_or_default()
 }
 
 fn set(table: &mut Table, path: &[&str], text: &str) {
@@ -129,6 +178,40 @@ mod tests {
         let flags = toml::from_str("listen = \"b:2\"").unwrap();
         let config: Config = load(Some(&file), "ONPREM_NONE_", flags).unwrap();
         assert_eq!((config.listen.as_str(), config.rate), ("b:2", 2));
+    }
+
+    #[test]
+    fn what_is_not_set_is_a_comment_where_it_would_stand() {
+        #[derive(Serialize)]
+        struct All {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            name: Option<&'static str>,
+            rate: u32,
+            inner: Inner,
+        }
+        #[derive(Serialize)]
+        struct Inner {
+            #[serde(skip_serializing_if = "Option::is_none")]
+            device: Option<&'static str>,
+            list: Vec<u32>,
+        }
+        let unset = |table, key| Unset {
+            table,
+            key,
+            example: "\"x\"",
+            meaning: "Without it, none.",
+        };
+        let unset = [unset("", "name"), unset("inner", "device")];
+        let inner = Inner { device: None, list: vec![] };
+        let mut all = All { name: None, rate: 2, inner };
+        assert_eq!(
+            print(&all, &unset),
+            "rate = 2\n\n# Without it, none.\n# name = \"x\"\n\n[inner]\n\
+             # Without it, none.\n# device = \"x\"\nlist = []\n"
+        );
+        (all.name, all.inner.device) = (Some("n"), Some("d"));
+        let text = print(&all, &unset);
+        assert!(!text.contains('#'), "{text}");
     }
 
     #[test]

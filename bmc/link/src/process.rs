@@ -40,6 +40,9 @@ pub trait Configuration: Serialize + DeserializeOwned {
     /// What environment variables that set its keys start with.
     const PREFIX: &'static str;
 
+    /// The keys that need not be set.
+    const UNSET: &'static [config::Unset] = &[];
+
     /// The filter and the form of the log.
     fn log(&self) -> (&str, Format);
 }
@@ -102,7 +105,7 @@ where
 {
     let config: C = config::load(said.config, C::PREFIX, said.flags)?;
     if said.print_config {
-        return write!(io::stdout(), "{}", config::print(&config))
+        return write!(io::stdout(), "{}", config::print(&config, C::UNSET))
             .map_err(Failure::Print);
     }
     let (filter, format) = config.log();
