@@ -1,8 +1,9 @@
 //! PWM outputs of the kernel, `/sys/class/pwm`, found by the device that their
 //! chip belongs to: numbers of chips move from kernel to kernel.
 //!
-//! What rppal has for it opens chips by number, below `/sys` alone, and stops
-//! the output when it is dropped, which would stop a fan that has to go on.
+//! What rppal 0.22 has for it, `Pwm::with_pwmchip`, writes the same files, but
+//! switches the output off when it opens it: a fan that an agent before left at
+//! full speed would stand still, and for good if the next write fails.
 
 use std::{
     fmt, fs, io, mem,
