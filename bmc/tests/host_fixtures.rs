@@ -57,6 +57,9 @@ fn system(text: &mut String, system: &System) {
     let mut line = |line: String| writeln!(text, "{line}").unwrap();
     line(format!("system {} ({:?})", system.name, system.kind));
     line(format!("  maker {}", maker(&system.board)));
+    if let Some(module) = &system.sub_model {
+        line(format!("  module {module}"));
+    }
     line(format!("  uuid {}", system.uuid));
     line(format!("  bios {:?}", system.bios_version));
     let os = system.os.as_ref().unwrap();
@@ -196,6 +199,11 @@ fn knows_a_raspberry_pi_5() {
 #[test]
 fn knows_a_jetson_nano() {
     check("jetson-nano");
+}
+
+#[test]
+fn knows_a_xavier() {
+    check("xavier-nx");
 }
 
 #[test]

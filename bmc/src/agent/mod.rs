@@ -138,6 +138,7 @@ impl Agent {
         let exporter = Exporter::new(model.clone());
         let (instruments, modems, wires) =
             (board.instruments(), board.modems(), board.wires());
+        let power_modes = board.power_modes();
         let shared = Shared::new(model);
         let Shared { model, tasks, pulses, leaving, stop } = &shared;
         // What ends early takes along what was started before it.
@@ -165,6 +166,7 @@ impl Agent {
                     .unwrap_or_default(),
                 instruments,
                 modems,
+                power_modes,
                 wires,
             },
             tasks,

@@ -9,8 +9,8 @@ use std::{
 };
 
 use super::{
-    Board, Controls, Instruments, Modems, Naming, NoSwitches, Power, Scan,
-    Switches, Volumes,
+    Board, Controls, Instruments, Modems, Naming, NoSwitches, Power,
+    PowerModes, Scan, Switches, Volumes,
     file::{BoardError, BusSection, PartSection, Source, no_segment},
     host::Host,
     part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses},
@@ -25,7 +25,7 @@ use crate::{
     fabric::Wiring,
     model::{
         Capture, CaptureAsked, CaptureError, CaptureRequest, Chassis, Id,
-        Inventory, Manager, PartSettings, PowerState, System,
+        Inventory, Manager, PartSettings, PowerModels, PowerState, System,
     },
     node_agent::Target,
     sim::Simulation,
@@ -72,6 +72,13 @@ impl Assembly {
         {
             let reason = "a board is the host, or has systems of its own";
             return Err(source.wrong(said, reason.to_owned()));
+        }
+        if said.is_some() {
+            only_a_host(&source)?;
+        }
+        if recorder.is_some() && !source.board.bus.iter().any(is_recorded) {
+            let board = path.display();
+            tracing::warn!(%board, "no I²C bus, no serial line, no record");
         }
         let mut simulation = None;
         let mut switches = None;
@@ -279,6 +286,35 @@ fn twice(inventory: &Inventory) -> Option<&Id> {
         })
 }
 
+/// Checks that a board that is the host describes nothing that only a
+/// simulated machine has.
+fn only_a_host(source: &Source) -> Result<(), BoardError> {
+    let board = &source.board;
+    let not_here =
+        |what: &str, why: &str| format!("{what} beside `host = true`: {why}");
+    if let Some(switch) = board.switch.first() {
+        let what = format!("switch `{}`", switch.id.as_ref());
+        let why = "the bridges of a host are those that its kernel has";
+        return Err(source.wrong(&switch.id, not_here(&what, why)));
+    }
+    if let (Some(chassis), Some(said)) = (board.chassis.first(), &board.host) {
+        let what = format!("chassis `{}`", chassis.id);
+        let why = "a host is one chassis, which it finds out about itself";
+        return Err(source.wrong(said, not_here(&what, why)));
+    }
+    if let Some(fault) = board.fault.iter().flatten().next() {
+        let what = format!("a fault of `{}`", fault.part.as_ref());
+        let why = "only simulated parts fail when they are told to";
+        return Err(source.wrong(&fault.part, not_here(&what, why)));
+    }
+    Ok(())
+}
+
+/// Whether what is said on a bus goes into a recording.
+fn is_recorded(section: &BusSection) -> bool {
+    section.i2c.is_some() || section.serial.is_some()
+}
+
 /// What a section says about a bus.
 fn bus(source: &Source, section: &BusSection) -> Result<BusKind, BoardError> {
     let simulated = section.simulated.unwrap_or(false);
@@ -369,6 +405,16 @@ impl Board for Assembly {
     fn modems(&self) -> Arc<dyn Modems> {
         let brought = self.parts.iter().filter_map(|part| part.modems());
         Arc::new(ByPart::new(brought, self.machine.modems()))
+    }
+
+    fn power_modes(&self) -> Arc<dyn PowerModes> {
+        let brought = self.parts.iter().filter_map(|part| part.power_modes());
+        let own = brought
+            .flat_map(|(ids, by)| {
+                ids.into_iter().map(move |id| (id, Arc::clone(&by)))
+            })
+            .collect();
+        Arc::new(ByPart { own, machine: self.machine.power_modes() })
     }
 
     fn instruments(&self) -> Arc<dyn Instruments> {
@@ -466,6 +512,16 @@ impl Switches for ByPart<dyn Switches> {
 impl Modems for ByPart<dyn Modems> {
     fn restart(&self, modem: &Id, cut: bool) -> io::Result<()> {
         self.of(modem).restart(modem, cut)
+    }
+}
+
+impl PowerModes for ByPart<dyn PowerModes> {
+    fn choose(
+        &self,
+        system: &Id,
+        name: &str,
+    ) -> Result<PowerModels, CommandError> {
+        self.of(system).choose(system, name)
     }
 }
 

@@ -20,8 +20,8 @@ use crate::{
     drivers::{
         Driver,
         channel::{Actuator, Channels, Group},
-        device_tree, dmi, efi, hwmon, identity, ina3221, load, memory, network,
-        os, power_supply, processor, serial, storage, thermal,
+        device_tree, dmi, efi, hwmon, identity, ina3221, jetson, load, memory,
+        network, os, power_supply, processor, serial, storage, thermal,
         tree::Tree,
         virtual_machine,
     },
@@ -160,6 +160,7 @@ impl Host {
         let mut groups = hwmon::read(&self.tree);
         groups.push(thermal::read(&self.tree));
         groups.extend(ina3221::read(&self.tree));
+        groups.extend(jetson::fan::read(&self.tree));
         groups.extend(power_supply::read(&self.tree));
         groups
     }
@@ -253,6 +254,7 @@ impl Host {
                 SystemKind::Physical
             },
             board: maker.clone(),
+            sub_model: jetson::sold_as(&maker),
             uuid,
             host_name: host_name.clone(),
             bios_version: dmi.as_ref().and_then(|d| d.bios_version.clone()),

@@ -22,7 +22,7 @@ use crate::{
     fabric::Wiring,
     model::{
         Capture, CaptureAsked, CaptureError, CaptureRequest, Id, Inventory,
-        PartSettings, PowerState, Volume, VolumeWish,
+        Part, PartSettings, PowerModels, PowerState, Volume, VolumeWish,
     },
     node_agent::Target,
     state::StateError,
@@ -92,9 +92,39 @@ pub trait Board: Send + 'static {
         Arc::new(NoInstruments)
     }
 
+    /// What chooses the power models of the board's systems.
+    fn power_modes(&self) -> Arc<dyn PowerModes> {
+        Arc::new(NoInstruments)
+    }
+
     /// What starts modems anew.
     fn modems(&self) -> Arc<dyn Modems> {
         Arc::new(NoInstruments)
+    }
+}
+
+/// What chooses the power models that systems run in.
+pub trait PowerModes: std::fmt::Debug + Send + Sync + 'static {
+    /// Has the system run in the power model `name`, and says how it is then.
+    /// Blocks for some seconds.
+    ///
+    /// # Errors
+    /// See [`CommandError`].
+    fn choose(
+        &self,
+        system: &Id,
+        name: &str,
+    ) -> Result<PowerModels, CommandError>;
+}
+
+impl PowerModes for NoInstruments {
+    fn choose(
+        &self,
+        system: &Id,
+        _: &str,
+    ) -> Result<PowerModels, CommandError> {
+        let part = Part::System(system.clone());
+        Err(CommandError::Unsupported { part, what: "PowerModel" })
     }
 }
 

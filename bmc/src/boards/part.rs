@@ -10,7 +10,9 @@ use std::{
 
 use serde::de::DeserializeOwned;
 
-use super::{Controls, Instruments, Modems, Power, Switches, wires::Wires};
+use super::{
+    Controls, Instruments, Modems, Power, PowerModes, Switches, wires::Wires,
+};
 use crate::{
     bus::{
         Chip, I2cBus, KernelI2c, SmBus,
@@ -21,8 +23,9 @@ use crate::{
     console::Line,
     drivers::{
         Driver, ads1115, argon, bitscope, bitscope_capture, gpio_input,
-        gpio_output, ina219, ina226, ina3221_direct, lm75, modem, pcf8563,
-        pwm_fan, rpi, serial_console, sixfab_ups, ssd1306, tmp117, tree::Tree,
+        gpio_output, ina219, ina226, ina3221_direct, jetson, lm75, modem,
+        pcf8563, pwm_fan, rpi, serial_console, sixfab_ups, ssd1306, tmp117,
+        tree::Tree,
     },
     gather,
     model::{Chassis, Id, Inventory},
@@ -50,6 +53,7 @@ pub const KINDS: &[Kind] = &[
     ina219::KIND,
     ina226::KIND,
     ina3221_direct::KIND,
+    jetson::KIND,
     lm75::KIND,
     modem::KIND,
     pcf8563::KIND,
@@ -108,6 +112,11 @@ pub trait Part: Send {
 
     /// What starts the modems anew that the part brings, with their ids.
     fn modems(&self) -> Option<(Vec<Id>, Arc<dyn Modems>)> {
+        None
+    }
+
+    /// What chooses the power models of systems, with their ids.
+    fn power_modes(&self) -> Option<(Vec<Id>, Arc<dyn PowerModes>)> {
         None
     }
 
@@ -171,6 +180,7 @@ pub struct SimulatedBuses {
     pis: BTreeMap<Id, sim::rpi::Firmware>,
     /// By the ids of the parts.
     fans: BTreeMap<Id, PwmFan>,
+    jetsons: BTreeMap<Id, sim::jetson::Nvpmodel>,
     parts: BTreeMap<String, Arc<dyn Any + Send + Sync>>,
     pub(super) switches: Option<Arc<SimulatedWiring>>,
 }
@@ -186,6 +196,12 @@ impl SimulatedBuses {
     #[must_use]
     pub fn pi(&self, id: &str) -> Option<&sim::rpi::Firmware> {
         self.pis.get(id)
+    }
+
+    /// The `nvpmodel` of the Jetson that is the part `id`.
+    #[must_use]
+    pub fn jetson(&self, id: &str) -> Option<&sim::jetson::Nvpmodel> {
+        self.jetsons.get(id)
     }
 
     /// The part of this sort on the serial line `name`.
@@ -378,6 +394,14 @@ impl Fitting<'_> {
         let pis = &mut self.buses.simulated.pis;
         pis.insert(self.id.clone(), firmware.clone());
         firmware
+    }
+
+    /// The simulated `nvpmodel` of a Jetson.
+    pub fn simulated_jetson(&mut self) -> sim::jetson::Nvpmodel {
+        let jetson = sim::jetson::Nvpmodel::default();
+        let jetsons = &mut self.buses.simulated.jetsons;
+        jetsons.insert(self.id.clone(), jetson.clone());
+        jetson
     }
 
     /// Checks that the board file says which bus the part is on.

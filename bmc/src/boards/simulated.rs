@@ -19,6 +19,7 @@ use crate::{
     drivers::{
         Driver, INTERVAL,
         channel::{Channel, Channels, Source as ChannelSource},
+        jetson,
     },
     fabric::Wiring,
     model::{
@@ -197,6 +198,7 @@ impl Builder<'_> {
         Ok(System {
             id: section.id.clone(),
             name: named.clone().unwrap_or_else(|| section.name.clone()),
+            sub_model: jetson::sold_as(&board),
             board,
             uuid: device_uuid(&identity),
             host_name: named.or_else(|| section.host_name.clone()),

@@ -37,7 +37,7 @@ pub(super) const OVERHEAD: u64 = 136 << 20;
 const PLACES: [&str; 2] = ["/sbin/mdadm", "/usr/sbin/mdadm"];
 
 /// How long it may take.
-const PATIENCE: Duration = Duration::from_secs(8);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
 /// What it says is read up to here, in bytes.
 const TOLD: u64 = 4 << 10;
@@ -115,7 +115,7 @@ impl HostVolumes {
     clippy::disallowed_methods,
     reason = "this is a blocking thread, and a process is waited for"
 )]
-fn wait(child: &mut Child) -> io::Result<Option<bool>> {
+pub(crate) fn wait(child: &mut Child) -> io::Result<Option<bool>> {
     let until = Instant::now() + PATIENCE;
     loop {
         if let Some(status) = child.try_wait()? {

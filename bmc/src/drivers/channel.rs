@@ -156,6 +156,10 @@ pub struct Channel {
     pub actuator: Option<Actuator>,
 }
 
+/// The output of a driver that is older than hwmon: `target_pwm`, which it
+/// drives by itself while `temp_control` is 1, and leaves alone while it is 0.
+pub const LEGACY: &str = "target_pwm";
+
 /// Which PWM output it is, so that it is found again, and what leaves it to
 /// its chip.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -171,6 +175,16 @@ pub struct Output {
     pub stem: String,
     /// What `pwm[1-*]_enable` says while the chip drives it.
     pub automatic: u8,
+}
+
+impl Output {
+    /// The file that says who drives it, and what is in it while we do.
+    fn who(&self) -> (String, &'static str) {
+        if self.stem == LEGACY {
+            return ("temp_control".to_owned(), "0");
+        }
+        (format!("{}_enable", self.stem), "1")
+    }
 }
 
 /// A PWM output of a chip that drives it by itself, until it is told to leave
@@ -202,11 +216,12 @@ impl Actuator {
     pub fn drive(&self, percent: Option<f64>) -> io::Result<()> {
         let folder = self.place.folder()?;
         let Output { stem, automatic, .. } = &self.output;
-        let enable = folder.join(format!("{stem}_enable"));
+        let (who, by_hand) = self.output.who();
+        let enable = folder.join(who);
         let Some(percent) = percent else {
             return write(&enable, &automatic.to_string());
         };
-        write(&enable, "1")?;
+        write(&enable, by_hand)?;
         let duty = (percent.clamp(0.0, 100.0) * 2.55).round();
         let driven = write(&folder.join(stem), &duty.to_string());
         if driven.is_err() {
@@ -222,8 +237,8 @@ impl Actuator {
     /// What the kernel said.
     pub fn let_go(&self) -> io::Result<bool> {
         let folder = self.place.folder()?;
-        let enable = folder.join(format!("{}_enable", self.output.stem));
-        if fs::read_to_string(enable)?.trim() != "1" {
+        let (who, by_hand) = self.output.who();
+        if fs::read_to_string(folder.join(who))?.trim() != by_hand {
             return Ok(false);
         }
         self.drive(None).map(|()| true)
@@ -260,6 +275,8 @@ impl Channel {
 pub struct Group {
     /// What the log calls the chip.
     pub name: String,
+    /// Its node in the device tree, where it has one.
+    pub node: Option<String>,
     /// Its channels.
     pub channels: Vec<Channel>,
     /// Fans it drives or counts.

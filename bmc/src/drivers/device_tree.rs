@@ -55,6 +55,12 @@ pub fn is_compatible(tree: &Tree, begin: &str) -> bool {
     names.split('\0').any(|name| name.starts_with(begin))
 }
 
+/// Whether it is a Jetson: the processor is NVIDIA's.
+#[must_use]
+pub fn is_jetson(tree: &Tree) -> bool {
+    is_compatible(tree, "nvidia,tegra")
+}
+
 fn property(tree: &Tree, name: &str) -> Option<String> {
     let mut folders = FOLDERS.into_iter();
     folders.find_map(|folder| tree.text(&format!("{folder}/{name}")))
@@ -76,19 +82,33 @@ fn split(text: &str) -> (String, String) {
     }
 }
 
-/// A Jetson module's part: `p3448-0000` in `nvidia,p3448-0000`.
+/// A Jetson module's part: `p3448-0000` in `nvidia,p3448-0000`, or in the name
+/// of the file that the device tree was made of,
+/// `tegra194-p3668-0000-p3509-0000.dts`.
 fn part_number(tree: &Tree, folder: &str) -> Option<String> {
     let names = tree.text(&format!("{folder}/compatible"))?;
     let parts = names.split('\0').filter_map(|n| n.split_once(",p"));
     let mut parts = parts.map(|(_, rest)| format!("p{rest}"));
-    parts.find_map(|name| {
+    let known = parts.find_map(|name| {
         // A carrier comes first: `p3768-0000+p3767-0005`.
         let module = name.split('+').next_back()?.to_owned();
-        let digits = module.trim_start_matches('p').split('-').next()?;
-        let is_part =
-            digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit());
-        is_part.then_some(module)
+        is_part(module.split('-').next()?).then_some(module)
+    });
+    known.or_else(|| {
+        let file = tree.text(&format!("{folder}/nvidia,dtsfilename"))?;
+        let file = file.rsplit('/').next()?.split('.').next()?;
+        let mut words = file.split('-').skip_while(|word| !is_part(word));
+        let (board, version) = (words.next()?, words.next()?);
+        let plain = |c: char| c.is_ascii_alphanumeric();
+        let version = version.split('+').next()?;
+        version.chars().all(plain).then(|| format!("{board}-{version}"))
     })
+}
+
+/// Whether `word` is how a part number of NVIDIA's begins: `p3448`.
+fn is_part(word: &str) -> bool {
+    let digits = word.strip_prefix('p').unwrap_or_default();
+    digits.len() == 4 && digits.bytes().all(|b| b.is_ascii_digit())
 }
 
 #[cfg(test)]

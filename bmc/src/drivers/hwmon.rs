@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, io, path::PathBuf, sync::Arc};
 
 use super::{
     channel::{Actuator, Channel, Group, Output, Place, Source},
-    segment,
+    jetson, segment,
     tree::Tree,
 };
 use crate::model::{
@@ -32,6 +32,7 @@ const CHIPS: &[(&str, &str, PhysicalContext)] = &[
     ("acpitz", "Board", PhysicalContext::SystemBoard),
     ("pwmfan", "", PhysicalContext::Fan),
     ("pwm_tach", "", PhysicalContext::Fan),
+    ("generic_pwm_tachometer", "", PhysicalContext::Fan),
     ("ina3221", "", PhysicalContext::VoltageRegulator),
 ];
 
@@ -47,6 +48,9 @@ const KINDS: &[(&str, SensorKind, f64, &str, &str)] = &[
     ("power", SensorKind::Power, 1e-6, "_average", "Power"),
     ("freq", SensorKind::Frequency, 1.0, "_input", "Clock"),
 ];
+
+/// Chips of Jetsons that only count the turns of a fan.
+const TACHOMETERS: [&str; 2] = ["pwm_tach", "generic_pwm_tachometer"];
 
 /// The rail through which a Jetson gets all its power.
 const INPUT_RAILS: [&str; 3] = ["VDD_IN", "POM_5V_IN", "VIN_SYS_5V0"];
@@ -76,6 +80,9 @@ pub fn names(tree: &Tree) -> Vec<String> {
 /// What drives `output`, wherever its chip is now.
 #[must_use]
 pub fn actuator(tree: &Tree, output: Output) -> Actuator {
+    if let Some(folder) = jetson::fan::place(tree, &output) {
+        return Actuator::new(Arc::new(folder), output);
+    }
     let place = Socket {
         tree: tree.clone(),
         folder: output.folder.clone(),
@@ -95,6 +102,7 @@ fn chip(tree: &Tree, folder: &str) -> Option<Group> {
     let device = device(tree, folder);
     let mut group = Group {
         name: device.clone().unwrap_or_else(|| name.clone()),
+        node: tree.canonical(&format!("{folder}/device/of_node")),
         ..Group::default()
     };
     let place: Arc<dyn Place> = Arc::new(Socket {
@@ -111,6 +119,17 @@ fn chip(tree: &Tree, folder: &str) -> Option<Group> {
     Chip::add_fans(&mut group);
     Chip::add_supply(&mut group);
     (!group.channels.is_empty()).then_some(group)
+}
+
+/// The device that the first chip called `name` belongs to.
+#[must_use]
+pub fn device_of(tree: &Tree, name: &str) -> Option<String> {
+    let entries = tree.entries(FOLDER).into_iter();
+    let mut folders = entries.map(|entry| format!("{FOLDER}/{entry}"));
+    let folder = folders.find(|folder| {
+        tree.text(&format!("{folder}/name")).as_deref() == Some(name)
+    });
+    device(tree, &folder?)
 }
 
 /// The device that the chip at `folder` belongs to.
@@ -161,12 +180,14 @@ struct Chip<'a> {
 
 impl Chip<'_> {
     fn channel(&self, file: &str) -> Option<Channel> {
-        if self.name == "pwm_tach" && matches!(file, "rpm" | "rpm_measured") {
+        let counts = TACHOMETERS.contains(&self.name);
+        if counts && matches!(file, "rpm" | "rpm_measured") {
             let source = self.source(file, 1.0);
             let mut channel =
                 Channel::new("Fan Speed", SensorKind::Rotation, source);
             channel.sensor.context = PhysicalContext::Fan;
-            channel.sensor.source = format!("hwmon pwm_tach {file}").into();
+            channel.sensor.source =
+                format!("hwmon {} {file}", self.name).into();
             return Some(channel);
         }
         let (stem, kind, factor, word) =
@@ -422,23 +443,110 @@ pub(super) fn tell_apart(groups: &mut [Group]) {
     }
 }
 
-/// A Jetson drives its fan with one chip and counts its turns with another.
+/// A Jetson drives its fan with one chip and counts its turns with another:
+/// those belong together that the device tree has at one node, and those that
+/// are the only ones left.
 fn pair_fans(groups: &mut [Group]) {
-    let fans = || groups.iter().flat_map(|g| &g.fans);
-    let mut driven = fans().filter(|f| f.speed.is_none());
-    let mut counted = fans().filter(|f| f.duty.is_none());
-    let (Some(_), None, Some(fan), None) =
-        (driven.next(), driven.next(), counted.next(), counted.next())
-    else {
-        return;
+    let mut pairs = Vec::new();
+    let alone = |group: &Group, driven: bool| {
+        let mut fans = group.fans.iter();
+        let fan = fans.find(|it| {
+            if driven { it.speed.is_none() } else { it.duty.is_none() }
+        });
+        fan.map(|it| it.id.clone())
     };
-    let speed = fan.speed.clone();
-    for group in groups {
-        group.fans.retain(|fan| fan.duty.is_some());
-        for fan in group.fans.iter_mut().filter(|f| f.speed.is_none()) {
-            fan.speed.clone_from(&speed);
+    let of = |driven: bool| -> Vec<(usize, Id)> {
+        let all = groups.iter().enumerate();
+        all.filter_map(|(at, it)| Some((at, alone(it, driven)?))).collect()
+    };
+    let (mut driven, mut counted) = (of(true), of(false));
+    driven.retain(|(at, fan)| {
+        let node = |at: usize| groups.get(at).and_then(|it| it.node.as_ref());
+        let Some(own) = node(*at) else { return true };
+        let same = counted.iter().position(|(at, _)| node(*at) == Some(own));
+        let Some(same) = same else { return true };
+        pairs.push(((*at, fan.clone()), counted.remove(same)));
+        false
+    });
+    if let ([fan], [tachometer]) = (&driven[..], &counted[..]) {
+        pairs.push((fan.clone(), tachometer.clone()));
+    }
+    let is_only_one = pairs.len() == 1;
+    for ((at, fan), (from, tachometer)) in pairs {
+        let Some(group) = groups.get_mut(from) else { continue };
+        let found = group.fans.iter().position(|it| it.id == tachometer);
+        let Some(found) = found else { continue };
+        let speed = group.fans.remove(found).speed;
+        let Some(group) = groups.get_mut(at) else { continue };
+        let found = group.fans.iter_mut().find(|it| it.id == fan);
+        let Some(fan) = found else { continue };
+        fan.speed = speed;
+        if is_only_one {
             fan.id = "Fan".into();
             fan.name = "Fan".into();
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chip(node: Option<&str>, fan: Fan) -> Group {
+        let node = node.map(str::to_owned);
+        Group { node, fans: vec![fan], ..Group::default() }
+    }
+
+    fn driven(id: &str) -> Fan {
+        let duty = Some(format!("{id}_Duty").into());
+        Fan { id: id.into(), name: id.into(), duty, speed: None }
+    }
+
+    fn counted(id: &str) -> Fan {
+        let speed = Some(format!("{id}_Speed").into());
+        Fan { id: id.into(), name: id.into(), duty: None, speed }
+    }
+
+    fn fans(mut groups: Vec<Group>) -> Vec<String> {
+        pair_fans(&mut groups);
+        let all = groups.into_iter().flat_map(|it| it.fans);
+        all.map(|it| {
+            let ends = [it.duty, it.speed];
+            let ends =
+                ends.map(|it| it.map_or("-".into(), |it| it.to_string()));
+            format!("{}: {}", it.id, ends.join(" "))
+        })
+        .collect()
+    }
+
+    #[test]
+    fn a_tachometer_belongs_to_the_fan_at_its_node_of_the_device_tree() {
+        let two = vec![
+            chip(Some("/fan@0"), driven("A")),
+            chip(Some("/fan@1"), driven("B")),
+            chip(Some("/fan@1"), counted("C")),
+            chip(Some("/fan@0"), counted("D")),
+        ];
+        assert_eq!(fans(two), ["A: A_Duty D_Speed", "B: B_Duty C_Speed"]);
+        let left = vec![
+            chip(Some("/fan@1"), driven("A")),
+            chip(Some("/tachometer"), counted("C")),
+            chip(Some("/fan@1"), counted("D")),
+            chip(Some("/other"), driven("B")),
+        ];
+        assert_eq!(fans(left), ["A: A_Duty D_Speed", "B: B_Duty C_Speed"]);
+        let only = vec![
+            chip(None, driven("A")),
+            chip(Some("/tachometer"), counted("C")),
+        ];
+        assert_eq!(fans(only), ["Fan: A_Duty C_Speed"]);
+        // Nobody knows which of two it is.
+        let unknown = vec![
+            chip(None, driven("A")),
+            chip(None, driven("B")),
+            chip(Some("/tachometer"), counted("C")),
+        ];
+        let said = ["A: A_Duty -", "B: B_Duty -", "C: - C_Speed"];
+        assert_eq!(fans(unknown), said);
     }
 }

@@ -17,6 +17,7 @@ pub mod ina219;
 pub mod ina226;
 pub mod ina3221;
 pub mod ina3221_direct;
+pub mod jetson;
 pub mod lm75;
 pub mod load;
 pub(crate) mod md;
@@ -48,8 +49,8 @@ use std::time::Duration;
 use crate::{
     commands::ResetType,
     model::{
-        Cellular, Contact, Id, Part, PowerState, Sample, Snapshot, Started,
-        Trouble, Vitals,
+        Cellular, Contact, Id, Part, PowerModels, PowerState, Sample, Snapshot,
+        Started, Trouble, Vitals,
     },
 };
 
@@ -71,6 +72,8 @@ pub struct Batch {
     pub boots: Vec<(Id, Started)>,
     /// What modems said.
     pub modems: Vec<(Id, Cellular)>,
+    /// The power models that systems can run in.
+    pub power_models: Vec<(Id, PowerModels)>,
     /// Whether power supplies have their input: chassis, supply, and that.
     pub supplies: Vec<(Id, Id, bool)>,
     /// What is wrong with a part as this driver, named by its id, sees it: all

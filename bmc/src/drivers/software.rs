@@ -27,6 +27,7 @@ pub struct Software {
 #[must_use]
 pub fn read(tree: &Tree) -> Vec<Software> {
     let mut found: Vec<_> = loaders(tree).into_iter().flatten().collect();
+    found.extend(jetson(tree));
     found.extend(drivers(tree));
     found.truncate(LIMIT);
     found
@@ -60,6 +61,25 @@ fn loaders(tree: &Tree) -> [Option<Software>; 2] {
         released: None,
     });
     [eeprom, u_boot]
+}
+
+/// What a Jetson's board support package says of itself: `# R36 (release),
+/// REVISION: 4.3, GCID: …`.
+fn jetson(tree: &Tree) -> Option<Software> {
+    let text = tree.text("/etc/nv_tegra_release")?;
+    let line = text.lines().next()?.trim_start_matches(['#', ' ']);
+    let mut parts = line.split(',').map(str::trim);
+    let release = parts.next()?.split(' ').next()?.strip_prefix('R')?;
+    let revision = parts.find_map(|part| part.strip_prefix("REVISION:"))?;
+    let version = format!("{release}.{}", revision.trim());
+    let plain = |c: char| c.is_ascii_digit() || c == '.';
+    (version.len() <= 32 && version.chars().all(plain)).then(|| Software {
+        id: "jetson-linux".to_owned(),
+        name: "Jetson Linux".to_owned(),
+        manufacturer: Some("NVIDIA".to_owned()),
+        version,
+        released: None,
+    })
 }
 
 /// The modules that drive a device and have a version of their own; all
@@ -130,5 +150,26 @@ mod tests {
         assert!(found[0].version.starts_with("8ba17717"));
         assert_eq!(found[0].released.unwrap().timestamp(), 0x678f_3a10);
         assert_eq!(found[1].version, "35.1");
+    }
+    #[test]
+    fn the_release_of_a_jetson_is_two_numbers_or_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("etc/nv_tegra_release");
+        fs::create_dir_all(file.parent().unwrap()).unwrap();
+        let tree = Tree::new(folder.path());
+        for (text, version) in [
+            (
+                "# R36 (release), REVISION: 4.3, GCID: 38968081, BOARD: generic",
+                Some("36.4.3"),
+            ),
+            ("# R32 (release), REVISION: 7.1, GCID: 29818004", Some("32.7.1")),
+            ("# R32 (release)", None),
+            ("# R<b>, REVISION: 7.1", None),
+            ("", None),
+        ] {
+            fs::write(&file, text).unwrap();
+            let found = read(&tree).into_iter().next();
+            assert_eq!(found.map(|it| it.version).as_deref(), version);
+        }
     }
 }

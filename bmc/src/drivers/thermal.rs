@@ -2,7 +2,7 @@
 
 use super::{
     channel::{Channel, Group, Source},
-    hwmon, segment,
+    hwmon, jetson, segment,
     tree::Tree,
 };
 use crate::model::{Fan, PhysicalContext, SensorKind, Thresholds};
@@ -100,7 +100,8 @@ fn add_fan(
     group: &mut Group,
 ) {
     let is_fan = kind.to_lowercase().contains("fan");
-    let has_chip = chips.iter().any(|chip| chip == "pwmfan");
+    let has_chip =
+        chips.iter().any(|chip| chip == "pwmfan") || jetson::fan::exists(tree);
     let most = tree.number::<f64>(&format!("{folder}/max_state"));
     let (true, false, Some(most)) = (is_fan, has_chip, most) else {
         return;

@@ -91,6 +91,13 @@ impl Tree {
         Some(target.file_name()?.to_str()?.to_owned())
     }
 
+    /// What the link at `path` leads to in the end, as text.
+    #[must_use]
+    pub fn canonical(&self, path: &str) -> Option<String> {
+        let target = fs::canonicalize(self.path(path)).ok()?;
+        Some(target.to_str()?.to_owned())
+    }
+
     /// What the link at `path` leads to, as text.
     #[must_use]
     pub fn link(&self, path: &str) -> Option<String> {

@@ -58,6 +58,8 @@ pub struct System {
     pub kind: SystemKind,
     /// Who made it.
     pub board: BoardIdentity,
+    /// What the maker sells the module as that it is made of.
+    pub sub_model: Option<String>,
     /// Stable over re-installation; see [`onprem_link::id::device_uuid`].
     pub uuid: Uuid,
     /// The host name its operating system has.

@@ -9,6 +9,7 @@ mod inventory;
 mod modem;
 mod network;
 mod node_agent;
+mod power_model;
 mod quantity;
 mod reading;
 mod settings;
@@ -57,6 +58,7 @@ pub use self::{
     modem::{Cellular, Modem, Registration, SimState},
     network::{AddressState, IpAddress, LinkState, NetworkInterface, Origin},
     node_agent::NodeAgent,
+    power_model::{PowerMode, PowerModels},
     quantity::{
         Amperes, Celsius, Hertz, Percent, Quantity, Rpm, Seconds, SensorKind,
         Volts, Watts,
@@ -156,6 +158,8 @@ pub struct Snapshot {
     pub contacts: Arc<BTreeMap<Id, Contact>>,
     /// What each modem said last, by its id.
     pub modems: Arc<BTreeMap<Id, Cellular>>,
+    /// The power models that systems can run in, by the system's id.
+    pub power_models: Arc<BTreeMap<Id, PowerModels>>,
     /// How each system starts, by its id.
     pub boots: Arc<BTreeMap<Id, Boot>>,
     /// When systems last started, where the agent saw it, by the system's id.
@@ -402,6 +406,18 @@ impl Model {
         }
         self.write(|next| {
             Arc::make_mut(&mut next.modems).extend(modems);
+            Vec::new()
+        });
+    }
+
+    /// Takes the power models that a system can run in.
+    pub fn post_power_models(&self, system: &Id, models: PowerModels) {
+        if self.snapshot().power_models.get(system) == Some(&models) {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.power_models);
+            all.insert(system.clone(), models);
             Vec::new()
         });
     }

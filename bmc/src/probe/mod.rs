@@ -77,6 +77,7 @@ pub fn propose(
     text.line("");
     machine(tree, &mut text);
     text.line("host = true");
+    board(tree, &mut text);
     kernel(tree, &mut text);
     for number in wires::numbers(tree) {
         bus(tree, number, open, options, &mut text);
@@ -111,6 +112,26 @@ fn machine(tree: &Tree, text: &mut Proposal) {
     let words = [board.manufacturer, board.model];
     let words: Vec<String> = words.into_iter().flatten().collect();
     text.say(&format!("The machine is a {}.", words.join(" ")));
+}
+
+/// The part that a machine itself is, beyond what the kernel shows.
+fn board(tree: &Tree, text: &mut Proposal) {
+    let firmware = tree.exists("/dev/vcio");
+    let pi = firmware && device_tree::is_compatible(tree, "raspberrypi,");
+    let (kind, about) = if pi {
+        ("raspberry-pi", "Lack of power, heat, clocks and rails of a Pi:")
+    } else if device_tree::is_jetson(tree) {
+        ("jetson", "The power model of a Jetson:")
+    } else {
+        return;
+    };
+    text.line("");
+    text.say(about);
+    text.line(&format!("[[part]]\nid = \"{kind}\"\nkind = \"{kind}\""));
+    if kind == "jetson" {
+        text.say("It may be chosen from afar with this:");
+        text.say("options = { allow_power_model = true }");
+    }
 }
 
 /// What the kernel shows by itself, and what board files can name.

@@ -277,6 +277,9 @@ impl From<CommandError> for Error {
                     Part::Chassis(id) if key == "allow_network_changes" => {
                         uri::of(uri::FABRIC, &[id])
                     }
+                    Part::System(id) if key == "allow_power_model" => {
+                        uri::of(uri::SYSTEM, &[id])
+                    }
                     part => reset_uri(part),
                 };
                 let message = base::service_disabled(at);

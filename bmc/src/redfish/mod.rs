@@ -61,7 +61,7 @@ use self::{
 pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts,
-    boards::{Instruments, Modems, host, wires::Wires},
+    boards::{Instruments, Modems, PowerModes, host, wires::Wires},
     clock::{self, Clock},
     collectors::Exporter,
     commands::Commands,
@@ -110,6 +110,8 @@ pub struct Parts {
     pub instruments: Arc<dyn Instruments>,
     /// What starts modems anew.
     pub modems: Arc<dyn Modems>,
+    /// What chooses the power models of systems.
+    pub power_modes: Arc<dyn PowerModes>,
     /// The I²C buses.
     pub wires: Arc<Wires>,
 }
@@ -150,6 +152,8 @@ pub struct Service {
     instruments: Arc<dyn Instruments>,
     /// What starts modems anew.
     modems: Arc<dyn Modems>,
+    /// What chooses the power models of systems.
+    power_modes: Arc<dyn PowerModes>,
     /// The I²C buses.
     wires: Arc<Wires>,
     /// Held while it is looked who is on one.
@@ -242,7 +246,6 @@ impl Service {
             async move { updater.tell(&book).await }
         });
         let captures = capture::Captures::open(&parts.state_dir)?;
-        let dumps = Dumps::open(&parts.state_dir, Arc::clone(&logs));
         let service = Arc::new_cyclic(|itself| Self {
             itself: itself.clone(),
             model: parts.model,
@@ -255,11 +258,12 @@ impl Service {
             cache: Cache::default(),
             touched: AtomicU64::default(),
             audit: Audit::new(Arc::clone(&logs)),
+            dumps: Dumps::open(&parts.state_dir, Arc::clone(&logs)),
             logs,
-            dumps,
             configuration: parts.configuration,
             instruments: parts.instruments,
             modems: parts.modems,
+            power_modes: parts.power_modes,
             wires: parts.wires,
             looking: Arc::default(),
             captures,

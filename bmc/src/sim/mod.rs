@@ -19,6 +19,7 @@ pub mod i2c;
 pub mod ina219;
 pub mod ina226;
 pub mod ina3221;
+pub mod jetson;
 pub mod lm75;
 pub mod modem;
 mod node;

@@ -103,6 +103,9 @@ fn post(model: &Model, batch: Batch) -> Vec<Wish> {
     model.post_inputs(batch.inputs);
     model.post_contacts(batch.contacts);
     model.post_modems(batch.modems);
+    for (system, models) in batch.power_models {
+        model.post_power_models(&system, models);
+    }
     for (system, vitals) in batch.vitals {
         model.post_vitals(&system, vitals);
     }

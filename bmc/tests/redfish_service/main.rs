@@ -29,6 +29,7 @@ mod hats;
 mod hostile;
 mod i2cdetect;
 mod interface;
+mod jetson;
 mod logs;
 mod manager;
 mod mdns;

@@ -136,11 +136,14 @@ async fn with_leave_each_part_is_known_by_its_registers() {
 
 #[tokio::test]
 async fn what_is_proposed_for_other_machines_and_broken_buses_loads_too() {
-    for name in ["jetson-nano", "orin", "pc", "pi4", "pi5"] {
+    for name in ["jetson-nano", "orin", "pc", "pi4", "pi5", "xavier-nx"] {
         let root = unpack(name);
         let sim = SimulatedI2c::default();
         let text = proposed(&root, &sim, false);
         load(&root, &text).await;
+        let jetson = matches!(name, "jetson-nano" | "orin" | "xavier-nx");
+        let part = "\n[[part]]\nid = \"jetson\"\nkind = \"jetson\"\n";
+        assert_eq!(text.contains(part), jetson, "{name}: {text}");
     }
     let (root, sim) = (machine(), crowded());
     sim.stick(true);

@@ -74,7 +74,7 @@ async fn every_resource_of_this_host_fits_its_schema() {
 
 #[tokio::test]
 async fn every_resource_of_other_machines_fits_its_schema() {
-    for name in ["jetson-nano", "orin", "pc", "pi4", "pi5"] {
+    for name in ["jetson-nano", "orin", "pc", "pi4", "pi5", "xavier-nx"] {
         let root = unpack(name);
         let tree = proper_tree(&Blade::machine(root.path()).await).await;
         assert!(tree.len() > 40, "{name}: {} resources", tree.len());

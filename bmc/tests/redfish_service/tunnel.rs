@@ -39,6 +39,7 @@ impl Inside {
         let parts = Parts {
             instruments: std::sync::Arc::new(NoInstruments),
             modems: std::sync::Arc::new(NoInstruments),
+            power_modes: std::sync::Arc::new(NoInstruments),
             wires: std::sync::Arc::default(),
             configuration: serde_json::Value::Null,
             deprecated_power_thermal: false,

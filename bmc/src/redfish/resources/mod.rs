@@ -42,6 +42,7 @@ mod outbound_certificate;
 mod outbound_connection;
 mod port;
 mod power;
+mod power_mode;
 mod power_subsystem;
 mod power_supply;
 mod privilege_map;

@@ -15,7 +15,8 @@ use onprem_redfish::{
 use serde_json::{Map, Value, json};
 
 use super::{
-    With as _, allowable, enabled, graceful, health, number, power_state,
+    With as _, allowable, enabled, graceful, health, number, power_mode,
+    power_state,
     sensor::{trouble, with_conditions},
     system_boot, why,
 };
@@ -91,6 +92,7 @@ impl Resource for System {
                 snapshot.seen_power(&system.id).map(power_state),
                 ComputerSystem::power_state,
             )
+            .with(system.sub_model.clone(), ComputerSystem::sub_model)
             .status(status(snapshot, system))
             .processor_summary(processors(system))
             .memory_summary(memory(system))
@@ -102,7 +104,9 @@ impl Resource for System {
             .links(links)
             .with(serial_console(view, ids), ComputerSystem::serial_console);
         let body = system_boot::describe(body, system, &settings, snapshot);
+        let body = power_mode::describe(body, &system.id, snapshot);
         let mut answer = answer(body);
+        power_mode::annotate(&mut answer.body, &system.id, snapshot);
         system_boot::annotate(&mut answer, system);
         if let Some(about) = oem(system, view) {
             answer.body.insert("Oem".to_owned(), about);
@@ -129,6 +133,10 @@ impl Resource for System {
             let system = snapshot.system(write.id(0));
             let system = system.ok_or_else(Error::internal)?;
             let settings = system_boot::settings(write, system)?;
+            let wanted = power_mode::wanted(write, &system.id, &snapshot)?;
+            if let Some(model) = wanted {
+                power_mode::choose(write, &system.id, model).await?;
+            }
             let part = Part::System(system.id.clone());
             super::chassis::patch_part(write, part, settings).await
         })
@@ -233,6 +241,7 @@ fn oem(system: &model::System, view: &View<'_>) -> Option<Value> {
     if let Some(agent) = snapshot.agents.get(&system.id) {
         about.insert("NodeAgent".to_owned(), graceful::describe(agent));
     }
+    power_mode::about(&mut about, &system.id, snapshot);
     let part = Part::System(system.id.clone());
     let known = snapshot.troubles.get(&part).into_iter().flatten();
     let earlier: Vec<_> = known

@@ -48,6 +48,8 @@ pub(super) const WRITABLE: &[&str] = &[
     POLICY,
     WATCHES,
     ACTION,
+    super::power_mode::WRITABLE[0],
+    super::power_mode::WRITABLE[1],
 ];
 
 /// Puts into `body` how `system` starts.
