@@ -142,15 +142,13 @@ impl Reader {
         let at = at.min(self.points - 1);
         for series in series.iter_mut() {
             let Some(Ok(value)) = cells.next() else { return Err(bad()) };
-            match (series.low.get_mut(at), series.high.get_mut(at)) {
-                (Some(low), Some(high)) => {
-                    *low = low.min(value);
-                    *high = high.max(value);
-                }
-                _ => {
-                    series.low.push(value);
-                    series.high.push(value);
-                }
+            let place = series.low.get_mut(at).zip(series.high.get_mut(at));
+            if let Some((low, high)) = place {
+                *low = low.min(value);
+                *high = high.max(value);
+            } else {
+                series.low.push(value);
+                series.high.push(value);
             }
         }
         self.row += 1;
@@ -189,6 +187,8 @@ fn series(head: &str) -> EnvelopeSeries {
 
 #[cfg(test)]
 mod tests {
+    use std::fmt::Write as _;
+
     use super::*;
 
     #[test]
@@ -199,7 +199,7 @@ mod tests {
         for row in 0..100_000_u32 {
             // One glitch, of one value among all.
             let glitch = u32::from(row == 70_001);
-            text.push_str(&format!("{row}e-6,{}.5,{glitch}\n", row % 10));
+            let _ = writeln!(text, "{row}e-6,{}.5,{glitch}", row % 10);
             if text.len() > 100_000 {
                 // Lines end where frames do not.
                 let (one, other) = text.split_at(text.len() - 3);

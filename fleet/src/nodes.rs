@@ -162,10 +162,8 @@ impl Live {
                     continue;
                 }
                 let types = reset_types(system).join(", ");
-                let node = match one {
-                    true => "it".to_owned(),
-                    false => format!("node `{id}`"),
-                };
+                let node =
+                    if one { "it".into() } else { format!("node `{id}`") };
                 let message = if types.is_empty() {
                     format!("{node} cannot be reset")
                 } else {

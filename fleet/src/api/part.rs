@@ -22,6 +22,9 @@ pub trait Part:
     Listed + Clone + Serialize + JsonSchema + Send + Sync + 'static
 {
     /// All that the device has.
+    ///
+    /// # Errors
+    /// The device cannot be asked.
     fn all(
         live: &Live,
     ) -> impl Future<Output = Result<Vec<Self>, Error>> + Send;

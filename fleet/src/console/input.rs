@@ -295,9 +295,8 @@ fn read(
         Kind::Integer(_) | Kind::Number(_) => number(text),
         Kind::List(inner) => {
             let numbers = matches!(**inner, Kind::Integer(_) | Kind::Number(_));
-            let one = |line: &str| match numbers {
-                true => number(line),
-                false => Value::String(line.to_owned()),
+            let one = |line: &str| {
+                if numbers { number(line) } else { line.into() }
             };
             lines(text).map(one).collect()
         }

@@ -155,7 +155,7 @@ impl Lane {
             let room = ((most - least) * 0.05).max(0.05);
             (least, most) = (least - room, most + room);
         }
-        if !(least < most) {
+        if !least.is_finite() || !most.is_finite() {
             (least, most) = (0.0, 1.0);
         }
         let y = |value: f64| top + (most - value) / (most - least) * height;

@@ -171,19 +171,17 @@ impl Live {
 
     /// Ends the task of the change that waits, which undoes it.
     async fn end_change(&self, task: Option<String>) -> Result<(), Error> {
-        let known = match task {
-            Some(task) => Some(task),
-            None => {
-                let tasks = self.members(TASKS).await?;
-                let is = |task: &Value, field: &str, word: &str| {
-                    text(task, field).as_deref() == Some(word)
-                };
-                let mut ours = tasks.iter().filter(|task| {
-                    is(task, "/Name", CHANGING)
-                        && is(task, "/TaskState", "Running")
-                });
-                ours.next_back().and_then(|task| text(task, "/@odata.id"))
-            }
+        let known = if task.is_some() {
+            task
+        } else {
+            let tasks = self.members(TASKS).await?;
+            let is = |task: &Value, field: &str, word: &str| {
+                text(task, field).as_deref() == Some(word)
+            };
+            let mut ours = tasks.iter().filter(|task| {
+                is(task, "/Name", CHANGING) && is(task, "/TaskState", "Running")
+            });
+            ours.next_back().and_then(|task| text(task, "/@odata.id"))
         };
         let task = known
             .ok_or_else(|| self.strange("a change that has no task to end"))?;

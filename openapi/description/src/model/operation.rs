@@ -215,9 +215,8 @@ impl Operation {
         let mut said = String::new();
         while let Some((before, after)) = rest.split_once('{') {
             let (name, after) = after.split_once('}')?;
-            let variables = self.path_parameters.iter().zip(values);
-            let variable =
-                variables.into_iter().find(|(it, _)| it.name == name);
+            let mut variables = self.path_parameters.iter().zip(values);
+            let variable = variables.find(|(it, _)| it.name == name);
             said.push_str(before);
             match (answer.get(name), variable) {
                 (Some(Value::String(text)), _) => said.push_str(text),
