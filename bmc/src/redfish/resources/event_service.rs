@@ -214,9 +214,9 @@ fn known(write: &Write<'_>, action: &str) -> Result<(), Error> {
     let mut parts = id.split('.');
     let registry = parts.next().and_then(Registry::named);
     let key = parts.next_back().unwrap_or_default();
-    // `Base.1.0.Success`, or with the third number of a version.
+    // `Base.1.0.Success`.
     let numbers: Vec<&str> = parts.collect();
-    let versioned = matches!(numbers.len(), 2 | 3)
+    let versioned = numbers.len() == 2
         && numbers.iter().all(|it| it.parse::<u16>().is_ok());
     let found = registry.and_then(|it| it.template(key));
     if versioned && found.is_some() {
