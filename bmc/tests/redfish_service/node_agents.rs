@@ -40,8 +40,7 @@ fn fingerprint(node: &Blade) -> String {
     use rustls_pki_types::{CertificateDer, pem::PemObject as _};
     let file = node.state.path().join("tls/cert.pem");
     let certificate = CertificateDer::from_pem_file(file).unwrap();
-    let digest = Sha256::digest(&certificate);
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", Sha256::digest(&certificate))
 }
 
 /// A node's own agent with an account for the rack, and where its password is.

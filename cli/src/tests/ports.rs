@@ -76,6 +76,6 @@ async fn ports_say_who_is_at_their_other_ends() {
     let done = onprem(&words).await;
     assert!(done.out.contains("sw0.p2"), "{} {}", done.out, done.err);
     let seen = fleet.seen();
-    let line = &seen.last().unwrap().line;
-    assert!(line.starts_with("GET /v1/links?device=blade"), "{line}");
+    let last = &seen.last().unwrap().line;
+    assert!(last.starts_with("GET /v1/links?device=blade"), "{last}");
 }

@@ -64,13 +64,13 @@ pub(super) fn adapter(
         .controllers([controller])
         .status(status);
     let mut answer = answer(body);
-    let oem = json!({ "OnPrem": about(now) });
+    let oem = json!({ "OnPrem": about(&now) });
     answer.body.insert("Oem".to_owned(), oem);
     answer
 }
 
 /// What the standard has no words for.
-fn about(now: Cellular) -> Value {
+fn about(now: &Cellular) -> Value {
     let mut about = Map::new();
     let mut put = |name: &str, value: Option<Value>| {
         if let Some(value) = value {
