@@ -48,7 +48,8 @@ impl Snapshot {
         let sensors = chassis.sensors.iter().map(|s| self.sensor_health(s));
         let supplies = chassis.power_supplies.iter();
         let inputs = supplies.map(|supply| self.input_health(&supply.id));
-        sensors.chain(inputs).max().unwrap_or(Health::Ok)
+        let own = self.trouble_health(&Part::Chassis(chassis.id.clone()));
+        sensors.chain(inputs).max().unwrap_or(Health::Ok).max(own)
     }
 
     /// How well the system is seen on its control bus, if it is on one.

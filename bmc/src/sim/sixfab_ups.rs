@@ -39,8 +39,8 @@ pub struct SixfabUps {
     pub watchdog: Option<u8>,
     /// How often the watchdog was fed.
     pub fed: u32,
-    /// Whether it was told to cut the power when the system is down.
-    pub soft_off: bool,
+    /// Whether it was told to cut the power.
+    pub off: bool,
     /// What it wants: 13 that the system goes down, 14 that it starts anew.
     pub wants: Option<u8>,
     /// What it wanted and was told will be done.
@@ -73,7 +73,7 @@ impl Default for SixfabUps {
             fan_mode: 3,
             watchdog: None,
             fed: 0,
-            soft_off: false,
+            off: false,
             wants: None,
             confirmed: Vec::new(),
             clock: None,
@@ -190,11 +190,14 @@ impl SixfabUps {
                 self.watchdog = None;
                 true
             }
-            (36, _) => {
-                self.soft_off = true;
+            (35, _) => {
+                self.off = true;
                 true
             }
-            (39, _) => {
+            // Without a value, these ask whether it wants that.
+            (36, None) => self.wants == Some(13),
+            (38, None) => self.wants == Some(14),
+            (39, Some(1)) => {
                 self.fed += 1;
                 true
             }
@@ -206,7 +209,7 @@ impl SixfabUps {
                 self.minutes = minutes;
                 true
             }
-            (17 | 26 | 28 | 38 | 49 | 52 | 100 | 101, _) => false,
+            (17 | 26 | 28 | 36 | 38 | 39 | 49 | 52 | 100 | 101, _) => false,
             _ => return None,
         };
         Some(taken)

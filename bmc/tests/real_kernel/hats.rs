@@ -139,7 +139,7 @@ async fn hats_are_driven_lost_and_found_again() {
     assert_eq!(power(&rig.get(NODE).await), "On");
     hats.ups(|it| it.level = 20.0);
     until(&rig, NODE, |it| power(it) == "Off").await;
-    seen(|| hats.ups(|it| it.soft_off)).await;
+    seen(|| hats.ups(|it| it.off)).await;
 }
 
 #[tokio::test]

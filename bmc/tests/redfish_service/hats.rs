@@ -101,14 +101,14 @@ async fn a_cut_of_the_mains_is_told_and_ends_in_an_orderly_shutdown() {
     // There is charge enough: nothing happens to the system.
     let power = |it: &Value| it["PowerState"].as_str().unwrap().to_owned();
     assert_eq!(power(&admin.get(NODE).await.body), "On");
-    assert!(!hat.lock().unwrap().soft_off);
+    assert!(!hat.lock().unwrap().off);
 
     hat.lock().unwrap().level = 24.0;
     until(&admin, NODE, |it| power(it) == "PoweringOff").await;
-    assert!(!hat.lock().unwrap().soft_off, "the power is cut last");
+    assert!(!hat.lock().unwrap().off, "the power is cut last");
     until(&admin, NODE, |it| power(it) == "Off").await;
     let cut = async {
-        while !hat.lock().unwrap().soft_off {
+        while !hat.lock().unwrap().off {
             sleep(Duration::from_millis(50)).await;
         }
     };
@@ -311,9 +311,10 @@ async fn a_ups_keeps_the_schedule_and_what_it_wants_is_done() {
         let clock = i64::from(hat.clock.expect("the clock is set"));
         assert!((clock - now).abs() < 60, "{clock} is not {now}");
     }
-    // Its schedule says that the system goes down: it is told that it does.
+    // Its schedule says that the system goes down: it is told when it is.
     hat.lock().unwrap().wants = Some(13);
     until(&admin, NODE, |it| it["PowerState"] == "PoweringOff").await;
+    assert!(hat.lock().unwrap().confirmed.is_empty());
     let told = async {
         while hat.lock().unwrap().confirmed != [13] {
             sleep(Duration::from_millis(50)).await;
@@ -321,6 +322,33 @@ async fn a_ups_keeps_the_schedule_and_what_it_wants_is_done() {
     };
     timeout(Duration::from_secs(10), told).await.expect("it is told");
     until(&admin, NODE, |it| it["PowerState"] == "Off").await;
+}
+
+#[tokio::test]
+async fn a_schedule_that_nobody_named_is_told() {
+    let blade = hats(|board| {
+        let at = board.find(", schedule = [").unwrap();
+        let end = at + board[at..].find(']').unwrap() + 1;
+        // The days stand in brackets as well.
+        let end = end + board[end..].find("\n] }").unwrap() + 2;
+        format!("{}{}", &board[..at], &board[end..])
+    })
+    .await;
+    let admin = blade.admin();
+    let sensor = at("Sensors/ups_Battery_Charge");
+    until(&admin, &sensor, |it| it["Status"]["Health"] == "OK").await;
+    bus(&blade).unplug(0x41);
+    until(&admin, &sensor, |it| it["Status"]["Health"] == "Critical").await;
+    let hat = ups(&blade);
+    hat.lock().unwrap().schedule.insert(3, [1; 9]);
+    bus(&blade).plug(0x41);
+    let told = |it: &Value| {
+        let said = it["Status"]["Conditions"].to_string();
+        said.contains("no board file names, 0b100")
+    };
+    let chassis = until(&admin, CHASSIS, told).await;
+    assert_eq!(chassis["Oem"]["OnPrem"]["PowerSchedules"], Value::Null);
+    assert_eq!(hat.lock().unwrap().schedule.len(), 1, "it is left alone");
 }
 
 #[tokio::test]

@@ -47,6 +47,7 @@ const FAN_HEALTH: u8 = 23;
 const WORKING_MODE: u8 = 30;
 const SET_SAFE_LEVEL: u8 = 26;
 const SET_SAFE: u8 = 28;
+const HARD_OFF: u8 = 35;
 const SOFT_OFF: u8 = 36;
 const SOFT_REBOOT: u8 = 38;
 const FEED_WATCHDOG: u8 = 39;
@@ -69,11 +70,17 @@ const BROKEN: i32 = 2;
 const FAN_ON: u8 = 1;
 const FAN_OFF: u8 = 2;
 const FAN_AUTO: u8 = 3;
-/// What sets the watchdog or the safe shutdown going, and stops it.
+/// What sets the watchdog or the safe shutdown going, and stops it; what feeds
+/// the watchdog, and confirms what the HAT wants: without it, these ask.
 const ENABLE: u8 = 1;
 const DISABLE: u8 = 2;
 /// How many minutes the watchdog can wait.
 const MINUTES: std::ops::RangeInclusive<u8> = 4..=180;
+
+/// How long a machine has to shut down before its power is cut, in seconds:
+/// systemd gives its services 90.
+const CUT_AFTER: u32 = 180;
+const LEAST_CUT: u32 = 30;
 
 /// Between two questions: others use the bus as well.
 const PACE: Duration = Duration::from_millis(100);
@@ -125,6 +132,9 @@ struct Options {
     shutdown_below_percent: Option<f64>,
     /// After so long on the battery, the system is shut down.
     shutdown_after_seconds: Option<u64>,
+    /// On the machine that the HAT feeds: so long after it was told to shut
+    /// down, the HAT cuts its power.
+    cut_after_seconds: Option<u32>,
     /// The HAT cuts the power for a moment when the agent was silent for so
     /// long.
     watchdog_minutes: Option<u8>,
@@ -175,6 +185,13 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         after: options.shutdown_after_seconds.map(Duration::from_secs),
         own: fitting.is_on_host(),
     };
+    let cut_after = options.cut_after_seconds.unwrap_or(CUT_AFTER);
+    if cut_after < LEAST_CUT {
+        return Err(format!(
+            "`cut_after_seconds` is {cut_after}: a system needs {LEAST_CUT} \
+             at least to shut down"
+        ));
+    }
     let driver = Ups::new(
         place,
         [id.clone(), fitting.chassis.clone()],
@@ -185,6 +202,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
             watchdog: options.watchdog_minutes,
             limits,
             events: events.clone(),
+            cut_after,
         },
     );
     let said = Arc::clone(&driver.fan_said);

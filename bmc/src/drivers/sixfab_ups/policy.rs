@@ -9,6 +9,8 @@ use crate::model::PowerState;
 
 /// How long a system that was asked may take before it is asked again.
 const AGAIN: Duration = Duration::from_mins(1);
+/// How long a HAT that did not take the cut is left alone.
+const RETRY: Duration = Duration::from_secs(5);
 
 /// When a system is shut down.
 #[derive(Clone, Copy, Debug, Default)]
@@ -79,6 +81,8 @@ impl Policy {
         let on_battery = now.duration_since(self.since?);
         let down = power == PowerState::Off;
         match self.stage {
+            // The HAT did not take it a moment ago.
+            Stage::Asked(at, _) if now < at => None,
             Stage::Asked(_, true) if down || self.limits.own => self.cut(),
             Stage::Asked(..) if down => self.cut(),
             Stage::Watching | Stage::Asked(..) => {
@@ -100,7 +104,7 @@ impl Policy {
 
     /// The HAT did not take it: it is told again.
     pub(super) fn not_cut(&mut self, now: Instant) {
-        self.stage = Stage::Asked(now, true);
+        self.stage = Stage::Asked(now + RETRY, true);
     }
 
     #[expect(clippy::unnecessary_wraps, reason = "it is the answer of `next`")]

@@ -8,16 +8,19 @@
 use chrono::{Datelike as _, NaiveTime, Utc, Weekday};
 use serde::Deserialize;
 
-use super::frame::{Error, Hat};
+use super::frame::{Error, Hat, TRIES};
 use crate::{commands::ResetType, model::PowerSchedule};
 
 const SET_CLOCK: u8 = 33;
 const CREATE: u8 = 100;
+const REMOVE: u8 = 101;
 const REMOVE_ALL: u8 = 102;
 const KNOWN: u8 = 103;
 
-/// How many events the HAT keeps.
-const MOST: usize = 10;
+/// How many events a board file can name: the HAT keeps ten.
+const MOST: usize = 9;
+/// The last one is ours: it cuts the power of a machine whose agent has ended.
+const CUT: u8 = 10;
 /// The first year in which the machine's own clock can be right.
 const PLAUSIBLE: i32 = 2026;
 const EVERY_DAY: u8 = 0x7f;
@@ -162,6 +165,32 @@ pub(super) fn set_clock(hat: &Hat) -> Result<(), Error> {
     hat.set(SET_CLOCK, &seconds.to_be_bytes())
 }
 
+/// The ids of the events that a board file may name and the HAT has, as bits:
+/// bit 0 is the event 1.
+pub(super) fn known(hat: &Hat) -> Result<i32, Error> {
+    Ok(hat.number(KNOWN, TRIES)? & !(1 << (CUT - 1)))
+}
+
+/// The same for `events`.
+pub(super) fn wanted(events: &[Event]) -> i32 {
+    (0..events.len()).fold(0, |mask, at| mask | 1 << at)
+}
+
+/// Has the HAT cut the power once, `after` so many seconds.
+pub(super) fn cut_later(hat: &Hat, after: u32) -> Result<(), Error> {
+    let [a, b, c, d] = after.to_be_bytes();
+    // An interval, once, in seconds; a hard shutdown.
+    hat.set(CREATE, &[CUT, 2, 1, a, b, c, d, 1, EVERY_DAY, 2])
+}
+
+/// Takes that back, if it was said.
+pub(super) fn keep_on(hat: &Hat) -> Result<(), Error> {
+    if hat.number(KNOWN, TRIES)? >> (CUT - 1) & 1 == 0 {
+        return Ok(());
+    }
+    hat.set(REMOVE, &[CUT])
+}
+
 /// Makes `events` all that the HAT does by itself.
 ///
 /// # Errors
@@ -171,9 +200,7 @@ pub(super) fn write(hat: &Hat, events: &[Event]) -> Result<(), Error> {
     for (id, event) in (1..).zip(events) {
         hat.set(CREATE, &event.bytes(id))?;
     }
-    // Bit 0 is the event 1.
-    let wanted = (0..events.len()).fold(0_i32, |mask, at| mask | 1 << at);
-    let found = hat.number(KNOWN, super::frame::TRIES)?;
+    let (found, wanted) = (known(hat)?, wanted(events));
     if found == wanted {
         return Ok(());
     }
@@ -183,7 +210,13 @@ pub(super) fn write(hat: &Hat, events: &[Event]) -> Result<(), Error> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::{Arc, Mutex};
+
     use super::*;
+    use crate::{
+        bus::I2cBus,
+        sim::{i2c::SimulatedI2c, sixfab_ups::SixfabUps},
+    };
 
     fn read(text: &str) -> Result<Vec<Event>, String> {
         #[derive(Deserialize)]
@@ -208,6 +241,27 @@ mod tests {
     }
 
     #[test]
+    fn a_cut_that_was_announced_is_taken_back() {
+        let part = Arc::new(Mutex::new(SixfabUps::default()));
+        let sim = SimulatedI2c::default();
+        sim.attach(0x41, Arc::clone(&part));
+        let bus = I2cBus::new("i2c-1", Box::new(sim));
+        let hat = Hat { chip: bus.chip(0x41) };
+        keep_on(&hat).unwrap();
+        write(
+            &hat,
+            &read("[[schedule]]\nat = \"1:00\"\naction = \"On\"").unwrap(),
+        )
+        .unwrap();
+        cut_later(&hat, 120).unwrap();
+        let kept = part.lock().unwrap().schedule.clone();
+        assert_eq!(kept[&10], [2, 1, 0, 0, 0, 120, 1, 127, 2]);
+        assert_eq!(known(&hat).unwrap(), 1, "ours does not count");
+        keep_on(&hat).unwrap();
+        assert!(part.lock().unwrap().schedule.keys().eq([&1]));
+    }
+
+    #[test]
     fn what_the_hat_cannot_do_is_refused() {
         for (entry, said) in [
             (
@@ -224,7 +278,7 @@ mod tests {
             let error = read(&format!("[[schedule]]\n{entry}")).unwrap_err();
             assert!(error.contains(said), "{said}: {error}");
         }
-        let many = "[[schedule]]\nat = \"1:00\"\naction = \"On\"\n".repeat(11);
-        assert!(read(&many).unwrap_err().contains("11 entries, at most 10"));
+        let many = "[[schedule]]\nat = \"1:00\"\naction = \"On\"\n".repeat(10);
+        assert!(read(&many).unwrap_err().contains("10 entries, at most 9"));
     }
 }

@@ -12,8 +12,8 @@ use tokio::time::Instant;
 
 use super::{
     BROKEN, DISABLE, ENABLE, FAN_AUTO, FAN_HEALTH, FAN_MODE, FAN_ON, FAN_SPEED,
-    FEED_WATCHDOG, FIRMWARE, LEVEL, LOOK, MODE_EVERY, ON_BATTERY, PACE,
-    REQUEST, ROUND, SET_FAN_MODE, SET_SAFE, SET_SAFE_LEVEL, SET_WATCHDOG,
+    FEED_WATCHDOG, FIRMWARE, HARD_OFF, LEVEL, LOOK, MODE_EVERY, ON_BATTERY,
+    PACE, REQUEST, ROUND, SET_FAN_MODE, SET_SAFE, SET_SAFE_LEVEL, SET_WATCHDOG,
     SET_WATCHDOG_MINUTES, SOFT_OFF, SOFT_REBOOT, VALUES, Value, WANTS_OFF,
     WANTS_REBOOT, WORKING_MODE,
     frame::{Error, Hat, TRIES},
@@ -42,6 +42,8 @@ pub(super) struct Plan {
     pub(super) limits: Limits,
     /// All that it shall do by its own clock, where the board file says so.
     pub(super) events: Option<Vec<Event>>,
+    /// In how many seconds the HAT cuts the power of the agent's own machine.
+    pub(super) cut_after: u32,
 }
 
 /// What the HAT wanted, when the system was asked for it, and whether it does.
@@ -77,6 +79,10 @@ pub(super) struct Ups {
     plan: Plan,
     policy: Policy,
     asked: Option<Asked>,
+    /// The HAT's schedule is as this agent wrote it.
+    scheduled: bool,
+    /// The HAT was told to cut the power of this machine later.
+    cut_comes: bool,
     clock_at: Option<Instant>,
     /// The system that it feeds, and whether that is on.
     system: Option<(Id, PowerState)>,
@@ -165,6 +171,8 @@ impl Ups {
             policy: Policy::new(plan.limits),
             plan,
             asked: None,
+            scheduled: false,
+            cut_comes: false,
             clock_at: None,
             system: None,
             level: None,
@@ -193,7 +201,7 @@ impl Ups {
         if let Some(minutes) = self.plan.watchdog
             && self.feed_at.is_none_or(|at| now >= at)
         {
-            self.hat.ask(FEED_WATCHDOG, &[], tries)?;
+            self.hat.ask(FEED_WATCHDOG, &[ENABLE], tries)?;
             // Four times in its patience.
             self.feed_at = Some(now + Duration::from_secs(15) * minutes.into());
         }
@@ -203,6 +211,10 @@ impl Ups {
             if let Some(mode) = passing(mode)? {
                 let on_battery = mode == ON_BATTERY;
                 self.policy.on_battery(on_battery, now);
+                if self.cut_comes && !on_battery {
+                    forgive(schedule::keep_on(&self.hat), "the cut")?;
+                    self.cut_comes = false;
+                }
                 let supply = id_of(&self.id, "Input");
                 let chassis = self.chassis.clone();
                 batch.supplies.push((chassis, supply, !on_battery));
@@ -240,26 +252,46 @@ impl Ups {
 
     /// Gives the HAT its schedule and the limit of the battery, which it then
     /// keeps even where the agent is dead; says what it does not take.
-    fn set_schedule(&self) -> Result<Vec<Trouble>, Error> {
+    fn set_schedule(&mut self) -> Result<Vec<Trouble>, Error> {
         let mut troubles = Vec::new();
-        let mut note = |set: Result<(), Error>, word, what: &str| match set {
-            Err(error) if error.is_bus() => Err(error),
-            Err(error) => {
-                troubles.push(Trouble {
-                    word,
-                    text: format!("{what}: {error}").into(),
-                    health: Health::Warning,
-                    slows: None,
-                    over: false,
-                });
-                Ok(())
-            }
-            Ok(()) => Ok(()),
+        let mut note = |word, text: String| {
+            troubles.push(Trouble {
+                word,
+                text: text.into(),
+                health: Health::Warning,
+                slows: None,
+                over: false,
+            });
         };
-        if let Some(events) = &self.plan.events {
-            let set = schedule::write(&self.hat, events);
-            note(set, "Schedule", "the UPS did not take its schedule")?;
+        if !self.scheduled && !self.cut_comes {
+            // Left by an agent that ended with its machine.
+            forgive(schedule::keep_on(&self.hat), "an old cut")?;
         }
+        let known = match schedule::known(&self.hat) {
+            Err(error) if error.is_bus() => return Err(error),
+            known => known.unwrap_or_default(),
+        };
+        match &self.plan.events {
+            // Not at each glitch of the bus: intervals would begin anew.
+            Some(events)
+                if !self.scheduled || known != schedule::wanted(events) =>
+            {
+                match schedule::write(&self.hat, events) {
+                    Err(error) if error.is_bus() => return Err(error),
+                    Err(error) => note("Schedule", error.to_string()),
+                    Ok(()) => {}
+                }
+            }
+            None if known != 0 => note(
+                "Schedule",
+                format!(
+                    "the UPS keeps events that no board file names, {known:#b}: \
+                     `schedule = []` removes them"
+                ),
+            ),
+            _ => {}
+        }
+        self.scheduled = true;
         if let Some(below) = self.plan.limits.below {
             #[expect(
                 clippy::cast_possible_truncation,
@@ -268,8 +300,11 @@ impl Ups {
             )]
             let level = below.round() as u8;
             let set = self.hat.set(SET_SAFE_LEVEL, &[level]);
-            let set = set.and_then(|()| self.hat.set(SET_SAFE, &[ENABLE]));
-            note(set, "SafeShutdown", "the UPS did not take the limit")?;
+            match set.and_then(|()| self.hat.set(SET_SAFE, &[ENABLE])) {
+                Err(error) if error.is_bus() => return Err(error),
+                Err(error) => note("SafeShutdown", error.to_string()),
+                Ok(()) => {}
+            }
         }
         Ok(troubles)
     }
@@ -279,11 +314,7 @@ impl Ups {
         if self.clock_at.is_some_and(|at| now < at) {
             return Ok(());
         }
-        match schedule::set_clock(&self.hat) {
-            Err(error) if error.is_bus() => return Err(error),
-            Err(error) => tracing::warn!(%error, "the clock of the UPS"),
-            Ok(()) => {}
-        }
+        forgive(schedule::set_clock(&self.hat), "its clock")?;
         self.clock_at = Some(now + CLOCK);
         Ok(())
     }
@@ -315,9 +346,13 @@ impl Ups {
         let Some((system, power)) = self.system.clone() else { return Ok(()) };
         let asked = self.asked.as_ref().filter(|it| it.wish.kind == kind);
         let granted = asked.is_some_and(|it| it.granted == Some(true));
-        if granted || power == PowerState::Off {
+        // It cuts the power some time after it was told that the system goes
+        // down. Nobody says how long: another system has to be down.
+        let soon = self.plan.limits.own || wanted == WANTS_REBOOT;
+        if power == PowerState::Off || (granted && soon) {
             self.asked = None;
-            return self.hat.set(confirm, &[ENABLE]);
+            let told = self.hat.set(confirm, &[ENABLE]);
+            return forgive(told, "what it wanted").map(drop);
         }
         if asked.is_none_or(|it| now >= it.at + AGAIN) {
             let reason = format!(
@@ -340,11 +375,7 @@ impl Ups {
         if *said {
             return Ok(());
         }
-        match self.hat.set(SET_FAN_MODE, &[FAN_AUTO]) {
-            Err(error) if error.is_bus() => return Err(error),
-            Err(error) => tracing::warn!(%error, "the fan is left as it is"),
-            Ok(()) => {}
-        }
+        forgive(self.hat.set(SET_FAN_MODE, &[FAN_AUTO]), "its fan")?;
         *said = true;
         Ok(())
     }
@@ -412,15 +443,36 @@ impl Ups {
                 let kind = ResetType::GracefulShutdown;
                 batch.wishes.push(Wish { system, kind, reason });
             }
-            Some(Act::Cut) => match self.hat.set(SOFT_OFF, &[]) {
-                Ok(()) => tracing::warn!(%system, "the UPS cuts the power"),
-                Err(error) => {
+            Some(Act::Cut) => {
+                let own = self.plan.limits.own;
+                let told = if own {
+                    schedule::cut_later(&self.hat, self.plan.cut_after)
+                } else {
+                    self.hat.set(HARD_OFF, &[])
+                };
+                if told.is_err() {
                     self.policy.not_cut(now);
-                    return Err(error);
                 }
-            },
+                if forgive(told, "the cut")? {
+                    tracing::warn!(%system, "the UPS cuts the power");
+                    self.cut_comes = own;
+                }
+            }
         }
         Ok(())
+    }
+}
+
+/// What the HAT refuses is no reason to ask it nothing more: whether it took
+/// `what`.
+fn forgive(said: Result<(), Error>, what: &str) -> Result<bool, Error> {
+    match said {
+        Err(error) if error.is_bus() => Err(error),
+        Err(error) => {
+            tracing::warn!(%error, what, "the UPS does not take it");
+            Ok(false)
+        }
+        Ok(()) => Ok(true),
     }
 }
 

@@ -12,7 +12,7 @@ use super::{enabled, modem, port};
 use crate::{
     model::{Chassis, NetworkInterface, Snapshot, System, Wire},
     redfish::{
-        resource::{Answer, Resource, View, answer},
+        resource::{Answer, Freshness, Resource, View, answer},
         uri,
     },
 };
@@ -27,6 +27,11 @@ impl Resource for NetworkAdapter {
 
     fn kind(&self) -> &'static str {
         "NetworkAdapter"
+    }
+
+    fn freshness(&self) -> Freshness {
+        // A modem follows its sensors.
+        Freshness::Live
     }
 
     fn get(&self, view: &View<'_>, ids: &[&str]) -> Option<Answer> {

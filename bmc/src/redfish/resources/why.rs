@@ -8,7 +8,9 @@ use onprem_redfish::{
 
 use super::{With as _, health, sensor};
 use crate::{
-    model::{Chassis, Health, Quality, Reading, Sensor, Snapshot, System},
+    model::{
+        Chassis, Health, Part, Quality, Reading, Sensor, Snapshot, System,
+    },
     redfish::uri,
 };
 
@@ -18,8 +20,8 @@ const SHOWN: usize = 16;
 /// A condition with how bad it is.
 type Found = (Health, resource::Condition);
 
-/// What is wrong with the sensors and the inputs in `chassis`, and with the
-/// systems in it that a control bus sees.
+/// What is wrong with `chassis`, its sensors and inputs, and with the systems
+/// in it that a control bus sees.
 pub(super) fn of_chassis(
     snapshot: &Snapshot,
     chassis: &Chassis,
@@ -66,7 +68,11 @@ fn in_chassis(snapshot: &Snapshot, chassis: &Chassis) -> Vec<Found> {
         let how = snapshot.input_health(&supply.id);
         Some((how, condition(&message, how, Some(*at), Some(uri))))
     });
-    sensors.chain(supplies).collect()
+    let part = Part::Chassis(chassis.id.clone());
+    let troubles = snapshot
+        .troubles(&part)
+        .map(|known| (known.trouble.health, sensor::trouble(known)));
+    troubles.chain(sensors).chain(supplies).collect()
 }
 
 /// Why the system at `uri`, which is another one than that is asked for, is

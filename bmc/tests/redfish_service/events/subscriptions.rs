@@ -168,7 +168,7 @@ async fn a_test_event_has_what_was_given_and_nothing_else() {
         "EventGroupId": 3, "EventId": "t-1",
         "EventTimestamp": "2026-11-22T15:00:00Z", "EventType": "Alert",
         "Message": "All is well.", "MessageArgs": ["a", "b"],
-        "MessageId": "Contoso.1.0.AllIsWell", "MessageSeverity": "Warning",
+        "MessageId": "Base.1.0.Success", "MessageSeverity": "Warning",
         "Severity": "Warning", "OriginOfCondition": origin});
     let done = admin.post(SUBMIT, &whole).await;
     assert_eq!(done.status, 200, "{}", done.body);
