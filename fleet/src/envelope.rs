@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::{
     api::{CaptureEnvelope, EnvelopeSeries},
+    envelopes::{Envelopes, Key},
     error::Error,
     live::{Live, reason},
     tunnel::{self, TunnelError},
@@ -35,6 +36,7 @@ impl Live {
     /// There is no such recording; the device cannot be asked.
     pub(crate) async fn envelope(
         &self,
+        envelopes: &Envelopes,
         id: &str,
         points: usize,
     ) -> Result<CaptureEnvelope, Error> {
@@ -43,10 +45,19 @@ impl Live {
         let path = path.ok_or_else(|| self.strange("no values as text"))?;
         let request = Request::builder().uri(path).body(tunnel::empty());
         let request = request.map_err(|error| self.failed(error.into()))?;
-        let reading = self.read_all(request, capture.values, points);
-        timeout(PATIENCE, reading)
-            .await
-            .map_err(|_| self.failed(TunnelError::Timeout(PATIENCE)))?
+        let key = Key {
+            device: self.device_id(),
+            capture: capture.id,
+            made_at: capture.made_at,
+            points,
+        };
+        let reading = async {
+            let reading = self.read_all(request, capture.values, points);
+            timeout(PATIENCE, reading)
+                .await
+                .map_err(|_| self.failed(TunnelError::Timeout(PATIENCE)))?
+        };
+        envelopes.get(key, reading).await
     }
 
     async fn read_all(

@@ -79,6 +79,14 @@ pub enum Error {
         /// Why.
         source: TunnelError,
     },
+    /// The device did it, and cannot be asked since.
+    #[error("device `{device}`: {message}")]
+    CutOff {
+        /// Its name.
+        device: String,
+        /// What was done, and what becomes of it.
+        message: String,
+    },
     /// The device said no, or something strange.
     #[error("device `{device}` answered {status}: {message}")]
     Device {
@@ -164,6 +172,9 @@ impl Error {
             }
             Self::Forbidden { .. } => (StatusCode::FORBIDDEN, "forbidden"),
             Self::OtherSite => (StatusCode::FORBIDDEN, "other_site"),
+            Self::CutOff { .. } => {
+                (StatusCode::GATEWAY_TIMEOUT, "device_cut_off")
+            }
             Self::Tunnel { source, .. } => match source {
                 T::Offline => {
                     (StatusCode::SERVICE_UNAVAILABLE, "device_offline")

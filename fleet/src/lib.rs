@@ -7,6 +7,7 @@ pub mod config;
 pub mod console;
 pub mod devices;
 mod envelope;
+mod envelopes;
 pub mod error;
 pub mod events;
 pub mod fleet;

@@ -189,13 +189,14 @@ impl Live {
         Ok(targets)
     }
 
-    /// Resets a node; the answer comes when the device begins.
+    /// Resets a node; the answer comes when the device begins. Where that takes
+    /// its time, it is a task of the device, at this path.
     pub(crate) async fn reset(
         &self,
         target: &Target,
         kind: ResetType,
-    ) -> Result<(), Error> {
-        self.post(&target.reset, &json!({ "ResetType": kind })).await
+    ) -> Result<Option<String>, Error> {
+        self.begin(&target.reset, &json!({ "ResetType": kind })).await
     }
 
     /// Whether a node is powered.

@@ -11,6 +11,7 @@ fn port(state: &str) -> Value {
         "linkStatus": "LinkUp", "untaggedVlan": 20, "taggedVlans": [10, 30],
         "neighbour": "rack-1-switch", "neighbourPort": "Ethernet12",
         "changeState": state, "readAt": "2026-11-22T10:00:00Z",
+        "change": if waits { json!("c7") } else { Value::Null },
         "undoneInSeconds": if waits { json!(57) } else { Value::Null },
     })
 }
@@ -25,7 +26,7 @@ async fn who_changes_a_port_is_told_how_to_keep_that() {
     let done = onprem(&[&words[..], &more[..]].concat()).await;
     assert_eq!(done.code, 0, "{}", done.err);
     let told = "note: sw0.p2: undone in 57 s unless `onprem network confirm \
-                rack sw0.p2` is said";
+                rack sw0.p2 --change c7` is said";
     assert!(done.err.contains(told), "{}", done.err);
     assert_eq!(
         fleet.seen().last().map(super::fake::Seen::json),
@@ -34,6 +35,7 @@ async fn who_changes_a_port_is_told_how_to_keep_that() {
         }))
     );
     // What holds at once is told without that.
+    let fleet = FakeFleet::start().await;
     fleet.on(line, 200, &port("settled"));
     let words = ["set", "port", "rack", "sw0.p2", "enabled=true"];
     let done = onprem(&[&words[..], &["--url", &fleet.url]].concat()).await;

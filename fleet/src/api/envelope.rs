@@ -84,7 +84,9 @@ async fn device_capture_envelope(
         }
         let points = usize::try_from(points).unwrap_or(usize::MAX);
         let live = call.live(&device)?;
-        Ok(HttpResponseOk(live.envelope(&capture, points).await?))
+        Ok(HttpResponseOk(
+            live.envelope(call.fleet.envelopes(), &capture, points).await?,
+        ))
     })
     .await
 }

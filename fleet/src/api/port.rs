@@ -176,7 +176,8 @@ impl PortUpdate {
 #[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct PortSettle {
-    /// The id of the change; the one that waits unless said.
+    /// The id of the change. Unless said, the one that waits, which the same
+    /// account must have asked for.
     pub change: Option<String>,
 }
 
@@ -261,7 +262,8 @@ async fn device_port_view(
 ///
 /// The change holds at once, and is undone after a minute, or what the device
 /// is configured to wait, unless somebody confirms it: nobody locks himself
-/// out. One change of a device waits at a time.
+/// out. One change of a device waits at a time. A change that cuts the way to
+/// the device itself answers 504 with the code `device_cut_off`.
 #[endpoint {
     method = PATCH,
     path = "/v1/devices/{device}/ports/{port}",

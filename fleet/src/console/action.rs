@@ -1,10 +1,12 @@
 //! Actions, and what stands between them and a person: the impact, a
 //! confirmation, the name to be typed.
 
+use std::fmt::Write as _;
+
 use askama::Template;
 use http::StatusCode;
 use onprem_description::{Confirm, Danger, Kind, Operation, Property};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::cell::{Cell, escape};
 use super::error::Refusal;
@@ -12,10 +14,10 @@ use super::form::{after, asked_again, lede, noun, send};
 use super::heading::refused;
 use super::input::{Fields, Input, body};
 use super::made::{Made, Outcome};
-use super::page::Frame;
+use super::page::{Command, Frame};
 use super::place::Place;
 use super::table::{Setting, columns};
-use super::visit::Visit;
+use super::visit::{Visit, quoted};
 
 #[derive(Debug, Template)]
 #[template(path = "action.html")]
@@ -80,7 +82,7 @@ pub(crate) async fn run(
         Some(Err(why)) => (Vec::new(), fields.to_vec(), Some(why)),
         None => (Vec::new(), fields.to_vec(), None),
     };
-    let mut shown = Fields::new(&narrowed, None);
+    let mut shown = begun(operation, &narrowed, item.as_ref());
     if let Some(said) = &refusal {
         shown = shown.refused(&visit.form, said);
         if wrong_name {
@@ -93,8 +95,7 @@ pub(crate) async fn run(
         label => format!("{label} {name}"),
     };
     let frame = visit.frame(&title).await?;
-    let commands =
-        visit.commands(place.resource, operation, &place.values(), &[]);
+    let commands = commands(visit, place, operation, item.as_ref());
     let destructive = operation.action.danger == Danger::Destructive
         || operation.method == "DELETE";
     let danger = destructive || operation.action.danger != Danger::None;
@@ -255,6 +256,46 @@ fn narrow(fields: &[Property], preview: &Value) -> Vec<Property> {
         }
     });
     fields.collect()
+}
+
+/// What names the thing that the person saw: the field of the body, and what
+/// that is.
+fn seen<'a>(
+    operation: &'a Operation,
+    item: Option<&'a Value>,
+) -> Option<(&'a str, &'a str)> {
+    let field = operation.action.names.as_deref()?;
+    Some((field, item?.get(field)?.as_str()?))
+}
+
+/// The fields as they are before somebody fills them in.
+fn begun(
+    operation: &Operation,
+    fields: &[Property],
+    item: Option<&Value>,
+) -> Fields {
+    let seen = seen(operation, item);
+    let seen = seen.map(|(field, value)| json!({ field: value }));
+    Fields::new(fields, seen.as_ref())
+}
+
+/// The same as commands.
+fn commands(
+    visit: &Visit<'_>,
+    place: &Place<'_>,
+    operation: &Operation,
+    item: Option<&Value>,
+) -> Vec<Command> {
+    let mut commands =
+        visit.commands(place.resource, operation, &place.values(), &[]);
+    if let Some((field, value)) = seen(operation, item)
+        && let Some(onprem) = commands.first_mut()
+    {
+        let flag = onprem_description::kebab(field);
+        // Writing into a text cannot fail.
+        let _ = write!(onprem.text, " --{flag} {}", quoted(value));
+    }
+    commands
 }
 
 /// On the button.

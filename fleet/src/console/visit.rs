@@ -174,7 +174,7 @@ impl<'a> Visit<'a> {
 }
 
 /// `text` as a shell takes it for one word.
-fn quoted(text: &str) -> String {
+pub(crate) fn quoted(text: &str) -> String {
     let is_plain = !text.is_empty()
         && text.bytes().all(|byte| {
             byte.is_ascii_alphanumeric() || b"-_./:=@,".contains(&byte)

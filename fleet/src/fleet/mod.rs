@@ -18,6 +18,7 @@ use crate::{
     auth::{Auth, Caller, Role},
     console::{Console, Host},
     devices::Devices,
+    envelopes::Envelopes,
     error::Error,
     events::Events,
     join_tokens::JoinTokens,
@@ -44,6 +45,7 @@ struct Inner {
     tunnels: Tunnels,
     abilities: Arc<Abilities>,
     wiring: Wiring,
+    envelopes: Envelopes,
     authority: Arc<Authority>,
     console: Console,
     work: TaskTracker,
@@ -86,6 +88,7 @@ impl Fleet {
             tunnels,
             abilities: Arc::default(),
             wiring: Wiring::default(),
+            envelopes: Envelopes::default(),
             authority,
             console: Console::new(),
             work,
@@ -145,6 +148,11 @@ impl Fleet {
 
     pub(crate) fn wiring(&self) -> &Wiring {
         &self.0.wiring
+    }
+
+    /// The outlines of recordings.
+    pub(crate) fn envelopes(&self) -> &Envelopes {
+        &self.0.envelopes
     }
 
     pub(crate) fn abilities(&self) -> &Abilities {

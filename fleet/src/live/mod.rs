@@ -91,6 +91,10 @@ impl Live {
         Self { tunnels, abilities, device, grant }
     }
 
+    pub(crate) fn device_id(&self) -> Xid {
+        self.device.id
+    }
+
     pub(crate) fn failed(&self, source: TunnelError) -> Error {
         Error::Tunnel { device: self.device.name.to_string(), source }
     }
@@ -109,6 +113,11 @@ impl Live {
         Error::Device { device, status, message: message.into() }
     }
 
+    /// What was asked for was done, and cut the way to the device.
+    fn cut_off(&self, message: String) -> Error {
+        Error::CutOff { device: self.device.name.to_string(), message }
+    }
+
     /// Refuses while the device is not connected.
     pub(crate) fn check(&self) -> Result<(), Error> {
         if self.tunnels.is_online(self.device.id) {
@@ -124,6 +133,15 @@ impl Live {
         path: &str,
         body: Option<&Value>,
     ) -> Result<Value, Error> {
+        Ok(self.exchange(method, path, body).await?.1)
+    }
+
+    async fn exchange(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&Value>,
+    ) -> Result<(StatusCode, Value), Error> {
         let request = Request::builder()
             .method(method)
             .uri(path)
@@ -137,11 +155,11 @@ impl Live {
         let request = request.map_err(|e| self.failed(e.into()))?;
         let (status, body) = self.answer(request).await?;
         if body.is_empty() && status.is_success() {
-            return Ok(Value::Null);
+            return Ok((status, Value::Null));
         }
         let value: Value = serde_json::from_slice(&body).unwrap_or_default();
         if status.is_success() {
-            Ok(value)
+            Ok((status, value))
         } else {
             Err(self.refused(status, reason(&value)))
         }
@@ -205,6 +223,20 @@ impl Live {
     ) -> Result<(), Error> {
         self.send(Method::POST, path, Some(body)).await?;
         Ok(())
+    }
+
+    /// Calls an action; where the device makes a task of it, the path of that.
+    pub(crate) async fn begin(
+        &self,
+        path: &str,
+        body: &Value,
+    ) -> Result<Option<String>, Error> {
+        let answer = self.exchange(Method::POST, path, Some(body));
+        let (status, task) = answer.await?;
+        if status != StatusCode::ACCEPTED {
+            return Ok(None);
+        }
+        Ok(Some(self.path_of(&task)?))
     }
 
     /// Reads a resource that may not be there.

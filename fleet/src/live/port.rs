@@ -1,12 +1,14 @@
 //! The ports of a device's switches and adapters, and the change of one that
 //! waits to be confirmed.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, time::Duration};
 
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
+use onprem_link::log::Chain;
 use serde_json::{Map, Value, json};
+use tokio::time::Instant;
 
 use super::{AT_ONCE, Live, health, link, number, text, time};
 use crate::{
@@ -42,6 +44,30 @@ struct Staged {
     until: Option<DateTime<Utc>>,
     left: Option<TimeDelta>,
     task: Option<String>,
+}
+
+impl Staged {
+    /// Whether `caller` means this one, who says the id `change` or none; why
+    /// not.
+    fn is_meant(
+        &self,
+        change: Option<&str>,
+        caller: &str,
+    ) -> Result<(), String> {
+        let waits = self.id.as_deref().unwrap_or_default();
+        match (change, self.by.as_deref()) {
+            (Some(wanted), _) if wanted == waits => Ok(()),
+            (Some(wanted), _) => Err(format!(
+                "`{wanted}` does not wait; `{waits}` does, look again"
+            )),
+            (None, Some(by)) if by == caller => Ok(()),
+            (None, by) => Err(format!(
+                "`{}` asked for the change that waits: say that you mean it, \
+                 by its id `{waits}`",
+                by.unwrap_or("somebody else")
+            )),
+        }
+    }
 }
 
 /// What can become of a change that waits.
@@ -113,16 +139,24 @@ impl Live {
         if !vlans.is_empty() {
             body.insert("Oem".to_owned(), json!({ "OnPrem": vlans }));
         }
-        self.patch(&at.path, &Value::Object(body)).await?;
-        self.port(&at.port.id).await
+        let body = Value::Object(body);
+        let task = self.send(Method::PATCH, &at.path, Some(&body)).await?;
+        let since = Instant::now();
+        let read = self.port(&at.port.id).await;
+        // The change may have cut the way to the device.
+        read.map_err(|error| {
+            let left = time_left(&task);
+            let left = left.map(|left| left.saturating_sub(since.elapsed()));
+            self.cut_off(unread(&at.port.id, left, &error))
+        })
     }
 
-    /// Lets the change of a port stay, or undoes it. With `change`, only that
-    /// one.
+    /// Lets the change of a port stay, or undoes it: that with the id `change`
+    /// or, where none is said, one that the same account asked for.
     ///
     /// # Errors
-    /// There is no such port, or no such change of it; the device cannot be
-    /// asked, or refuses.
+    /// There is no such port, or no such change of it, or it is another's; the
+    /// device cannot be asked, or refuses.
     pub(crate) async fn settle_port(
         &self,
         id: &str,
@@ -142,14 +176,8 @@ impl Live {
         let fabric = self.get(path).await?;
         let staged = staged_of(&fabric).filter(|it| it.port == at.path);
         let staged = staged.ok_or_else(nothing)?;
-        if let Some(wanted) = change
-            && staged.id.as_deref() != Some(wanted)
-        {
-            let waits = staged.id.unwrap_or_default();
-            let message =
-                format!("`{wanted}` does not wait; `{waits}` does, look again");
-            return Err(Error::conflict("/change", message));
-        }
+        let meant = staged.is_meant(change, &self.grant.subject);
+        meant.map_err(|text| Error::conflict("/change", text))?;
         let word = match verdict {
             Verdict::Confirm => "Confirm",
             Verdict::Revert => "Revert",
@@ -297,6 +325,28 @@ impl DevicePort {
     }
 }
 
+/// What is told of a port that was set, and cannot be read since.
+fn unread(port: &str, left: Option<Duration>, error: &Error) -> String {
+    let when = left.map_or_else(
+        || "before long".to_owned(),
+        |left| format!("in {} s", left.as_secs()),
+    );
+    format!(
+        "`{port}` is set; the device cannot be reached since: it is undone \
+         {when} unless confirmed ({})",
+        Chain(error)
+    )
+}
+
+/// How long the change holds that the device made this task of: its message
+/// says until when, by the clock that the task began by.
+fn time_left(task: &Value) -> Option<Duration> {
+    let advice = text(task, "/Messages/0/Resolution")?;
+    let mut words = advice.split_whitespace();
+    let until = words.find_map(|word| word.parse::<DateTime<Utc>>().ok())?;
+    (until - time(task, "/StartTime")?).to_std().ok()
+}
+
 /// A port as the device says it; its id is to be made.
 fn at(it: &Value, kind: PortKind, holder: &str) -> Option<At> {
     let lldp = |name: &str| text(it, &format!("/Ethernet/LLDPReceive/{name}"));
@@ -411,6 +461,45 @@ fn staged_of(fabric: &Value) -> Option<Staged> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_change_is_meant_by_its_id_or_by_who_asked_for_it() {
+        let staged = |by: &str| {
+            let port = json!({"@odata.id": "/1"});
+            let about = json!({"Id": "c1", "Port": port, "RequestedBy": by});
+            let fabric = json!({"Oem": {"OnPrem": {"StagedChange": about}}});
+            staged_of(&fabric).unwrap()
+        };
+        let meant = |by, change| staged(by).is_meant(change, "ada");
+        assert_eq!(meant("ada", None), Ok(()));
+        assert_eq!(meant("bob", Some("c1")), Ok(()));
+        let error = meant("bob", None).unwrap_err();
+        assert!(error.starts_with("`bob` asked"), "{error}");
+        assert!(error.ends_with("by its id `c1`"), "{error}");
+        assert!(meant("", None).is_err(), "of nobody known");
+        let error = meant("ada", Some("c0")).unwrap_err();
+        assert_eq!(error, "`c0` does not wait; `c1` does, look again");
+    }
+
+    #[test]
+    fn a_change_that_cut_the_way_to_the_device_was_made() {
+        let said = "The change holds until 2026-01-01T00:01:00Z and is undone.";
+        let task = json!({
+            "StartTime": "2026-01-01T00:00:02Z",
+            "Messages": [{"Resolution": said}],
+        });
+        let left = time_left(&task);
+        assert_eq!(left, Some(Duration::from_secs(58)));
+        assert_eq!(time_left(&json!({})), None);
+        let source = crate::tunnel::TunnelError::Offline;
+        let error = Error::Tunnel { device: "rack".to_owned(), source };
+        let told = unread("sw0.p2", left, &error);
+        let expected = "`sw0.p2` is set; the device cannot be reached since: \
+                        it is undone in 58 s unless confirmed (device `rack`";
+        assert!(told.starts_with(expected), "{told}");
+        let told = unread("sw0.p2", None, &error);
+        assert!(told.contains("undone before long unless"), "{told}");
+    }
 
     #[test]
     fn ports_of_the_same_name_have_ids_of_their_own() {

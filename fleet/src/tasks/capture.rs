@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use serde_json::{Map, Value};
-use tokio::time::{Instant, sleep};
 
-use super::Progress;
+use super::{Progress, device_task};
 use crate::{
     Fleet,
     api::{CaptureCreate, Device, DeviceCapture, Task},
@@ -20,9 +19,6 @@ const STEPS: &[&str] = &["Send the request", "Record"];
 
 /// How long a device may take: it waits at most a minute for a trigger.
 const PATIENCE: Duration = Duration::from_mins(3);
-
-/// How often it is asked meanwhile.
-const ASK_EVERY: Duration = Duration::from_millis(200);
 
 /// Where captures are.
 const CAPTURES: &str = "/redfish/v1/TelemetryService/TelemetryData";
@@ -115,35 +111,9 @@ async fn run(
 
 /// Waits until the device's task at `path` ends; says what it made.
 async fn follow(live: &Live, path: &str) -> Result<String, Error> {
-    let end = Instant::now() + PATIENCE;
-    loop {
-        let task = live.get(path).await?;
-        match text(&task, "/TaskState").as_deref() {
-            Some("Running" | "Starting" | "New" | "Pending") => {}
-            Some("Completed") => {
-                let made = text(&task, "/Links/CreatedResources/0/@odata.id");
-                return made.ok_or_else(|| live.strange("it made nothing"));
-            }
-            state => {
-                let said = |name: &str| {
-                    let last = task.pointer("/Messages")?.as_array()?.last()?;
-                    text(last, name)
-                };
-                let advice = said("/Resolution").or_else(|| said("/Message"));
-                let why = advice.or_else(|| state.map(str::to_owned));
-                let message = why.unwrap_or_else(|| "no reason given".into());
-                return Err(Error::Conflict { pointer: None, message });
-            }
-        }
-        if Instant::now() >= end {
-            let message = format!(
-                "the recording did not end within {} s",
-                PATIENCE.as_secs()
-            );
-            return Err(Error::Conflict { pointer: None, message });
-        }
-        sleep(ASK_EVERY).await;
-    }
+    let task = device_task::follow(live, path, PATIENCE).await?;
+    let made = text(&task, "/Links/CreatedResources/0/@odata.id");
+    made.ok_or_else(|| live.strange("it made nothing"))
 }
 
 impl Live {

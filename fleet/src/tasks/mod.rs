@@ -1,6 +1,7 @@
 //! Work that takes its time, and the work that never ends.
 
 mod capture;
+mod device_task;
 pub mod inventory;
 pub mod presence;
 mod reset;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use onprem_link::id::Xid;
 use tokio::time::{Instant, sleep};
 
-use super::Progress;
+use super::{Progress, device_task};
 use crate::{
     Fleet,
     api::{Device, PowerState, ResetType, Task},
@@ -19,6 +19,10 @@ use crate::{
 /// What a reset consists of.
 const STEPS: &[&str] =
     &["Check the device", "Send the reset", "Wait for the power state"];
+
+/// How long a device may take to do what it made a task of: it asks the
+/// system of a node, which may have much to end.
+const TASK_PATIENCE: Duration = Duration::from_hours(1);
 
 /// How long a device may take to be as it should be.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -92,6 +96,13 @@ fn wanted(kind: ResetType, before: Option<PowerState>) -> Option<PowerState> {
     }
 }
 
+/// A node that is being reset.
+struct Sent {
+    target: Target,
+    /// The device's task, where it made one of it.
+    task: Option<String>,
+}
+
 struct Work {
     live: Live,
     kind: ResetType,
@@ -117,7 +128,7 @@ impl Work {
                 Ok((targets, said))
             })
             .await?;
-        let (sent, refused) = progress
+        let (sent, mut refused) = progress
             .step(async {
                 let (sent, refused) = self.send(targets).await?;
                 let said = (!refused.is_empty()).then(|| refused.join("; "));
@@ -126,12 +137,27 @@ impl Work {
             .await?;
         progress
             .step(async {
-                let message = self.wait(&sent).await?;
+                let alone = sent.len() == 1 && refused.is_empty();
+                let (done, mut failed) = self.follow(sent).await;
+                if alone && let Some((_, error)) = failed.pop() {
+                    return Err(error);
+                }
+                let failed = failed.into_iter();
+                refused.extend(failed.map(|(id, why)| format!("{id}: {why}")));
+                let message = if done.is_empty() {
+                    None
+                } else {
+                    Some(self.wait(&done).await?)
+                };
                 if refused.is_empty() {
+                    let message = message.unwrap_or_default();
                     return Ok((message.clone(), Some(message)));
                 }
                 let refused = refused.join("; ");
-                let message = format!("{message}; not done: {refused}");
+                let message = match message {
+                    Some(message) => format!("{message}; not done: {refused}"),
+                    None => refused,
+                };
                 Err(Error::Conflict { pointer: None, message })
             })
             .await
@@ -141,12 +167,12 @@ impl Work {
     async fn send(
         &self,
         targets: Vec<Target>,
-    ) -> Result<(Vec<Target>, Vec<String>), Error> {
+    ) -> Result<(Vec<Sent>, Vec<String>), Error> {
         let (mut sent, mut refused) = (Vec::new(), Vec::new());
         let several = targets.len() > 1;
         for target in targets {
             match self.live.reset(&target, self.kind).await {
-                Ok(()) => sent.push(target),
+                Ok(task) => sent.push(Sent { target, task }),
                 Err(error) if several => {
                     refused.push(format!("{}: {error}", target.id));
                 }
@@ -158,6 +184,31 @@ impl Work {
             return Err(Error::Conflict { pointer: None, message });
         }
         Ok((sent, refused))
+    }
+
+    /// Waits for the device's own tasks; the nodes that are reset, and why
+    /// others are not.
+    async fn follow(
+        &self,
+        sent: Vec<Sent>,
+    ) -> (Vec<Target>, Vec<(String, Error)>) {
+        let end = Instant::now() + TASK_PATIENCE;
+        let (mut done, mut failed) = (Vec::new(), Vec::new());
+        for Sent { target, task } in sent {
+            let result = match task {
+                Some(task) => {
+                    let left = end.saturating_duration_since(Instant::now());
+                    let task = device_task::follow(&self.live, &task, left);
+                    task.await.map(drop)
+                }
+                None => Ok(()),
+            };
+            match result {
+                Ok(()) => done.push(target),
+                Err(error) => failed.push((target.id, error)),
+            }
+        }
+        (done, failed)
     }
 
     /// Asks until all targets are in the power state that is wanted.

@@ -14,6 +14,7 @@ mod devices;
 mod errors;
 mod lists;
 mod live;
+mod nodes;
 mod ports;
 mod session;
 mod stream;

@@ -8,7 +8,7 @@ use tempfile::TempDir;
 
 use crate::{
     live::{BLADE, config, joined},
-    support::Fleet,
+    support::{Fleet, request},
 };
 
 /// A fleet and a blade whose switch may be changed.
@@ -138,7 +138,33 @@ async fn a_changed_port_is_undone_unless_somebody_confirms_it() {
     assert!(shown.contains("Undone unless confirmed"), "{shown}");
     let confirm = format!("href=\"{page}/actions/confirm\"");
     assert!(shown.contains(&confirm), "{shown}");
-    let kept = fleet.post(&settle("confirm"), json!({}), StatusCode::OK).await;
+    // Who did not ask for it says which one is meant.
+    let change = changed.body["change"].as_str().unwrap();
+    let other = fleet.token_of("bob", "operator").await;
+    let other = request(
+        Method::POST,
+        &settle("confirm"),
+        Some(&other),
+        Some(&json!({})),
+    );
+    let refused = fleet.send(other).await;
+    assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
+    assert_eq!(refused.body["pointer"], "/change");
+    let said = refused.body["message"].as_str().unwrap();
+    assert!(said.contains("`admin` asked for"), "{said}");
+    assert!(said.contains(&format!("its id `{change}`")), "{said}");
+    // The console's form names the one that it showed.
+    let form = format!("{page}/actions/confirm");
+    let (_, shown) = fleet.page(&form, None).await;
+    let field = format!("name=\"change\" value=\"{change}\"");
+    assert!(shown.contains(&field), "{shown}");
+    let command = format!("sw0.p2 --change {change}");
+    assert!(shown.contains(&command), "{shown}");
+    let (status, shown) = fleet.page(&form, Some("change=another")).await;
+    assert_eq!(status, StatusCode::CONFLICT, "{shown}");
+    assert!(shown.contains("does not wait"), "{shown}");
+    let kept = json!({ "change": change });
+    let kept = fleet.post(&settle("confirm"), kept, StatusCode::OK).await;
     assert_eq!(state(&kept), (&json!(false), &json!(20), &json!("settled")));
     let (_, shown) = fleet.page(page, None).await;
     assert!(!shown.contains(&confirm), "{shown}");

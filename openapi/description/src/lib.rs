@@ -19,7 +19,7 @@
 //! | a property | `x-onprem-ref` | the resource whose id or name it holds, or `{resource, field}` |
 //! | a property | `x-onprem-series` | metric name, or `{metric, unit, range}` |
 //! | an enum's schema, or a property | `x-onprem-state` | `{value: tone}` or `{value: {tone, label}}` |
-//! | an operation | `x-onprem-action` | `{label, danger, confirm, bulk, states, field, icon, order, hidden}` |
+//! | an operation | `x-onprem-action` | `{label, danger, confirm, bulk, states, field, icon, order, hidden, names}` |
 //! | an operation or its path | `x-onprem-live` | topic of `/v1/events/stream` |
 //! | a path or tag | `x-onprem-empty` | `{text, command}` |
 //! | an operation | `x-onprem-cli` | `{verb, aliases, positional, words, print, hidden}` |

@@ -99,6 +99,9 @@ pub struct Action {
     /// The operation that says what it would touch: it has the same path
     /// variables, and takes what is in the body as its query.
     pub impact: Option<String>,
+    /// The field of its body that says what the person saw: it begins as the
+    /// item's property of the same name.
+    pub names: Option<String>,
     /// Name of an icon.
     pub icon: Option<String>,
     /// Its place among the actions; lower comes first.

@@ -212,6 +212,7 @@ fn action(
         states,
         needs: text("needs").map(str::to_owned),
         impact: text("impact").map(str::to_owned),
+        names: text("names").map(str::to_owned),
         icon: text("icon").map(str::to_owned),
         order: fact("order").and_then(Value::as_i64).unwrap_or(1000),
         hidden: flag("hidden"),
