@@ -342,10 +342,25 @@ pub(crate) struct Command<C, A = ()> {
     pub(crate) answer: oneshot::Sender<Result<A, CommandError>>,
 }
 
+/// A change of power.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Switching {
+    pub(crate) kind: ResetType,
+    /// It is done only as long as somebody waits for it, and the model counts
+    /// so many turns of the system: nobody else switched it.
+    pub(crate) only_at: Option<u64>,
+}
+
+impl From<ResetType> for Switching {
+    fn from(kind: ResetType) -> Self {
+        Self { kind, only_at: None }
+    }
+}
+
 /// Where commands go. Cheap to clone.
 #[derive(Clone, Debug)]
 pub struct Commands {
-    pub(crate) power: mpsc::Sender<Command<ResetType>>,
+    pub(crate) power: mpsc::Sender<Command<Switching>>,
     pub(crate) settings: mpsc::Sender<Command<Vec<Setting>>>,
     pub(crate) leave: mpsc::Sender<Command<Leave>>,
     pub(crate) control: mpsc::Sender<Command<ControlChange>>,
@@ -371,7 +386,7 @@ impl Commands {
             return self.nodes.ask(system, kind, None).await.map(drop);
         }
         let part = Part::System(Id::from(system));
-        send(&self.power, part, kind).await
+        send(&self.power, part, kind.into()).await
     }
 
     /// Whether `kind` is done by the agent of the node `system` itself, which
@@ -508,16 +523,36 @@ pub(crate) async fn send<C, A>(
     }
 }
 
+/// The same for somebody who waits for his turn in the queue; it all takes
+/// `patience` at most.
+pub(crate) async fn send_patiently<C, A>(
+    queue: &mpsc::Sender<Command<C, A>>,
+    part: Part,
+    what: C,
+    patience: Duration,
+) -> Result<A, CommandError> {
+    let (answer, answered) = oneshot::channel();
+    let command = Command { part: part.clone(), what, answer };
+    let sending = async {
+        let gone = || stopped(&part);
+        queue.send(command).await.map_err(|_| gone())?;
+        answered.await.map_err(|_| gone())?
+    };
+    let done = timeout(patience, sending).await;
+    done.unwrap_or_else(|_| Err(CommandError::Timeout { part: part.clone() }))
+}
+
 fn stopped(part: &Part) -> CommandError {
     let reason = "the agent is stopping".to_owned();
     CommandError::Failed { part: part.clone(), reason }
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
 
-    fn commands() -> (Commands, mpsc::Receiver<Command<ResetType>>) {
+    /// Commands, and the queue of those about power, with one place.
+    pub(crate) fn commands() -> (Commands, mpsc::Receiver<Command<Switching>>) {
         let (power, powers) = mpsc::channel(1);
         let (settings, _) = mpsc::channel(1);
         let (leave, _) = mpsc::channel(1);

@@ -29,3 +29,4 @@ mod tasks;
 mod telemetry;
 pub mod update;
 mod verifier;
+mod writer;

@@ -53,7 +53,7 @@ impl Shared {
         let last = state.switches()?;
         let (power, powers) = mpsc::channel(QUEUE);
         let (settings, changes) = mpsc::channel(QUEUE);
-        let Kept { record, plans, cycles } = kept;
+        let Kept { record, plans, cycles, lost } = kept;
         let owner = tasks::power::Owner {
             power: board.power(),
             model: self.model.clone(),
@@ -65,6 +65,7 @@ impl Shared {
             board.agents(),
             state.path(),
             &self.model,
+            lost,
             &power,
             &self.tasks,
             &self.stop,
@@ -178,6 +179,7 @@ impl Shared {
             config.thermal_emergency.clone(),
             self.model.clone(),
             commands.clone(),
+            self.tasks.clone(),
             self.stop.child_token(),
         ));
     }

@@ -15,6 +15,8 @@ pub(super) struct Kept {
     pub(super) record: PowerRecord,
     pub(super) plans: Plans,
     pub(super) cycles: Cycles,
+    /// Whether the machine was without power meanwhile.
+    pub(super) lost: bool,
 }
 
 /// Switches the systems on or off as people want it after the power was gone,
@@ -57,5 +59,5 @@ pub(super) fn restore(
         // A full disk is no reason not to serve.
         warn!(error = %Chain(&error), "it is not kept which systems are on");
     }
-    Ok(Kept { record, plans, cycles: state.cycles()? })
+    Ok(Kept { record, plans, cycles: state.cycles()?, lost })
 }

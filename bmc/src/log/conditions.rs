@@ -178,6 +178,7 @@ impl News {
             Change::Inventory
             | Change::Settings(_)
             | Change::Boot(_)
+            | Change::Switched(_)
             | Change::Input(..)
             | Change::Control(..)
             | Change::Network => {}

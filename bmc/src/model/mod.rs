@@ -116,6 +116,8 @@ pub enum Change {
     Settings(Part),
     /// The power state of the system.
     Power(Id),
+    /// Somebody has the system switched.
+    Switched(Id),
     /// How far the start of the system has come.
     Boot(Id),
     /// The system answers on its control bus, or does not.
@@ -195,6 +197,9 @@ pub struct Snapshot {
     pub staged: Option<Arc<Staged>>,
     /// How the agents stand that nodes have of their own, by the system's id.
     pub agents: Arc<BTreeMap<Id, NodeAgent>>,
+    /// How often systems were switched, or seen to be, since the agent
+    /// started.
+    pub turns: Arc<BTreeMap<Id, u64>>,
 }
 
 impl Snapshot {
@@ -251,6 +256,13 @@ impl Snapshot {
         let on_bus = self.system(id).is_some_and(|it| it.bay.is_some());
         let state = self.power.get(id).copied();
         if on_bus { state } else { Some(self.power_state(id)) }
+    }
+
+    /// How often the system `id` was switched, or seen to be, since the agent
+    /// started.
+    #[must_use]
+    pub fn turns(&self, id: &str) -> u64 {
+        self.turns.get(id).copied().unwrap_or_default()
     }
 
     /// The power state of the system `id`; a system nobody said anything
@@ -438,9 +450,19 @@ impl Model {
         }
         self.write(|next| {
             let all = Arc::make_mut(&mut next.power);
-            all.insert(system.clone(), state);
+            if all.insert(system.clone(), state).is_some() {
+                turn(next, system);
+            }
             next.fixed_version += 1;
             vec![Change::Power(system.clone())]
+        });
+    }
+
+    /// Takes that somebody has the system switched, whatever comes of it.
+    pub(crate) fn post_switched(&self, system: &Id) {
+        self.write(|next| {
+            turn(next, system);
+            vec![Change::Switched(system.clone())]
         });
     }
 
@@ -649,6 +671,12 @@ impl Model {
             let _ = self.inner.changes.send(change);
         }
     }
+}
+
+fn turn(next: &mut Snapshot, system: &Id) {
+    let all = Arc::make_mut(&mut next.turns);
+    let turns = all.entry(system.clone()).or_default();
+    *turns = turns.wrapping_add(1);
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! What is said to a node's own agent: Redfish, over TLS to who shows the
 //! certificate that the board file names.
 
-use std::{sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use http::{HeaderValue, Method, Request, StatusCode, header};
@@ -29,6 +29,8 @@ use crate::{
 const ANSWER: Duration = Duration::from_secs(5);
 /// The same to a reset: a host waits for its `shutdown` that long.
 const RESET: Duration = Duration::from_secs(15);
+/// The same to a question whether it is there.
+const KNOCK: Duration = Duration::from_secs(2);
 /// How much of an answer is read, in bytes.
 const BODY: usize = 256 << 10;
 
@@ -43,6 +45,9 @@ pub(super) enum Error {
         /// What came of it.
         reason: String,
     },
+    /// Nobody listens there: its machine is up, and the agent is not.
+    #[error("connection: {0}")]
+    Refused(io::Error),
     /// It does not take the password.
     #[error("it refuses the password of `{user}`")]
     Password {
@@ -75,11 +80,23 @@ pub(super) struct Offer {
     pub(super) kinds: Vec<ResetType>,
 }
 
+/// Whether it is there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Presence {
+    /// It answers.
+    There,
+    /// It has ended: it closed a connection, or its machine says that nobody
+    /// listens.
+    Ended,
+    /// Nothing is heard from there, as where it has no power or the network is
+    /// lost.
+    Silent,
+}
+
 /// Who talks to one. It keeps a session there, and a connection.
 #[derive(Debug)]
 pub(super) struct Client {
     target: Arc<Target>,
-    tls: Arc<ClientConfig>,
     tasks: TaskTracker,
     open: Option<SendRequest<Full<Bytes>>>,
     /// The token of the session, and where it is ended.
@@ -87,12 +104,8 @@ pub(super) struct Client {
 }
 
 impl Client {
-    pub(super) fn new(
-        target: Arc<Target>,
-        tasks: TaskTracker,
-    ) -> Result<Self, rustls::Error> {
-        let tls = tls(&target.pin)?;
-        Ok(Self { target, tls, tasks, open: None, session: None })
+    pub(super) fn new(target: Arc<Target>, tasks: TaskTracker) -> Self {
+        Self { target, tasks, open: None, session: None }
     }
 
     /// What it offers now.
@@ -143,7 +156,7 @@ impl Client {
         Ok(at.to_owned())
     }
 
-    /// Asks for a reset.
+    /// Asks for a reset. Only where this is no error it is known to be heard.
     pub(super) async fn reset(
         &mut self,
         offer: &Offer,
@@ -154,17 +167,42 @@ impl Client {
         self.ask(Method::POST, path, Some(body), RESET).await.map(drop)
     }
 
-    /// Whether it answers at all, on a connection of its own: one that was
-    /// open may hang for long.
-    pub(super) async fn is_there(&self) -> bool {
-        let asking = async {
-            let mut sender = self.connect().await?;
-            let request = request(&self.target, &Method::GET, "/redfish", None)
-                .map_err(|error| away("request", &error))?;
-            let answer = sender.send_request(request).await;
-            answer.map(drop).map_err(|error| away("request", &error))
+    /// Whether it is there. It keeps a connection open, at whose end is seen
+    /// that the agent ended.
+    pub(super) async fn presence(&mut self) -> Presence {
+        let mut ended = false;
+        if let Some(open) = self.open.take() {
+            match timeout(KNOCK, self.knock(open)).await {
+                Ok(Ok(())) => return Presence::There,
+                Ok(Err(_)) => ended = true,
+                Err(_) => return Presence::Silent,
+            }
+        }
+        let anew = async {
+            let open = self.connect().await?;
+            self.knock(open).await
         };
-        matches!(timeout(ANSWER, asking).await, Ok(Ok(())))
+        match timeout(KNOCK, anew).await {
+            Ok(Ok(())) => Presence::There,
+            Ok(Err(Error::Refused(_))) => Presence::Ended,
+            _ if ended => Presence::Ended,
+            _ => Presence::Silent,
+        }
+    }
+
+    async fn knock(
+        &mut self,
+        mut open: SendRequest<Full<Bytes>>,
+    ) -> Result<(), Error> {
+        let request = request(&self.target, &Method::GET, "/redfish", None)
+            .map_err(|error| away("request", &error))?;
+        let answer = open.send_request(request).await;
+        let answer = answer.map_err(|error| away("request", &error))?;
+        let body = Limited::new(answer.into_body(), BODY).collect().await;
+        if body.is_ok() {
+            self.open = Some(open);
+        }
+        Ok(())
     }
 
     /// Ends the session, if it is easily done.
@@ -172,11 +210,6 @@ impl Client {
         let Some((_, at)) = self.session.clone() else { return };
         let _ = self.once(&Method::DELETE, &at, None, ANSWER / 5).await;
         self.session = None;
-    }
-
-    /// Lets go of the connection: the node is on its way.
-    pub(super) fn hang_up(&mut self) {
-        self.open = None;
     }
 
     async fn ask(
@@ -288,8 +321,11 @@ impl Client {
     async fn connect(&self) -> Result<SendRequest<Full<Bytes>>, Error> {
         let Target { host, port, name, .. } = &*self.target;
         let connected = TcpStream::connect((host.as_str(), *port)).await;
-        let tcp = connected.map_err(|error| away("connection", &error))?;
-        let tls = TlsConnector::from(Arc::clone(&self.tls));
+        let tcp = connected.map_err(|error| match error.kind() {
+            io::ErrorKind::ConnectionRefused => Error::Refused(error),
+            _ => away("connection", &error),
+        })?;
+        let tls = TlsConnector::from(Arc::clone(&self.target.tls));
         let tls = tls.connect(name.clone(), tcp).await.map_err(|error| {
             let of_certificate = error
                 .get_ref()
@@ -358,7 +394,7 @@ fn request(
 }
 
 /// TLS to who shows what is pinned.
-fn tls(pin: &Pin) -> Result<Arc<ClientConfig>, rustls::Error> {
+pub(super) fn tls(pin: &Pin) -> Result<Arc<ClientConfig>, rustls::Error> {
     let provider = provider();
     let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
         .with_safe_default_protocol_versions()?
@@ -398,9 +434,4 @@ fn tls(pin: &Pin) -> Result<Arc<ClientConfig>, rustls::Error> {
         };
     let config = builder.with_custom_certificate_verifier(verifier);
     Ok(Arc::new(config.with_no_client_auth()))
-}
-
-/// Whether `error` leaves open whether what was asked was heard.
-pub(super) fn is_unsure(error: &Error) -> bool {
-    matches!(error, Error::Away { what: "request", .. })
 }

@@ -26,7 +26,7 @@ use self::{
     watch::Watch,
 };
 use crate::{
-    commands::{Command, CommandError, ResetType},
+    commands::{Command, CommandError, ResetType, Switching},
     model::{Id, Model, Part},
     state::StateError,
 };
@@ -83,7 +83,7 @@ impl std::fmt::Debug for Order {
 
 impl NodeAgents {
     /// Looks after `targets` until `stop`, and takes up again what is kept in
-    /// `folder`; `power` switches the nodes.
+    /// `folder`, unless the power was `lost`; `power` switches the nodes.
     ///
     /// # Errors
     /// What is kept cannot be read.
@@ -91,11 +91,12 @@ impl NodeAgents {
         targets: Vec<(Id, Target)>,
         folder: &Path,
         model: &Model,
-        power: &mpsc::Sender<Command<ResetType>>,
+        lost: bool,
+        power: &mpsc::Sender<Command<Switching>>,
         tasks: &TaskTracker,
         stop: &CancellationToken,
     ) -> Result<Self, StateError> {
-        let kept = Kept::open(folder)?;
+        let kept = Kept::open(folder, &targets, lost)?;
         let mut orders = BTreeMap::new();
         let mut resumed = Vec::new();
         for (system, target) in targets {
@@ -117,14 +118,8 @@ impl NodeAgents {
                 power.clone(),
                 tasks.clone(),
             );
-            match watch {
-                Ok(watch) => {
-                    let stop = stop.child_token();
-                    tasks.start(watch.run(receive, resume, stop));
-                    orders.insert(system, Orders { send, busy });
-                }
-                Err(error) => tracing::error!(%system, %error, "no TLS"),
-            }
+            tasks.start(watch.run(receive, resume, stop.child_token()));
+            orders.insert(system, Orders { send, busy });
         }
         let resumed = Arc::new(Mutex::new(resumed));
         Ok(Self { orders: Arc::new(orders), resumed })
@@ -147,6 +142,23 @@ impl NodeAgents {
     /// Whether `system` has one.
     pub(crate) fn has(&self, system: &str) -> bool {
         self.orders.contains_key(system)
+    }
+
+    /// Those of `systems`, which take an order and never answer.
+    #[cfg(test)]
+    pub(crate) fn test(systems: &[Id]) -> Self {
+        let orders = systems.iter().map(|system| {
+            let (send, receive) = mpsc::channel(1);
+            std::mem::forget(receive);
+            (system.clone(), Orders { send, busy: Arc::default() })
+        });
+        Self { orders: Arc::new(orders.collect()), resumed: Arc::default() }
+    }
+
+    /// Whether something is under way with `system`.
+    pub(crate) fn is_busy(&self, system: &str) -> bool {
+        let orders = self.orders.get(system);
+        orders.is_some_and(|it| it.busy.load(Ordering::Acquire))
     }
 
     /// Begins a graceful change of power. It belongs to `task`, or goes on

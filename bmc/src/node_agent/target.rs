@@ -3,20 +3,24 @@
 use std::{
     fmt, fs,
     path::{Path, PathBuf},
+    sync::Arc,
     time::Duration,
 };
 
 use http::Uri;
+use rustls::ClientConfig;
 use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject as _};
 use serde::Deserialize;
 
+use super::client::tls;
 use crate::model::Id;
 
 /// How long a node may take to shut down: systemd gives services 90 s.
 const SHUTDOWN: f64 = 90.0;
-/// How long a node is left to itself after its agent has gone: file systems
-/// are unmounted then.
-const SETTLE: f64 = 10.0;
+/// How long a node is left to itself after its agent has gone, which is one of
+/// the first to go: the others have 90 s by systemd (`DefaultTimeoutStopSec`),
+/// and file systems are unmounted last.
+const SETTLE: f64 = 120.0;
 /// How long a node may take to come back from a restart.
 const RESTART: f64 = 300.0;
 /// The longest of them all.
@@ -76,7 +80,8 @@ pub struct Target {
     pub(super) host: String,
     pub(super) port: u16,
     pub(super) name: ServerName<'static>,
-    pub(super) pin: Pin,
+    /// TLS to who is known by its certificate.
+    pub(super) tls: Arc<ClientConfig>,
     pub(super) user: String,
     pub(super) password: Secret,
     pub(super) system: Option<Id>,
@@ -121,12 +126,17 @@ impl Options {
             let file = self.password_file.display();
             return Err(format!("`password_file` {file}: it is empty"));
         }
+        let tls = tls(&self.pin()?).map_err(|error| {
+            let file = self.certificate_file.as_deref();
+            let file = file.unwrap_or(Path::new("")).display();
+            format!("`certificate_file` {file}: no TLS with it: {error}")
+        })?;
         Ok(Target {
             url: self.url.clone(),
             host: host.to_owned(),
             port: uri.port_u16().unwrap_or(443),
             name,
-            pin: self.pin()?,
+            tls,
             user: self.user.clone(),
             password: Secret(password.to_owned()),
             system: self.system.clone(),
@@ -140,6 +150,7 @@ impl Options {
         })
     }
 
+    /// How it is known.
     fn pin(&self) -> Result<Pin, String> {
         match (&self.fingerprint, &self.certificate_file) {
             (Some(text), None) => {
@@ -199,9 +210,25 @@ mod tests {
     const FINGERPRINT: &str = "00:11:22:33:44:55:66:77:88:99:aa:bb:cc:dd:ee:\
         ff:00:11:22:33:44:55:66:77:88:99:AA:BB:CC:DD:EE:FF";
 
+    impl Target {
+        /// One that is nowhere, with the usual times.
+        pub(in crate::node_agent) fn test() -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let text = format!(
+                "url = \"https://[::1]:1\"\nuser = \"rack\"\n\
+                 password_file = \"$/password\"\n\
+                 fingerprint = \"{FINGERPRINT}\"\n"
+            );
+            options(folder.path(), &text).unwrap()
+        }
+    }
+
     fn options(folder: &Path, text: &str) -> Result<Target, String> {
         fs::write(folder.join("password"), "horse 7\n").unwrap();
         fs::write(folder.join("empty"), "\n").unwrap();
+        let odd = "-----BEGIN CERTIFICATE-----\nb2Rk\n\
+                   -----END CERTIFICATE-----\n";
+        fs::write(folder.join("odd"), odd).unwrap();
         let text = text.replace('$', &folder.display().to_string());
         let options: Options =
             toml::from_str(&text).map_err(|error| error.to_string())?;
@@ -219,8 +246,9 @@ mod tests {
         assert_eq!((&*target.host, target.port), ("::1", 8443));
         assert_eq!(target.password.0, "horse 7");
         assert!(!format!("{target:?}").contains("horse"));
-        let Pin::Sha256(bytes) = &target.pin else { panic!("{target:?}") };
-        assert_eq!(bytes[..2], [0, 0x11]);
+        assert_eq!(target.settle, Duration::from_mins(2));
+        assert_eq!(digest(FINGERPRINT).unwrap()[..2], [0, 0x11]);
+        let key = format!("fingerprint = \"{FINGERPRINT}\"");
         for (from, to, said) in [
             ("https://[::1]:8443", "http://[::1]", "begin with `https://`"),
             ("https://[::1]:8443", "https://a/redfish", "a host and a port"),
@@ -231,6 +259,8 @@ mod tests {
             ("00:11:22", "0:11:22", "64 hexadecimal digits"),
             ("00:11:22", "zz:11:22", "64 hexadecimal digits"),
             ("fingerprint", "certificate_file", "`certificate_file` 00:11"),
+            (&key, "certificate_file = \"$/empty\"", "no certificate in PEM"),
+            (&key, "certificate_file = \"$/odd\"", "/odd: no TLS with it"),
             ("user", "settle_seconds = -1\nuser", "`settle_seconds` is -1"),
             ("user", "shutdown_seconds = 1e9\nuser", "`shutdown_seconds` is"),
             ("user", "pasword = 1\nuser", "unknown field `pasword`"),

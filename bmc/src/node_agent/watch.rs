@@ -10,7 +10,7 @@ use std::{
 
 use chrono::Utc;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{broadcast::error::RecvError, mpsc, oneshot},
     time::{Instant, sleep, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -18,13 +18,13 @@ use tracing::{info, warn};
 
 use super::{
     Ended, Going, Order,
-    client::{Client, Error, Offer, is_unsure},
+    client::{Client, Error, Offer, Presence},
     kept::{Kept, Plan},
     target::Target,
 };
 use crate::{
-    commands::{self, Command, CommandError, ResetType},
-    model::{Id, Model, NodeAgent, Part, PowerState},
+    commands::{self, Command, CommandError, ResetType, Switching},
+    model::{Health, Id, Model, NodeAgent, Part, PowerState, Trouble},
 };
 
 /// How often it is looked whether it is there.
@@ -36,8 +36,16 @@ const REFUSED: Duration = Duration::from_mins(5);
 const CLOSELY: Duration = Duration::from_millis(500);
 /// One that does not answer so often in a row is gone.
 const MISSED: u32 = 3;
-/// How long the bus may take to say that the power is off.
+/// How long the bus may take to say that the power is off, or on.
 const OFF: Duration = Duration::from_secs(20);
+/// How long the cut may wait for its turn: all nodes of a rack may go at once.
+const TURN: Duration = Duration::from_mins(1);
+/// Who says that a node's own agent is away.
+const SOURCE: &str = "node agent";
+/// What ends an order.
+const MEANWHILE: &str = "somebody switched it meanwhile: that counts";
+/// What is said of a node that may run.
+const LEFT_ON: &str = "its power is left on: ForceOff cuts it";
 
 /// What looks after one.
 #[derive(Debug)]
@@ -49,9 +57,11 @@ pub(super) struct Watch {
     client: Client,
     kept: Kept,
     model: Model,
-    power: mpsc::Sender<Command<ResetType>>,
+    power: mpsc::Sender<Command<Switching>>,
     /// When it is looked next.
     next: Instant,
+    /// Since when it is of no use although the node has power.
+    away: Option<Instant>,
 }
 
 type Outcome = oneshot::Sender<Ended>;
@@ -63,13 +73,23 @@ impl Watch {
         target: Target,
         kept: Kept,
         model: Model,
-        power: mpsc::Sender<Command<ResetType>>,
+        power: mpsc::Sender<Command<Switching>>,
         tasks: TaskTracker,
-    ) -> Result<Self, rustls::Error> {
+    ) -> Self {
         let target = Arc::new(target);
-        let client = Client::new(Arc::clone(&target), tasks)?;
+        let client = Client::new(Arc::clone(&target), tasks);
         let next = Instant::now();
-        Ok(Self { system, busy, target, client, kept, model, power, next })
+        Self {
+            system,
+            busy,
+            target,
+            client,
+            kept,
+            model,
+            power,
+            next,
+            away: None,
+        }
     }
 
     /// Looks and obeys until `stop`, after what it has to `resume`.
@@ -118,6 +138,7 @@ impl Watch {
             _ => LOOK,
         };
         self.next = Instant::now() + rest;
+        self.tell(found.as_ref().err());
         match found {
             Ok(offer) => {
                 self.post(Ok(offer.kinds.clone()));
@@ -128,6 +149,35 @@ impl Watch {
                 None
             }
         }
+    }
+
+    /// Tells that it is of no use for longer than the node takes to start.
+    fn tell(&mut self, why: Option<&Error>) {
+        let why = why.filter(|_| self.has_power());
+        let since = why.map(|_| self.away.unwrap_or_else(Instant::now));
+        self.away = since;
+        let patience = self.target.restart;
+        let long = since.filter(|since| since.elapsed() >= patience);
+        let trouble = long.zip(why).map(|(_, why)| Trouble {
+            word: "NodeAgentUnreachable",
+            text: format!(
+                "the agent of the node at {} is of no use, and the node is \
+                 not shut down before its power is cut: {why}",
+                self.target.url
+            )
+            .into(),
+            health: Health::Warning,
+            slows: None,
+            over: false,
+        });
+        let part = Part::System(self.system.clone());
+        let troubles = trouble.into_iter().collect();
+        self.model.post_troubles(&part, &SOURCE.into(), troubles);
+    }
+
+    fn has_power(&self) -> bool {
+        let state = self.model.snapshot().seen_power(&self.system);
+        state == Some(PowerState::On)
     }
 
     fn post(&self, found: Result<Vec<ResetType>, String>) {
@@ -155,7 +205,8 @@ impl Watch {
     /// Carries out `order`, if it can be kept.
     async fn obey(&mut self, order: Order, stop: &CancellationToken) {
         let Order { kind, task, alone, begun } = order;
-        let plan = Plan { kind, task, heard: false };
+        let turns = self.model.snapshot().turns(&self.system);
+        let plan = Plan { kind, task, heard: false, since: Utc::now() };
         let kept = self.kept.put(&self.system, Some(plan.clone())).await;
         if let Err(error) = kept {
             let part = Part::System(self.system.clone());
@@ -169,10 +220,10 @@ impl Watch {
         let system = self.system.clone();
         info!(%system, kind = kind.as_str(), "the node's agent is asked");
         let ended = if alone {
-            Some(self.go(plan).await)
+            Some(self.carry_out(plan, turns).await)
         } else if begun {
             tokio::select! {
-                ended = self.go(plan) => Some(ended),
+                ended = self.carry_out(plan, turns) => Some(ended),
                 () = outcome.closed() => None,
             }
         } else {
@@ -189,13 +240,39 @@ impl Watch {
         let (system, kind) = (&self.system, plan.kind.as_str());
         info!(%system, kind, "what was under way goes on");
         let ended = if plan.heard {
-            self.follow(plan.kind).await
+            self.go_on(plan).await
         } else {
-            Err("the agent ended before the node's own agent was asked for \
-                 certain; the node is left as it is"
-                .to_owned())
+            Err(format!(
+                "the agent ended before the node's own agent was known to \
+                 have heard of it; {LEFT_ON}"
+            ))
         };
         self.end(Some(ended), outcome).await;
+    }
+
+    /// Goes on with what was heard of before. The node is cut only if its own
+    /// agent is seen there and seen to go once more: who is not there now may
+    /// start just now.
+    async fn go_on(&mut self, plan: Plan) -> Ended {
+        let mut changes = self.model.changes();
+        let on = async {
+            while !self.has_power() {
+                let _ = changes.recv().await;
+            }
+        };
+        if timeout(OFF, on).await.is_err() {
+            return Err("it is not known to have power".to_owned());
+        }
+        let turns = self.model.snapshot().turns(&self.system);
+        let is_there = self.look().await.is_some();
+        if plan.kind == ResetType::GracefulShutdown && !is_there {
+            return Err(format!(
+                "the agent ended over it, and the node's own agent is not \
+                 there now: it is not known whether the node went down; \
+                 {LEFT_ON}"
+            ));
+        }
+        self.carry_out(plan, turns).await
     }
 
     async fn end(&mut self, ended: Option<Ended>, outcome: Outcome) {
@@ -216,94 +293,113 @@ impl Watch {
         self.next = Instant::now();
     }
 
-    /// Asks the node's own agent, and sees to the rest.
-    async fn go(&mut self, plan: Plan) -> Ended {
+    /// Does what is planned, unless the node was switched since it counted so
+    /// many `turns`.
+    async fn carry_out(&mut self, plan: Plan, turns: u64) -> Ended {
+        let switched = switched(self.model.clone(), self.system.clone(), turns);
+        let goes = async {
+            let kind = plan.kind;
+            if !plan.heard {
+                self.ask(plan).await?;
+            }
+            if kind == ResetType::GracefulRestart {
+                self.comes_back().await?;
+                return Ok(false);
+            }
+            self.goes().await.map(|()| true)
+        };
+        let cut = tokio::select! {
+            biased;
+            () = switched => Err(MEANWHILE.to_owned()),
+            goes = goes => goes,
+        };
+        if !cut? {
+            return Ok(());
+        }
+        self.post(Err("the node was shut down".to_owned()));
+        self.cut(turns).await
+    }
+
+    /// Asks the node's own agent; it is known to have heard where this is no
+    /// error.
+    async fn ask(&mut self, plan: Plan) -> Result<(), String> {
         let kind = plan.kind;
+        if !self.has_power() {
+            return Err("it is not known to have power".to_owned());
+        }
         let offer = self.client.look().await;
         let offer = offer.map_err(|error| {
             self.post(Err(error.to_string()));
-            format!("the node's own agent is of no use: {error}")
+            format!("the node's own agent is of no use: {error}; {LEFT_ON}")
         })?;
         if !offer.kinds.contains(&kind) {
             let kind = kind.as_str();
             return Err(format!("the node's own agent offers no {kind}"));
         }
-        match self.client.reset(&offer, kind).await {
-            Ok(()) => {}
-            // It may have gone over it.
-            Err(error) if is_unsure(&error) => {
-                warn!(system = %self.system, %error, "not known to be heard");
+        let asked = self.client.reset(&offer, kind).await;
+        asked.map_err(|error| match error {
+            Error::Status { .. } | Error::Password { .. } => {
+                format!("the node's own agent did not: {error}")
             }
-            Err(error) => {
-                return Err(format!("the node's own agent did not: {error}"));
-            }
-        }
+            Error::Away { .. } | Error::Refused(_) | Error::Odd(_) => format!(
+                "the node's own agent is not known to have heard of it: \
+                 {error}; {LEFT_ON}"
+            ),
+        })?;
         let heard = Plan { heard: true, ..plan };
         if let Err(error) = self.kept.put(&self.system, Some(heard)).await {
             warn!(system = %self.system, %error, "it is not kept");
         }
-        self.follow(kind).await
+        Ok(())
     }
 
-    /// Sees to it that the node, which was asked, goes.
-    async fn follow(&mut self, kind: ResetType) -> Ended {
-        self.client.hang_up();
-        if kind == ResetType::GracefulRestart {
-            return self.comes_back().await;
-        }
-        if !self.goes().await? {
-            return Ok(());
-        }
-        self.post(Err("the node was shut down".to_owned()));
-        self.cut().await
-    }
-
-    /// Whether the power of the node is off, as far as the bus says so.
-    fn is_off(&self) -> bool {
-        let snapshot = self.model.snapshot();
-        let state = snapshot.seen_power(&self.system);
-        matches!(state, Some(PowerState::Off | PowerState::PoweringOff))
-    }
-
-    /// Waits until the agent of the node is gone, and stays so for as long as
-    /// it is to be left alone: whether its power is to be cut then.
-    async fn goes(&self) -> Result<bool, String> {
-        let by = Instant::now() + self.target.shutdown;
-        let settle = self.target.settle;
-        let (mut missed, mut since) = (0_u32, Instant::now());
+    /// Waits until the agent of the node is seen to end, and stays away for as
+    /// long as the node is to be left alone.
+    async fn goes(&mut self) -> Result<(), String> {
+        let Target { shutdown, settle, .. } = *self.target;
+        let began = Instant::now();
+        let (mut missed, mut ended) = (0_u32, None);
         loop {
-            if self.is_off() {
-                // Its power went without us, or somebody cut it.
-                return Ok(false);
-            }
-            if self.client.is_there().await {
-                missed = 0;
-                since = Instant::now();
-                if since >= by {
-                    let waited = self.target.shutdown.as_secs_f64();
-                    return Err(format!(
-                        "the node's own agent took the shutdown and still \
-                         answers after {waited} s; its power is left on: \
-                         ForceOff cuts it"
-                    ));
-                }
+            let presence = self.client.presence().await;
+            if presence == Presence::There {
+                (missed, ended) = (0, None);
             } else {
                 missed = missed.saturating_add(1);
-                if missed >= MISSED && since.elapsed() >= settle {
-                    return Ok(true);
+            }
+            if presence == Presence::Ended {
+                ended.get_or_insert_with(Instant::now);
+            }
+            let waited = began.elapsed();
+            if let Some(ended) = ended {
+                if missed >= MISSED && ended.elapsed() >= settle {
+                    return Ok(());
                 }
+            } else if missed == 0 && waited >= shutdown {
+                return Err(format!(
+                    "the node's own agent took the shutdown and still \
+                     answers after {} s; {LEFT_ON}",
+                    shutdown.as_secs_f64()
+                ));
+            } else if missed >= MISSED && waited >= shutdown + settle {
+                return Err(format!(
+                    "the node's own agent took the shutdown and is silent, \
+                     and was not seen to end: the network may be lost; \
+                     {LEFT_ON}"
+                ));
             }
             sleep(CLOSELY).await;
         }
     }
 
-    /// Cuts the power, and waits until the bus says that it is off.
-    async fn cut(&self) -> Ended {
+    /// Cuts the power if it is as it was after so many `turns`, and waits
+    /// until the bus says that it is off.
+    async fn cut(&self, turns: u64) -> Ended {
         let part = Part::System(self.system.clone());
-        let off = ResetType::ForceOff;
+        let only_at = Some(turns);
+        let off = Switching { kind: ResetType::ForceOff, only_at };
         let mut changes = self.model.changes();
-        let cut = commands::send(&self.power, part, off).await;
-        cut.map_err(|error| {
+        let cut = commands::send_patiently(&self.power, part, off, TURN);
+        cut.await.map_err(|error| {
             format!("the node is down; its power is not cut: {error}")
         })?;
         let off = async {
@@ -322,15 +418,12 @@ impl Watch {
     }
 
     /// Waits until the node's own agent has gone, and is back.
-    async fn comes_back(&self) -> Ended {
+    async fn comes_back(&mut self) -> Ended {
         let began = Instant::now();
         let mut missed = 0;
         let mut gone = false;
         loop {
-            if self.is_off() {
-                return Err("its power went off meanwhile".to_owned());
-            }
-            let there = self.client.is_there().await;
+            let there = self.client.presence().await == Presence::There;
             missed = if there { 0 } else { missed + 1 };
             gone |= missed >= MISSED;
             if gone && there {
@@ -352,6 +445,17 @@ impl Watch {
                 ));
             }
             sleep(CLOSELY).await;
+        }
+    }
+}
+
+/// Ends when the power of `system` was switched after so many `turns`,
+/// whoever did it.
+async fn switched(model: Model, system: Id, turns: u64) {
+    let mut changes = model.changes();
+    while model.snapshot().turns(&system) == turns {
+        if let Err(RecvError::Closed) = changes.recv().await {
+            return std::future::pending().await;
         }
     }
 }

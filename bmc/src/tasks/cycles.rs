@@ -8,7 +8,7 @@ use std::{
 };
 
 use chrono::{DateTime, TimeDelta, Utc};
-use onprem_link::{file::store, log::Chain};
+use onprem_link::log::Chain;
 use tokio::time::Instant;
 use tracing::warn;
 
@@ -16,6 +16,7 @@ use crate::{
     gather,
     model::Id,
     state::{StateError, load_or_put_aside},
+    writer::Writer,
 };
 
 /// Starts are counted over this time.
@@ -41,7 +42,7 @@ impl Start {
 /// that it places in the future was just now.
 #[derive(Debug)]
 pub(crate) struct Cycles {
-    file: PathBuf,
+    writer: Writer,
     starts: BTreeMap<Id, VecDeque<Start>>,
 }
 
@@ -60,7 +61,8 @@ impl Cycles {
         let starts = kept.into_iter().map(|(id, times)| {
             (id, times.into_iter().take(KEPT).map(start).collect())
         });
-        Ok(Self { file, starts: gather::map(starts) })
+        let starts = gather::map(starts);
+        Ok(Self { writer: Writer::new(file), starts })
     }
 
     /// How long `system`, which may be started `limit` times an hour, has to
@@ -102,7 +104,7 @@ impl Cycles {
         }
     }
 
-    async fn keep(&self) {
+    async fn keep(&mut self) {
         let now = Utc::now();
         let then = |start: &Start| {
             now - TimeDelta::from_std(start.age()).unwrap_or_default()
@@ -114,8 +116,8 @@ impl Cycles {
         });
         let kept = gather::map(starts);
         let text = serde_json::to_vec_pretty(&kept).unwrap_or_default();
-        if let Err(error) = store(&self.file, text).await {
-            warn!(error = %Chain(&error), file = %self.file.display(),
+        if let Err(error) = self.writer.write(text).await {
+            warn!(error = %Chain(&error), file = %self.writer.file().display(),
                 "it is not kept how often systems were started");
         }
     }

@@ -2,19 +2,13 @@
 //! ports. A change holds for a while, and stays only if somebody confirms it
 //! in that time; nobody locks himself out.
 
-use std::{
-    io,
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+use std::{io, path::Path, sync::Arc, time::Duration};
 
 use chrono::Utc;
-use onprem_link::{file::replace, log::Chain, task::blocking};
+use onprem_link::{log::Chain, task::blocking};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
-    task::JoinHandle,
     time::{
         Instant, MissedTickBehavior, interval, sleep, sleep_until, timeout,
     },
@@ -30,6 +24,7 @@ use crate::{
     fabric::{PortSettings, Wiring},
     model::{Id, Membership, Model, Part, Staged, SwitchPort},
     state::{StateError, load_or_put_aside},
+    writer::Writer,
 };
 
 /// How often everything is looked at, and counters are read.
@@ -66,14 +61,12 @@ struct Waiting {
 pub(crate) struct Owner {
     wiring: Arc<dyn Wiring>,
     model: Model,
-    file: PathBuf,
+    writer: Writer,
     /// How long a change waits to be confirmed.
     patience: Duration,
     waiting: Option<Waiting>,
     /// What could not be put back yet.
     back: Option<Back>,
-    /// What a disk that hangs has not taken yet.
-    writing: Option<JoinHandle<io::Result<()>>>,
 }
 
 impl Owner {
@@ -96,11 +89,10 @@ impl Owner {
         Ok(Self {
             wiring,
             model,
-            file,
+            writer: Writer::new(file),
             patience,
             waiting: None,
             back,
-            writing: None,
         })
     }
 
@@ -331,17 +323,7 @@ impl Owner {
         let kept = Kept { back: back.cloned() };
         let text = serde_json::to_vec(&kept).unwrap_or_default();
         let late = |_| io::Error::from(io::ErrorKind::TimedOut);
-        if let Some(before) = &mut self.writing {
-            // One after the other: what was said last stays.
-            let _ = timeout(DISK, before).await.map_err(late)?;
-            self.writing = None;
-        }
-        let file = self.file.clone();
-        let writing = blocking(move || replace(&file, &text));
-        let writing = self.writing.insert(writing);
-        let written = timeout(DISK, writing).await.map_err(late)?;
-        self.writing = None;
-        written.unwrap_or_else(|error| Err(error.into()))
+        timeout(DISK, self.writer.write(text)).await.map_err(late)?
     }
 }
 

@@ -17,7 +17,7 @@ use super::{
 };
 use crate::{
     boards::Power,
-    commands::{Command, CommandError, ResetType},
+    commands::{Command, CommandError, ResetType, Switching},
     model::{Health, Id, Model, Part, PowerState, Snapshot, Trouble},
 };
 
@@ -43,7 +43,7 @@ impl Owner {
     /// Carries out power commands one after the other until `stop`.
     pub(crate) async fn own(
         mut self,
-        mut commands: mpsc::Receiver<Command<ResetType>>,
+        mut commands: mpsc::Receiver<Command<Switching>>,
         stop: CancellationToken,
     ) {
         self.resume();
@@ -61,12 +61,17 @@ impl Owner {
                     continue;
                 }
             };
-            let Some(Command { part, what: kind, answer }) = command else {
+            let Some(Command { part, what, answer }) = command else {
                 return;
             };
+            let kind = what.kind;
+            if what.only_at.is_some() && answer.is_closed() {
+                // Whoever asked has told by now that it was not done.
+                continue;
+            }
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = self.reset(&part, kind) => result,
+                result = self.reset(&part, what) => result,
             };
             match &result {
                 Ok(()) => info!(%part, kind = kind.as_str(), "power changed"),
@@ -132,8 +137,9 @@ impl Owner {
     async fn reset(
         &mut self,
         part: &Part,
-        kind: ResetType,
+        what: Switching,
     ) -> Result<(), CommandError> {
+        let Switching { kind, only_at } = what;
         let snapshot = self.model.snapshot();
         let Part::System(id) = part else {
             return Err(CommandError::Unknown { part: part.clone() });
@@ -176,12 +182,17 @@ impl Owner {
                 warn!(%part, "the disk hangs: a plan is not noted");
             }
         }
-        let (power, asked) = (Arc::clone(&self.power), id.clone());
-        let done = blocking(move || power.reset(&asked, kind)).await;
-        let done = done.unwrap_or_else(|error| {
-            let reason = error.to_string();
-            Err(CommandError::Failed { part: part.clone(), reason })
-        });
+        let failed =
+            |reason| Err(CommandError::Failed { part: part.clone(), reason });
+        let turns = self.model.snapshot().turns(id);
+        let done = if only_at.is_some_and(|at| at != turns) {
+            failed("somebody switched it meanwhile".to_owned())
+        } else {
+            self.model.post_switched(id);
+            let (power, asked) = (Arc::clone(&self.power), id.clone());
+            let done = blocking(move || power.reset(&asked, kind)).await;
+            done.unwrap_or_else(|error| failed(error.to_string()))
+        };
         if done.is_err() && counts {
             // It is forgotten in memory, whatever the disk does.
             let _ = timeout(DISK, self.cycles.forget(id)).await;

@@ -7,7 +7,7 @@ use std::{
 };
 
 use chrono::{DateTime, Utc};
-use onprem_link::{file::store, log::Chain};
+use onprem_link::log::Chain;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
 
@@ -15,6 +15,7 @@ use crate::{
     commands::ResetType,
     model::Id,
     state::{StateError, load_or_put_aside},
+    writer::Writer,
 };
 
 /// What was begun with a system.
@@ -31,7 +32,7 @@ pub(crate) struct Plan {
 /// All that has not ended.
 #[derive(Debug)]
 pub(crate) struct Plans {
-    file: PathBuf,
+    writer: Writer,
     all: BTreeMap<Id, Plan>,
     /// Those that an agent before this one has begun.
     resumed: BTreeSet<Id>,
@@ -45,7 +46,7 @@ impl Plans {
     pub(crate) fn open(file: PathBuf) -> Result<Self, StateError> {
         let all: BTreeMap<Id, Plan> = load_or_put_aside(&file)?;
         let resumed = all.keys().cloned().collect();
-        Ok(Self { file, all, resumed })
+        Ok(Self { writer: Writer::new(file), all, resumed })
     }
 
     /// What is under way with `system`.
@@ -98,10 +99,10 @@ impl Plans {
         self.keep().await;
     }
 
-    async fn keep(&self) {
+    async fn keep(&mut self) {
         let text = serde_json::to_vec_pretty(&self.all).unwrap_or_default();
-        if let Err(error) = store(&self.file, text).await {
-            warn!(error = %Chain(&error), file = %self.file.display(),
+        if let Err(error) = self.writer.write(text).await {
+            warn!(error = %Chain(&error), file = %self.writer.file().display(),
                 "it is not kept what is under way with the power");
         }
     }

@@ -77,6 +77,7 @@ pub(super) async fn follow(
                 known.network(&snapshot, &mut send);
                 known.readings(&snapshot, None, &mut send);
             }
+            Ok(Change::Switched(_)) => {}
             Err(RecvError::Closed) => return,
         }
     }
