@@ -245,20 +245,22 @@ def a_device_is_judged_through_the_fleet(fleet):
     return said.splitlines()[-2].strip() if said.count("\n") > 1 else said
 
 
+def console(fleet, *words, typed=""):
+    """`onprem console` with lines that are typed into it."""
+    # Lines as they come: `text` would make others of them.
+    return subprocess.run(
+        [str(BIN / "onprem"), "console", *words],
+        input=typed.encode(), env=fleet.env, capture_output=True, timeout=60,
+    )
+
+
 def a_serial_console_answers_a_script(fleet):
     """Lines of a pipe are typed, and what they lead to is printed."""
-    def console(*words, typed=""):
-        # Lines as they come: `text` would make others of them.
-        return subprocess.run(
-            [str(BIN / "onprem"), "console", "c001-b8-n02", *words],
-            input=typed.encode(), env=fleet.env, capture_output=True,
-            timeout=60,
-        )
-
-    said = console(typed="pi\nsecret\necho seen by a script\nexit\n")
+    said = console(fleet, "c001-b8-n02",
+                   typed="pi\nsecret\necho seen by a script\nexit\n")
     assert said.returncode == 0, said.stderr
     assert b"\r\nseen by a script\r\n" in said.stdout, said
-    absent = console("nobody")
+    absent = console(fleet, "c001-b8-n02", "nobody")
     assert absent.returncode == 4, absent
     assert b"there are: node" in absent.stderr, absent.stderr
 
@@ -399,6 +401,17 @@ def a_rack_is_switched_through_the_fleet_one_node_after_the_other(fleet):
         took = time.monotonic() - began
         assert took > 2.9, f"four nodes, a second apart, after {took:.1f} s"
         assert all(node["powerState"] == "On" for node in nodes())
+        # The console of a node is a pipe on the control bus, where nothing is
+        # switched for as long.
+        said = console(fleet, "rack", "b1",
+                       typed="pi\nsecret\necho seen on the bus\nexit\n")
+        assert said.returncode == 0, said.stderr
+        assert b"\r\nseen on the bus\r\n" in said.stdout, said
+        absent = console(fleet, "rack", "nobody")
+        assert absent.returncode == 4, absent
+        assert b"there are:" in absent.stderr and b"b1" in absent.stderr, absent
+        for word in ("off", "on"):
+            fleet.cli("power", word, "rack", "--nodes", "b1", "--yes")
         # Nobody can be asked here, and nobody said yes.
         refused = run(BIN / "onprem", "power", "off", "rack",
                       env=fleet.env, fail=False)

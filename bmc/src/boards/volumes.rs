@@ -39,6 +39,9 @@ const PLACES: [&str; 2] = ["/sbin/mdadm", "/usr/sbin/mdadm"];
 /// How long it may take.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(8);
 
+/// How often a program is tried that is just being written, 10 ms apart.
+const BUSY: usize = 100;
+
 /// What it says is read up to here, in bytes.
 const TOLD: u64 = 4 << 10;
 
@@ -93,20 +96,57 @@ impl HostVolumes {
             .stdout(Stdio::null())
             .stderr(Stdio::piped());
         let mut child =
-            command.spawn().map_err(|error| failed(error.to_string()))?;
+            start(&mut command).map_err(|error| failed(error.to_string()))?;
         match wait(&mut child) {
             Ok(Some(true)) => Ok(()),
-            Ok(Some(false)) => {
-                let mut said = String::new();
-                if let Some(from) = child.stderr.take() {
-                    // What it says may be no text.
-                    let _ = from.take(TOLD).read_to_string(&mut said);
-                }
-                Err(failed(said.trim().to_owned()))
-            }
+            Ok(Some(false)) => match said(&mut child) {
+                Ok(said) => Err(failed(said.trim().to_owned())),
+                Err(error) => Err(failed(error.to_string())),
+            },
             Ok(None) => Err(failed(format!("no end in {PATIENCE:?}"))),
             Err(error) => Err(failed(error.to_string())),
         }
+    }
+}
+
+/// Starts a program. One that is just being written, or was a moment ago by a
+/// process that forks, is waited for.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "this is a blocking thread, and a file is waited for"
+)]
+pub(crate) fn start(command: &mut Command) -> io::Result<Child> {
+    for _ in 0..BUSY {
+        match command.spawn() {
+            Err(error) if error.kind() == io::ErrorKind::ExecutableFileBusy => {
+                thread::sleep(Duration::from_millis(10));
+            }
+            other => return other,
+        }
+    }
+    command.spawn()
+}
+
+/// What a program that has ended said, up to a bound. What it left running may
+/// have the same output, and is not waited for.
+pub(crate) fn said(child: &mut Child) -> io::Result<String> {
+    let mut bytes = Vec::new();
+    if let Some(from) = child.stdout.take() {
+        rustix::io::ioctl_fionbio(&from, true)?;
+        there(from, &mut bytes)?;
+    }
+    if let Some(from) = child.stderr.take() {
+        rustix::io::ioctl_fionbio(&from, true)?;
+        there(from, &mut bytes)?;
+    }
+    Ok(String::from_utf8_lossy(&bytes).into_owned())
+}
+
+/// Reads what is there already.
+fn there(from: impl io::Read, into: &mut Vec<u8>) -> io::Result<()> {
+    match from.take(TOLD).read_to_end(into) {
+        Err(error) if error.kind() != io::ErrorKind::WouldBlock => Err(error),
+        _ => Ok(()),
     }
 }
 
@@ -352,6 +392,37 @@ esac
             assert!(reason.contains(said), "{path}: {reason}");
             assert!(!folder.path().join("asked").exists(), "{path}");
         }
+    }
+
+    #[test]
+    fn what_a_program_leaves_running_is_not_waited_for() {
+        let folder = host();
+        let script = folder.path().join("sbin/mdadm");
+        // It holds what the program's output goes to until it is ended.
+        let text = "#!/bin/sh\necho no room >&2\nsleep 600 &\n\
+                    echo $! > \"$0.pid\"\nexit 1\n";
+        fs::write(&script, text).unwrap();
+        let volumes = HostVolumes::new(Tree::new(folder.path()), true);
+        let began = Instant::now();
+        let error = make(&volumes).unwrap_err().to_string();
+        assert!(error.contains("no room"), "{error}");
+        assert!(began.elapsed() < Duration::from_mins(5));
+        let pid = fs::read_to_string(script.with_extension("pid")).unwrap();
+        let ended = Command::new("kill").arg(pid.trim()).status().unwrap();
+        assert!(ended.success(), "it was still there");
+    }
+
+    #[test]
+    fn a_program_that_is_being_written_is_waited_for() {
+        let folder = host();
+        let script = folder.path().join("sbin/mdadm");
+        let open = fs::OpenOptions::new().append(true).open(&script).unwrap();
+        let busy = start(&mut Command::new(&script)).unwrap_err();
+        assert_eq!(busy.kind(), io::ErrorKind::ExecutableFileBusy);
+        drop(open);
+        let mut command = Command::new(&script);
+        let mut child = start(command.arg("--stop").arg("/dev/md0")).unwrap();
+        assert!(wait(&mut child).unwrap().is_some());
     }
 
     #[test]

@@ -10,7 +10,7 @@ pub mod nvfancontrol;
 pub mod nvpmodel;
 
 use std::{
-    io::{self, Read as _},
+    io,
     process::{Command, Stdio},
     sync::{Arc, Mutex},
     time::Duration,
@@ -40,9 +40,6 @@ use crate::{
 const INTERVAL: Duration = Duration::from_secs(5);
 /// The option that allows to set a model.
 const KEY: &str = "allow_power_model";
-
-/// What a program says is read up to here, in bytes.
-const TOLD: u64 = 4 << 10;
 
 /// Modules by how their part numbers begin, the longest first.
 const MODULES: [(&str, &str); 14] = [
@@ -82,24 +79,18 @@ fn run(
     program: &str,
     arguments: &[&str],
 ) -> io::Result<(bool, String)> {
-    let mut child = Command::new(tree.path(program))
+    let mut command = Command::new(tree.path(program));
+    command
         .args(arguments)
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()?;
+        .stderr(Stdio::piped());
+    let mut child = volumes::start(&mut command)?;
     let Some(well) = volumes::wait(&mut child)? else {
         let text = format!("no end in {:?}", volumes::PATIENCE);
         return Err(io::Error::new(io::ErrorKind::TimedOut, text));
     };
-    let mut said = Vec::new();
-    if let Some(from) = child.stdout.take() {
-        from.take(TOLD).read_to_end(&mut said)?;
-    }
-    if let Some(from) = child.stderr.take() {
-        from.take(TOLD).read_to_end(&mut said)?;
-    }
-    Ok((well, String::from_utf8_lossy(&said).into_owned()))
+    Ok((well, volumes::said(&mut child)?))
 }
 
 /// What a board file can say of it.
@@ -234,7 +225,7 @@ struct Jetson {
     settable: bool,
     /// The tree of a machine of which nobody knows whether it is one.
     to_check: Option<Tree>,
-    /// What an agent before may have left stopped.
+    /// What drives the fan, where that is allowed.
     fan: Option<Arc<Service>>,
     system: Option<Id>,
 }
@@ -265,11 +256,16 @@ impl Driver for Jetson {
         };
         let mut troubles = Vec::new();
         let mut models = PowerModels::default();
-        match self.check() {
-            Err(text) => {
-                troubles.push(trouble("Board", text, Health::Critical));
+        if let Err(text) = self.check() {
+            troubles.push(trouble("Board", text, Health::Critical));
+        } else {
+            // An agent before may have left it stopped.
+            let ensured = self.fan.as_ref().map(|fan| fan.ensure());
+            if let Some(Err(error)) = ensured {
+                let text = format!("nothing drives the fan: {error}");
+                troubles.push(trouble("Fan", text, Health::Critical));
             }
-            Ok(()) => match self.look() {
+            match look(&*self.way, self.settable) {
                 Ok(found) => models = found,
                 // Not every system on a Jetson is NVIDIA's.
                 Err(error) if error.is_absent() && !self.settable => {}
@@ -277,7 +273,7 @@ impl Driver for Jetson {
                     let text = format!("the power model is not known: {error}");
                     troubles.push(trouble("PowerModel", text, Health::Warning));
                 }
-            },
+            }
         }
         batch.power_models.push((system.clone(), models));
         batch.troubles.push((Whose::System(system), self.id.clone(), troubles));
@@ -286,13 +282,6 @@ impl Driver for Jetson {
 }
 
 impl Jetson {
-    fn look(&mut self) -> Result<PowerModels, nvpmodel::Error> {
-        if let Some(fan) = self.fan.take() {
-            fan.ensure();
-        }
-        look(&*self.way, self.settable)
-    }
-
     /// Checks that the machine is one.
     fn check(&mut self) -> Result<(), String> {
         let Some(tree) = &self.to_check else { return Ok(()) };
@@ -309,7 +298,50 @@ impl Jetson {
 
 #[cfg(test)]
 mod tests {
+    use std::{fs, os::unix::fs::PermissionsExt as _, path::Path};
+
     use super::*;
+
+    fn program(root: &Path, script: &str) {
+        let path = root.join("usr/bin/systemctl");
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, format!("#!/bin/sh\n{script}\n")).unwrap();
+        fs::set_permissions(path, fs::Permissions::from_mode(0o755)).unwrap();
+    }
+
+    #[test]
+    fn a_fan_without_its_service_is_a_trouble_until_it_has_one() {
+        let root = tempfile::tempdir().unwrap();
+        let tree = Tree::new(root.path());
+        let mut driver = Jetson {
+            id: "jetson".into(),
+            chassis: "board".into(),
+            way: Arc::new(tree.clone()),
+            settable: false,
+            to_check: None,
+            fan: Some(Arc::new(Service::new(tree))),
+            system: Some("host".into()),
+        };
+        let mut troubles = || {
+            let batch = driver.poll();
+            let (_, _, troubles) = &batch.troubles[0];
+            let said = troubles.iter();
+            said.map(|it| (it.word, it.text.to_string())).collect::<Vec<_>>()
+        };
+        program(root.path(), "echo Failed to connect to bus >&2; exit 1");
+        for _ in 0..2 {
+            let said = troubles();
+            let [("Fan", why)] = &said[..] else { panic!("{said:?}") };
+            assert!(why.contains("Failed to connect to bus"), "{why}");
+        }
+        program(root.path(), "echo \"$@\" >> \"$0.asked\"");
+        for _ in 0..3 {
+            assert_eq!(troubles(), []);
+        }
+        let asked = root.path().join("usr/bin/systemctl.asked");
+        let asked = fs::read_to_string(asked).unwrap();
+        assert_eq!(asked, "start nvfancontrol\n", "once it runs, no more");
+    }
 
     #[test]
     fn a_module_is_known_by_its_part_number() {

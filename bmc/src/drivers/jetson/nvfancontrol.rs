@@ -6,7 +6,7 @@
 
 use std::{
     io,
-    sync::{Mutex, PoisonError},
+    sync::{Mutex, MutexGuard, PoisonError},
 };
 
 use tracing::warn;
@@ -51,27 +51,43 @@ pub fn control(chassis: &Chassis) -> Option<Control> {
 #[derive(Debug)]
 pub struct Service {
     tree: Tree,
-    /// Whether the service was stopped for somebody's hand.
-    held: Mutex<bool>,
+    stands: Mutex<Stands>,
+}
+
+/// How the fan stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stands {
+    /// Its service may have been stopped, and nobody drives it.
+    Lost,
+    /// Its service was started.
+    Served,
+    /// The service was stopped for somebody's hand.
+    Held,
 }
 
 impl Service {
     /// That of the machine that `tree` shows.
     #[must_use]
     pub fn new(tree: Tree) -> Self {
-        Self { tree, held: Mutex::new(false) }
+        // An agent that was killed may have left its service stopped.
+        Self { tree, stands: Mutex::new(Stands::Lost) }
     }
 
-    /// Starts the service, unless the fan is in hand: an agent that was killed
-    /// may have left it stopped.
-    pub fn ensure(&self) {
-        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
-        if *held {
-            return;
+    /// Starts the service, unless that was done, or the fan is in hand.
+    ///
+    /// # Errors
+    /// It cannot be started: nothing drives the fan.
+    pub fn ensure(&self) -> io::Result<()> {
+        let mut stands = self.stands();
+        if *stands == Stands::Lost {
+            self.say("start")?;
+            *stands = Stands::Served;
         }
-        if let Err(error) = self.say("start") {
-            warn!(%error, "the fan has no {SERVICE}");
-        }
+        Ok(())
+    }
+
+    fn stands(&self) -> MutexGuard<'_, Stands> {
+        self.stands.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn say(&self, word: &str) -> io::Result<()> {
@@ -103,21 +119,26 @@ impl Service {
 
 impl Controls for Service {
     fn drive(&self, _: &Id, percent: Option<f64>) -> io::Result<()> {
-        let mut held = self.held.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut stands = self.stands();
         if percent.is_none() {
             self.say("start")?;
-            *held = false;
+            *stands = Stands::Served;
             return Ok(());
         }
-        if !*held {
+        if *stands != Stands::Held {
             self.say("stop")?;
-            *held = true;
+            *stands = Stands::Held;
         }
         let driven = self.output().drive(percent);
         if driven.is_err() {
             // What cannot be driven is better left to its service.
-            self.say("start")?;
-            *held = false;
+            *stands = match self.say("start") {
+                Ok(()) => Stands::Served,
+                Err(error) => {
+                    warn!(%error, "the fan has no {SERVICE}");
+                    Stands::Lost
+                }
+            };
         }
         driven
     }
@@ -157,11 +178,12 @@ mod tests {
         };
         let fan = Id::from("Fan");
         let service = Service::new(Tree::new(root.path()));
-        service.ensure();
-        assert_eq!(heard(), "start ");
+        service.ensure().unwrap();
+        service.ensure().unwrap();
+        assert_eq!(heard(), "start ", "once");
         service.drive(&fan, Some(60.0)).unwrap();
         service.drive(&fan, Some(100.0)).unwrap();
-        service.ensure();
+        service.ensure().unwrap();
         assert_eq!(heard(), "stop ", "once, and not started in between");
         assert_eq!(fs::read_to_string(chip.join("pwm1")).unwrap(), "255");
         service.drive(&fan, None).unwrap();
@@ -169,8 +191,17 @@ mod tests {
 
         // Without its chip, the service has it.
         fs::remove_dir_all(&chip).unwrap();
-        assert!(service.drive(&fan, Some(30.0)).is_err());
+        let first = service.drive(&fan, Some(30.0)).unwrap_err().to_string();
         assert_eq!(heard(), "stop start ");
+        // One that cannot be started either is tried again.
+        script("[ \"$1\" = stop ] || exit 1");
+        let error = service.drive(&fan, Some(30.0)).unwrap_err().to_string();
+        assert_eq!(error, first, "what went wrong first");
+        service.ensure().unwrap_err();
+        assert_eq!(heard(), "stop start start ");
+        script("");
+        service.ensure().unwrap();
+        assert_eq!(heard(), "start ");
         script("echo Unit not found >&2; exit 5");
         let error = service.drive(&fan, Some(30.0)).unwrap_err().to_string();
         let expected = "/usr/bin/systemctl stop nvfancontrol: Unit not found";

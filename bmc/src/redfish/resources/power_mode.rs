@@ -110,7 +110,7 @@ pub(super) fn wanted(
     let name = pointer.rsplit('/').next().unwrap_or(pointer);
     let models = snapshot.power_models.get(id);
     let Some(models) = models.filter(|it| it.now.is_some()) else {
-        let message = base::property_unknown(name);
+        let message = base::property_not_writable(name);
         return Err(Error::bad(vec![message.about(pointer)]));
     };
     let text = value.as_str().unwrap_or("null");
