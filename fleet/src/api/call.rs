@@ -289,8 +289,6 @@ fn is_json(headers: &HeaderMap) -> bool {
 }
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, Error> {
-    // Who says nothing leaves all as it is unless said.
-    let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     // Serde takes a list of the fields' values as well.
     if body.trim_ascii_start().starts_with(b"[") {
         return Err(Error::invalid("", "invalid type: list, expected object"));

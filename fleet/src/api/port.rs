@@ -124,7 +124,9 @@ pub enum ChangeState {
 }
 
 /// What to change. What is left out stays.
-#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema,
+)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub struct PortUpdate {
     /// Whether it is switched on.
@@ -133,21 +135,13 @@ pub struct PortUpdate {
     #[schemars(range(max = 4094))]
     pub untagged_vlan: Option<u16>,
     /// The VLANs of frames with a tag, 1 to 4094, in place of all it has.
-    #[schemars(length(max = 4094))]
+    #[schemars(length(max = 4094), inner(range(min = 1, max = 4094)))]
     pub tagged_vlans: Option<Vec<u16>>,
 }
 
 impl PortUpdate {
     fn check(&self) -> Result<(), Error> {
-        let Self { enabled, untagged_vlan, tagged_vlans } = self;
-        if enabled.is_none()
-            && untagged_vlan.is_none()
-            && tagged_vlans.is_none()
-        {
-            let message = "say what to change: enabled, untaggedVlan or \
-                           taggedVlans";
-            return Err(Error::invalid("", message));
-        }
+        let Self { untagged_vlan, tagged_vlans, .. } = self;
         if let Some(vlan) = untagged_vlan.filter(|vlan| *vlan > 4094) {
             let message = format!("`{vlan}` is no VLAN: 1 to 4094, 0 for none");
             return Err(Error::invalid("/untaggedVlan", message));
@@ -280,6 +274,9 @@ async fn device_port_update(
         update.check()?;
         call.note(&format!("{port}: {}", update.said()));
         let live = call.live(&device)?;
+        if update == PortUpdate::default() {
+            return Ok(HttpResponseOk(live.port(&port).await?));
+        }
         Ok(HttpResponseOk(live.set_port(&port, &update).await?))
     })
     .await

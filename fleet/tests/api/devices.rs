@@ -98,8 +98,8 @@ async fn a_new_key_of_a_known_machine_waits_for_approval() {
     assert_eq!(standing(b"old key").await, Standing::Unknown);
     let accepted = fleet.enrol(&token, "blade", "new key").await;
     assert_eq!(accepted, Admission::Accepted { device });
-    let answer = fleet.call(Method::POST, path, None).await;
-    assert_eq!(answer.status, StatusCode::CONFLICT);
+    let unsaid = fleet.call(Method::POST, path, Some(json!({}))).await;
+    assert_eq!(unsaid.status, StatusCode::CONFLICT);
 }
 
 #[tokio::test]
