@@ -277,7 +277,14 @@ impl Input for KernelLine {
         if !self.request.wait_edge_event(patience).map_err(told)? {
             return Ok(None);
         }
-        let event = self.request.read_edge_event().map_err(told)?;
+        // Room for one: `read_edge_event` of gpiocdev reads up to eight and
+        // says the first only, unless both kernel interfaces are built in.
+        let mut room = vec![0; self.request.edge_event_u64_size()];
+        let request = &self.request;
+        let read = request.read_edge_events_into_slice(&mut room);
+        let read = read.map_err(told)?;
+        let event = room.get(..read).unwrap_or_default();
+        let event = request.edge_event_from_slice(event).map_err(told)?;
         // The first edge is number 1; an old kernel says 0 each time.
         let next = self.number.wrapping_add(1);
         self.lost |= event.line_seqno != 0 && event.line_seqno != next;
