@@ -16,7 +16,7 @@ use crate::gather;
 const CLOSE: u8 = 0x07;
 /// What a rack from the factory is unlocked with.
 const UNLOCK: &[u8] = b"UnLockMe";
-/// The console takes a byte in this time; what comes faster is lost.
+/// The console takes a byte in this time; what certainly came faster is lost.
 const PACE: Duration = Duration::from_millis(2);
 /// More than this is not kept for somebody who does not read.
 const UNREAD: usize = 64 << 10;
@@ -73,7 +73,10 @@ struct World {
     input: u8,
     pipe: Option<u8>,
     console: bool,
+    /// When the console was sent a byte, at the earliest.
     typed: Option<Instant>,
+    /// When the line was looked at, the last time first.
+    looks: [Instant; 3],
     out: VecDeque<u8>,
     log: VecDeque<Switched>,
 }
@@ -123,6 +126,7 @@ impl Rack {
             pipe: None,
             console: false,
             typed: None,
+            looks: [Instant::now(); 3],
             out: VecDeque::new(),
             log: VecDeque::new(),
         };
@@ -202,20 +206,31 @@ impl Rack {
 impl SerialPart for Rack {
     fn receive(&mut self, bytes: &[u8]) {
         let mut world = self.lock();
+        let since = world.look();
         for byte in bytes {
-            world.take(*byte);
+            world.take(*byte, since);
         }
     }
 
     fn send(&mut self) -> Vec<u8> {
         let mut world = self.lock();
+        world.look();
         world.overhear();
         world.out.drain(..).collect()
     }
 }
 
 impl World {
-    fn take(&mut self, byte: u8) {
+    /// Notes that the line is looked at, and says since when what comes now
+    /// may have been there: one who is not given the processor for a while
+    /// finds together what was sent one after the other.
+    fn look(&mut self) -> Instant {
+        let [last, before, since] = self.looks;
+        self.looks = [Instant::now(), last, before];
+        since
+    }
+
+    fn take(&mut self, byte: u8, since: Instant) {
         if self.hung {
             return;
         }
@@ -236,7 +251,9 @@ impl World {
             return;
         }
         match self.pipe {
-            Some(address) if self.console => self.console_takes(address, byte),
+            Some(address) if self.console => {
+                self.console_takes(address, byte, since)
+            }
             Some(address) => self.slave_takes(address, byte),
             None => self.master_takes(byte),
         }
@@ -341,12 +358,12 @@ impl World {
         }
     }
 
-    fn console_takes(&mut self, address: u8, byte: u8) {
-        let now = Instant::now();
-        let before = self.typed.replace(now);
-        if before.is_some_and(|at| now.duration_since(at) < PACE) {
+    fn console_takes(&mut self, address: u8, byte: u8, since: Instant) {
+        let earliest = self.typed.map_or(since, |at| since.max(at + PACE));
+        if earliest > Instant::now() {
             return;
         }
+        self.typed = Some(earliest);
         let Some(node) = self.nodes.get_mut(&address) else { return };
         if node.on && node.heard.len() < UNREAD {
             node.heard.push(byte);
@@ -395,10 +412,17 @@ mod tests {
         assert_eq!(told(&mut rack, b""), "02|00~", "nobody had asked");
         tokio::time::advance(Duration::from_secs(2)).await;
         assert!(told(&mut rack, b"").ends_with("login: "));
+        for _ in 0..3 {
+            told(&mut rack, b"");
+        }
         rack.receive(b"ab");
         tokio::time::advance(PACE).await;
         rack.receive(b"\\");
         assert_eq!(rack.heard(2), b"a\\");
+        // What may have waited is not too fast.
+        tokio::time::advance(PACE * 3).await;
+        rack.receive(b"cde");
+        assert_eq!(rack.heard(2), b"a\\cde");
         assert!(rack.is_on(2), "a console takes no commands");
     }
 }

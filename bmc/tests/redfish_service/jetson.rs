@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
 
 use crate::{
-    client::{Blade, Client, refused},
+    client::{self, Blade, Client, refused},
     support::tree::unpack,
 };
 
@@ -21,26 +21,17 @@ const NODE: &str = "/redfish/v1/Systems/node";
 const BOARD: &str = include_str!("../../boards/sim-jetson.toml");
 const SHIPPED: &str = include_str!("../../boards/jetson.toml");
 
-/// Waits until the resource at `uri` says what `fits`.
+/// Waits until the resource at `uri` says what `fits`, in Redfish's words.
 async fn until(
     client: &Client,
     uri: &str,
     fits: impl Fn(&Value) -> bool,
 ) -> Value {
-    let mut last = Value::Null;
-    let looking = async {
-        loop {
-            last = client.get(uri).await.body;
-            assert_eq!(check(&last), []);
-            if fits(&last) {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
+    let rules = |it: &Value| {
+        assert_eq!(check(it), []);
+        fits(it)
     };
-    let found = timeout(Duration::from_secs(30), looking).await;
-    assert!(found.is_ok(), "{uri}: {last:#}");
-    last
+    client::until(client, uri, rules).await
 }
 
 fn runs_in(model: &str) -> impl Fn(&Value) -> bool {

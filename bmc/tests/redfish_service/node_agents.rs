@@ -15,7 +15,7 @@ use tokio::{
 use tokio_util::task::TaskTracker;
 
 use crate::{
-    client::{Blade, Client, PASSWORD, Reply, refused},
+    client::{self, Blade, Client, PASSWORD, Reply, refused},
     tasks::end,
 };
 
@@ -83,19 +83,7 @@ async fn rack_at(
 
 /// `b1`, once it `fits`.
 async fn until(client: &Client, fits: impl Fn(&Value) -> bool) -> Value {
-    let mut last = Value::Null;
-    let looking = async {
-        loop {
-            last = client.get(B1).await.body;
-            if fits(&last) {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let found = timeout(PATIENCE, looking).await;
-    assert!(found.is_ok(), "{last:#}");
-    last
+    client::until(client, B1, fits).await
 }
 
 fn ways(system: &Value) -> Vec<&str> {
@@ -122,6 +110,13 @@ fn begun(reply: &Reply) -> (String, String) {
     assert_eq!(reply.status, 202, "{}", reply.body);
     let task = reply.body["@odata.id"].as_str().unwrap().to_owned();
     (reply.header("location").to_owned(), task)
+}
+
+/// What is said at the end of a task that could not do what it should.
+async fn undone(client: &Client, monitor: &str) -> String {
+    let ended = end(client, monitor).await;
+    assert_eq!(ended.status, 409, "{}", ended.body);
+    ended.body.to_string()
 }
 
 /// Waits until the machine of the agent `node` is on its way down.
@@ -287,9 +282,7 @@ async fn a_node_that_does_not_go_down_is_not_cut() {
     let admin = rack.admin();
     until(&admin, is_graceful).await;
     let (monitor, task) = begun(&reset(&admin, "GracefulShutdown").await);
-    let ended = end(&admin, &monitor).await;
-    assert_eq!(ended.status, 409, "{}", ended.body);
-    let said = ended.body.to_string();
+    let said = undone(&admin, &monitor).await;
     assert!(said.contains("still answers after 1 s"), "{said}");
     assert!(said.contains("ForceOff"), "{said}");
     assert_eq!(admin.get(&task).await.body["TaskState"], "Exception");
@@ -297,8 +290,7 @@ async fn a_node_that_does_not_go_down_is_not_cut() {
     // A restart of which nothing is seen is none.
     until(&admin, is_graceful).await;
     let (monitor, _) = begun(&reset(&admin, "GracefulRestart").await);
-    let ended = end(&admin, &monitor).await;
-    assert_eq!(ended.status, 409, "{}", ended.body);
+    undone(&admin, &monitor).await;
     assert_eq!(bus.log(), []);
     // Who wants it cut says so.
     assert_eq!(reset(&admin, "ForceOff").await.status, 200);
@@ -323,9 +315,8 @@ async fn an_agent_that_comes_back_was_only_started_anew() {
         config.listen = address;
     });
     let again = again.await;
-    let ended = end(&admin, &monitor).await;
+    undone(&admin, &monitor).await;
     assert!(since.elapsed() < PATIENCE);
-    assert_eq!(ended.status, 409, "{}", ended.body);
     assert!(bus.is_on(5), "{}", admin.get(&task).await.body);
     drop(again);
 }
@@ -358,9 +349,7 @@ async fn a_node_that_cannot_be_asked_is_left_on_and_that_is_told() {
     let reply = reset(&admin, "GracefulShutdown").await;
     if reply.status == 202 {
         let (monitor, _) = begun(&reply);
-        let ended = end(&admin, &monitor).await;
-        assert_eq!(ended.status, 409, "{}", ended.body);
-        let said = ended.body.to_string();
+        let said = undone(&admin, &monitor).await;
         assert!(said.contains("its power is left on"), "{said}");
     } else {
         // It was seen before somebody asked.
@@ -390,9 +379,7 @@ async fn who_may_not_have_heard_is_left_on() {
     let admin = rack.admin();
     until(&admin, is_graceful).await;
     let (monitor, _) = begun(&reset(&admin, "GracefulShutdown").await);
-    let ended = end(&admin, &monitor).await;
-    assert_eq!(ended.status, 409, "{}", ended.body);
-    let said = ended.body.to_string();
+    let said = undone(&admin, &monitor).await;
     assert!(said.contains("not known to have heard of it"), "{said}");
     assert!(said.contains("its power is left on"), "{said}");
     sleep(CUT).await;
@@ -410,9 +397,7 @@ async fn a_network_that_is_lost_is_no_node_that_went_down() {
     let (monitor, _) = begun(&reset(&admin, "GracefulShutdown").await);
     heard(&rack).await;
     network.is_lost();
-    let ended = end(&admin, &monitor).await;
-    assert_eq!(ended.status, 409, "{}", ended.body);
-    let said = ended.body.to_string();
+    let said = undone(&admin, &monitor).await;
     assert!(said.contains("its power is left on"), "{said}");
     assert_eq!(bus.log(), []);
 }
@@ -438,9 +423,7 @@ async fn switched_meanwhile(command: bool) {
     } else {
         bus.set(5, false);
     }
-    let ended = end(&admin, &monitor).await;
-    assert_eq!(ended.status, 409, "{}", ended.body);
-    let said = ended.body.to_string();
+    let said = undone(&admin, &monitor).await;
     assert!(said.contains("somebody switched it meanwhile"), "{said}");
     if command {
         until(&admin, |it| it["PowerState"] == "On").await;
@@ -558,9 +541,7 @@ async fn one_that_is_not_who_it_should_be_is_not_asked() {
     let admin = rack.admin();
     until(&admin, is_graceful).await;
     let (monitor, _) = begun(&reset(&admin, "GracefulShutdown").await);
-    let ended = end(&admin, &monitor).await;
-    assert_eq!(ended.status, 409, "{}", ended.body);
-    let said = ended.body.to_string();
+    let said = undone(&admin, &monitor).await;
     assert!(said.contains("it answers 403 Forbidden to POST"), "{said}");
 }
 

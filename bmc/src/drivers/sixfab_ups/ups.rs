@@ -276,11 +276,8 @@ impl Ups {
             Some(events)
                 if !self.scheduled || known != schedule::wanted(events) =>
             {
-                match schedule::write(&self.hat, events) {
-                    Err(error) if error.is_bus() => return Err(error),
-                    Err(error) => note("Schedule", error.to_string()),
-                    Ok(()) => {}
-                }
+                let written = schedule::write(&self.hat, events);
+                refused(written, |why| note("Schedule", why))?;
             }
             None if known != 0 => note(
                 "Schedule",
@@ -300,11 +297,8 @@ impl Ups {
             )]
             let level = below.round() as u8;
             let set = self.hat.set(SET_SAFE_LEVEL, &[level]);
-            match set.and_then(|()| self.hat.set(SET_SAFE, &[ENABLE])) {
-                Err(error) if error.is_bus() => return Err(error),
-                Err(error) => note("SafeShutdown", error.to_string()),
-                Ok(()) => {}
-            }
+            let set = set.and_then(|()| self.hat.set(SET_SAFE, &[ENABLE]));
+            refused(set, |why| note("SafeShutdown", why))?;
         }
         Ok(troubles)
     }
@@ -350,7 +344,10 @@ impl Ups {
         // down. Nobody says how long: another system has to be down.
         let soon = self.plan.limits.own || wanted == WANTS_REBOOT;
         if power == PowerState::Off || (granted && soon) {
-            self.asked = None;
+            // Where it still wants it later, all begins again.
+            if let Some(asked) = &mut self.asked {
+                (asked.at, asked.granted) = (now, None);
+            }
             let told = self.hat.set(confirm, &[ENABLE]);
             return forgive(told, "what it wanted").map(drop);
         }
@@ -464,16 +461,25 @@ impl Ups {
 }
 
 /// What the HAT refuses is no reason to ask it nothing more: whether it took
-/// `what`.
-fn forgive(said: Result<(), Error>, what: &str) -> Result<bool, Error> {
+/// it, and `note` hears why not.
+fn refused(
+    said: Result<(), Error>,
+    note: impl FnOnce(String),
+) -> Result<bool, Error> {
     match said {
         Err(error) if error.is_bus() => Err(error),
         Err(error) => {
-            tracing::warn!(%error, what, "the UPS does not take it");
+            note(error.to_string());
             Ok(false)
         }
         Ok(()) => Ok(true),
     }
+}
+
+/// The same where nobody but the log is told of `what`.
+fn forgive(said: Result<(), Error>, what: &str) -> Result<bool, Error> {
+    let warn = |error| tracing::warn!(error, what, "the UPS does not take it");
+    refused(said, warn)
 }
 
 /// What is no failure of the bus is forgotten.
