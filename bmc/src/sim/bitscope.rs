@@ -252,7 +252,7 @@ impl World {
         }
         match self.pipe {
             Some(address) if self.console => {
-                self.console_takes(address, byte, since)
+                self.console_takes(address, byte, since);
             }
             Some(address) => self.slave_takes(address, byte),
             None => self.master_takes(byte),
