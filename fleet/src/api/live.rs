@@ -29,7 +29,7 @@ pub(super) fn register(
     api.register(device_network_interface_list)
 }
 
-/// The computer that a device is.
+/// The computer that a device is, or the rack where it is several.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct DeviceSystem {

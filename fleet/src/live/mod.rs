@@ -301,16 +301,25 @@ impl Live {
         Ok(chassis.into_iter().map(by_id).collect())
     }
 
-    async fn system_resource(&self) -> Result<Value, Error> {
+    /// What the device is: its computer, or, where it is several, the chassis
+    /// that holds them all.
+    async fn whole(&self) -> Result<Value, Error> {
         let systems = self.members("/redfish/v1/Systems").await?;
+        if systems.len() > 1 {
+            let chassis = self.members("/redfish/v1/Chassis").await?;
+            let outer = |it: &Value| link(it, "/Links/ContainedBy").is_none();
+            if let Some(outer) = chassis.into_iter().find(outer) {
+                return Ok(outer);
+            }
+        }
         let first = systems.into_iter().next();
         first.ok_or_else(|| self.strange("it has no computer system"))
     }
 
     /// Writes what is on the label.
     pub(crate) async fn set_asset_tag(&self, tag: &str) -> Result<(), Error> {
-        let system = self.system_resource().await?;
-        let path = self.path_of(&system)?;
+        let whole = self.whole().await?;
+        let path = self.path_of(&whole)?;
         self.patch(&path, &json!({ "AssetTag": tag })).await
     }
 
@@ -330,8 +339,8 @@ impl Live {
 
     /// Switches the locator light.
     pub(crate) async fn set_locator(&self, on: bool) -> Result<(), Error> {
-        let system = self.system_resource().await?;
-        let path = self.path_of(&system)?;
+        let whole = self.whole().await?;
+        let path = self.path_of(&whole)?;
         self.patch(&path, &json!({ "LocationIndicatorActive": on })).await
     }
 

@@ -6,19 +6,26 @@ use super::{Live, health, link, text};
 use crate::{api::DeviceNetworkInterface, error::Error};
 
 impl Live {
-    /// All network interfaces of the computer.
+    /// All network interfaces of the computer; those of the manager, where it
+    /// has none: nodes on a control bus do not say where they are, but the one
+    /// who looks after them does.
     ///
     /// # Errors
     /// The device cannot be asked.
     pub async fn network_interfaces(
         &self,
     ) -> Result<Vec<DeviceNetworkInterface>, Error> {
-        let system = self.system_resource().await?;
-        self.interfaces_of(&system).await
+        let found = self.interfaces_of(&self.whole().await?).await?;
+        if !found.is_empty() {
+            return Ok(found);
+        }
+        match self.members("/redfish/v1/Managers").await?.first() {
+            Some(manager) => self.interfaces_of(manager).await,
+            None => Ok(found),
+        }
     }
 
-    /// All network interfaces of a system or a manager.
-    pub(crate) async fn interfaces_of(
+    async fn interfaces_of(
         &self,
         resource: &Value,
     ) -> Result<Vec<DeviceNetworkInterface>, Error> {

@@ -10,12 +10,16 @@ use crate::{
 };
 
 impl Live {
-    /// The computer.
+    /// The computer, or what holds several.
     ///
     /// # Errors
     /// The device cannot be asked.
     pub async fn system(&self) -> Result<DeviceSystem, Error> {
-        let system = self.system_resource().await?;
+        let system = self.whole().await?;
+        let power_state = match word(&system, "/PowerState") {
+            None => self.power_state().await?,
+            known => known,
+        };
         let gib = system.pointer("/MemorySummary/TotalSystemMemoryGiB");
         #[expect(
             clippy::cast_possible_truncation,
@@ -39,7 +43,7 @@ impl Live {
             host_name: text(&system, "/HostName"),
             asset_tag: text(&system, "/AssetTag"),
             bios_version: text(&system, "/BiosVersion"),
-            power_state: word(&system, "/PowerState"),
+            power_state,
             health: health(&system),
             locator_active: system
                 .pointer("/LocationIndicatorActive")
@@ -120,7 +124,6 @@ impl Live {
     /// # Errors
     /// The device cannot be asked.
     pub async fn power(&self) -> Result<DevicePower, Error> {
-        let system = self.system_resource().await?;
         let mut capacity = None;
         let mut consumed = None;
         let mut supplies = Vec::new();
@@ -145,7 +148,7 @@ impl Live {
             }
         }
         Ok(DevicePower {
-            power_state: word(&system, "/PowerState"),
+            power_state: self.power_state().await?,
             consumed_watts: consumed,
             capacity_watts: capacity,
             supplies,

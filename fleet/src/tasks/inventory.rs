@@ -197,12 +197,7 @@ impl Follower {
         if let Ok(ports) = live.wires().await {
             self.fleet.wiring().seen(self.device, ports);
         }
-        let mut interfaces = live.network_interfaces().await?;
-        if interfaces.is_empty() {
-            // Nodes on a control bus do not say where they are; the one who
-            // looks after them does.
-            interfaces = live.interfaces_of(&manager).await?;
-        }
+        let interfaces = live.network_interfaces().await?;
         let mut abilities = Vec::new();
         if condition.captures {
             abilities.push(DeviceAbility::Capture);

@@ -241,6 +241,27 @@ async fn a_rack_is_called_by_what_holds_it_and_not_by_its_first_node() {
     fleet.until(|fleet| !devices(fleet).is_empty()).await;
     let names = devices(&fleet).into_iter().map(|it| it.name.to_string());
     assert_eq!(names.collect::<Vec<_>>(), ["er24"]);
+    let on = Some(onprem_fleet::api::PowerState::On);
+    let is_on =
+        |fleet: &Fleet| devices(fleet).iter().any(|it| it.power_state == on);
+    fleet.until(is_on).await;
+    let rack = fleet.get("/v1/devices/er24").await;
+    assert_eq!(rack["manufacturer"], "BitScope", "{rack}");
+    assert_eq!(rack["model"], "ER24", "{rack}");
+    let system = fleet.get("/v1/devices/er24/system").await;
+    assert_eq!(system["id"], "rack", "{system}");
+    assert_eq!(system["powerState"], "On", "{system}");
+    assert_eq!(system["memoryBytes"], Value::Null, "nobody knows: {system}");
+    // What labels it and finds it is the rack's, too.
+    let label = Some(json!({"assetTag": "row 7"}));
+    fleet.call(Method::PATCH, "/v1/devices/er24", label).await;
+    let light = json!({"on": true});
+    let path = "/v1/devices/er24/identify";
+    fleet.post(path, light, StatusCode::NO_CONTENT).await;
+    let path = "/v1/devices/er24/redfish/v1/Chassis/rack";
+    let rack = fleet.get(path).await;
+    assert_eq!(rack["AssetTag"], "row 7", "{rack}");
+    assert_eq!(rack["LocationIndicatorActive"], true, "{rack}");
     agent.stop().await;
 }
 

@@ -6,7 +6,7 @@ use onprem_redfish::{
     schema::{
         Reference,
         computer_system::{
-            self, ComputerSystem, HostSerialConsole, Links, MemorySummary,
+            ComputerSystem, HostSerialConsole, Links, MemorySummary,
             ProcessorSummary, SystemType, WebSocketConsole,
         },
         resource::{self, State},
@@ -94,8 +94,8 @@ impl Resource for System {
             )
             .with(system.sub_model.clone(), ComputerSystem::sub_model)
             .status(status(snapshot, system))
-            .processor_summary(processors(system))
-            .memory_summary(memory(system))
+            .with(processors(system), ComputerSystem::processor_summary)
+            .with(memory(system), ComputerSystem::memory_summary)
             .processors(below(uri::PROCESSORS))
             .memory(below(uri::MEMORIES))
             .storage(below(uri::STORAGES))
@@ -280,22 +280,26 @@ fn reset_type(
     })
 }
 
-fn processors(system: &model::System) -> ProcessorSummary {
+/// What is not known is left open: a node on a control bus does not tell what
+/// it is made of.
+fn processors(system: &model::System) -> Option<ProcessorSummary> {
     let all = &system.processors;
+    let first = all.first()?;
     let total = |count: fn(&model::Processor) -> u32| {
         all.iter().map(|it| i64::from(count(it))).sum()
     };
-    ProcessorSummary::new()
+    let summary = ProcessorSummary::new()
         .count(i64::try_from(all.len()).unwrap_or_default())
         .core_count(total(|it| it.cores))
         .logical_processor_count(total(|it| it.threads))
-        .with(
-            all.first().and_then(|it| it.model.clone()),
-            ProcessorSummary::model,
-        )
+        .with(first.model.clone(), ProcessorSummary::model);
+    Some(summary)
 }
 
-fn memory(system: &model::System) -> computer_system::MemorySummary {
+fn memory(system: &model::System) -> Option<MemorySummary> {
+    if system.memory_total == 0 {
+        return None;
+    }
     // Two decimals are what people compare with.
     #[expect(
         clippy::cast_precision_loss,
@@ -303,6 +307,8 @@ fn memory(system: &model::System) -> computer_system::MemorySummary {
     )]
     let gibibytes = (system.memory_total >> 20) as f64 / 1024.0;
     let gibibytes = (gibibytes * 100.0).round() / 100.0;
-    MemorySummary::new()
-        .with(number(gibibytes), MemorySummary::total_system_memory_gi_b)
+    let all = number(gibibytes);
+    let summary =
+        MemorySummary::new().with(all, MemorySummary::total_system_memory_gi_b);
+    Some(summary)
 }
