@@ -31,20 +31,22 @@ step_cargo() {
 }
 
 deadly=watchdog::a_machine_whose_agent_was_killed_is_reset
+# The agent, and the tests of it on a real kernel.
 real_kernel() {
     cargo test --locked --no-run -p onprem-bmc --test real_kernel \
         --message-format=json |
-        sed -n 's/.*"executable":"\([^"]*real_kernel[^"]*\)".*/\1/p'
+        sed -n 's/.*"executable":"\([^"]*\)".*/\1/p'
 }
 
 # The buses of a real kernel, in a virtual machine of our own.
 step_hil() {
-    local program status=0
-    program=$(real_kernel)
+    local built status=0
+    built=$(real_kernel)
     conformance/hil/run -t 300 -m uhid -m hid-cp2112 -m max6650 \
         -m bridge -m 8021q -m dummy -m veth \
-        "$program" --ignored --test-threads=1 --skip "$deadly" ||
-        status=$?
+        -p "$(grep '/onprem-bmc$' <<<"$built")" \
+        "$(grep '/real_kernel-[^/]*$' <<<"$built")" \
+        --ignored --test-threads=1 --skip "$deadly" || status=$?
     if [ $status = 75 ]; then
         say "hil: skipped on this machine"
         return
@@ -54,10 +56,11 @@ step_hil() {
 
 # Of this one the machine dies: its watchdog, which nobody feeds any more.
 step_watchdog() {
-    local program said=$cache/log/hil-watchdog.log status=0
-    program=$(real_kernel)
-    conformance/hil/run -t 120 "$program" --ignored --exact --nocapture \
-        "$deadly" 2>&1 | tee "$said" || status=$?
+    local built said=$cache/log/hil-watchdog.log status=0
+    built=$(real_kernel)
+    conformance/hil/run -t 120 "$(grep '/real_kernel-[^/]*$' <<<"$built")" \
+        --ignored --exact --nocapture "$deadly" 2>&1 |
+        tee "$said" || status=$?
     if [ $status = 75 ]; then
         say "watchdog: skipped on this machine"
         return
@@ -69,7 +72,8 @@ step_watchdog() {
 # The agent for Arm, on an emulated Raspberry Pi.
 step_pi() {
     local status=0
-    conformance/hil/pi real_kernel_pi --ignored --test-threads=1 || status=$?
+    conformance/hil/pi -t 600 real_kernel_pi --ignored --test-threads=1 ||
+        status=$?
     if [ $status = 75 ]; then
         say "pi: skipped on this machine"
         return

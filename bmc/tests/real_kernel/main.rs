@@ -14,6 +14,7 @@ mod cp2112;
 mod fabric;
 mod fan;
 mod hats;
+mod shipped;
 #[path = "../support/mod.rs"]
 mod support;
 mod watchdog;

@@ -14,4 +14,5 @@
 pub mod image;
 pub mod process;
 pub mod rig;
+pub mod served;
 pub mod tree;
