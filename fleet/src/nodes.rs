@@ -1,6 +1,7 @@
 //! The computers that a device looks after, and how they are.
 
 use chrono::Utc;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
@@ -26,7 +27,8 @@ pub struct Condition {
 }
 
 /// A node that can be reset.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Target {
     /// Its id, for people.
     pub(crate) id: String,

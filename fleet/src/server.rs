@@ -30,7 +30,7 @@ use crate::{
     events, log,
     name::Name,
     store::{Embedded, Store, StoreError},
-    tasks::{inventory, presence, tidy},
+    tasks::{self, inventory, presence, tidy},
     tunnel::{
         Authority, AuthorityError, DeviceListener, ListenError, ListenOptions,
         OpenError, TunnelOptions, Tunnels,
@@ -176,6 +176,7 @@ impl Server {
         work.spawn(presence::run(fleet.clone(), changes, token()));
         work.spawn(inventory::run(fleet.clone(), token()));
         work.spawn(tidy::run(fleet.clone(), token()));
+        tasks::resume(&fleet).await;
         fleet.events().tell(events::started()).await;
         let drain = Duration::from_secs(u64::from(config.drain_seconds));
         Ok(Self { fleet, apis, api_url, devices, stop, drain })

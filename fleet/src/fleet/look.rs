@@ -112,12 +112,11 @@ impl Fleet {
             }
         }
         let yesterday = Utc::now() - TimeDelta::days(1);
-        for task in self.0.tasks.all() {
-            let failed = task.state == TaskState::Failed
-                && task.finished_at.is_some_and(|at| at >= yesterday);
-            overview.tasks_running += u64::from(task.is_open());
-            overview.tasks_failed += u64::from(failed);
-        }
+        overview.tasks_running = self.0.tasks.count(Task::is_open);
+        overview.tasks_failed = self.0.tasks.count(|task| {
+            task.state == TaskState::Failed
+                && task.finished_at.is_some_and(|at| at >= yesterday)
+        });
         overview
     }
 }

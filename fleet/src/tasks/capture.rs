@@ -3,9 +3,13 @@
 use std::time::Duration;
 
 use http::{Method, StatusCode};
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use super::{Progress, device_task};
+use super::{
+    Rest, device_task,
+    progress::{Done, Progress},
+};
 use crate::{
     Fleet,
     api::{CaptureCreate, Device, DeviceCapture, Task},
@@ -18,7 +22,7 @@ use crate::{
 const STEPS: &[&str] = &["Send the request", "Record"];
 
 /// How long a device may take: it waits at most a minute for a trigger.
-const PATIENCE: Duration = Duration::from_mins(3);
+pub(super) const PATIENCE: Duration = Duration::from_mins(3);
 
 /// Where captures are.
 const CAPTURES: &str = "/redfish/v1/TelemetryService/TelemetryData";
@@ -86,34 +90,55 @@ fn parameters(wanted: &CaptureCreate) -> Value {
     Value::Object(NAMES.iter().filter_map(value).collect::<Map<_, _>>())
 }
 
+/// A recording that a device makes.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Begun {
+    /// The device's task.
+    task: String,
+}
+
+impl From<Begun> for Rest {
+    fn from(begun: Begun) -> Self {
+        Self::Capture(begun)
+    }
+}
+
 async fn run(
     live: &Live,
     target: &str,
     body: &Value,
     progress: &mut Progress,
 ) -> Result<String, Error> {
-    let task = progress
-        .step(async {
+    let begun = progress
+        .hand_over(async {
             let task = live.send(Method::POST, target, Some(body)).await?;
-            let path = text(&task, "/@odata.id");
-            let path = path.ok_or_else(|| live.strange("no task came back"))?;
-            Ok((path, None))
+            let task = text(&task, "/@odata.id");
+            let task = task.ok_or_else(|| live.strange("no task came back"))?;
+            Ok((Begun { task }, None))
         })
         .await?;
-    progress
-        .step(async {
-            let made = follow(live, &task).await?;
-            let id = made.rsplit('/').next().unwrap_or_default();
-            Ok((format!("recorded {id}"), None))
-        })
-        .await
+    progress.step(follow(live, begun, PATIENCE)).await
 }
 
-/// Waits until the device's task at `path` ends; says what it made.
-async fn follow(live: &Live, path: &str) -> Result<String, Error> {
-    let task = device_task::follow(live, path, PATIENCE).await?;
+/// Goes on with what was begun before the server was restarted.
+pub(super) async fn go_on(
+    live: Live,
+    begun: Begun,
+    left: Duration,
+    mut progress: Progress,
+) {
+    let result = progress.step(follow(&live, begun, left)).await;
+    progress.end(result).await;
+}
+
+/// Waits until the device's task ends; says what it made.
+async fn follow(live: &Live, begun: Begun, left: Duration) -> Done<String> {
+    let task = device_task::follow(live, &begun.task, left).await?;
     let made = text(&task, "/Links/CreatedResources/0/@odata.id");
-    made.ok_or_else(|| live.strange("it made nothing"))
+    let made = made.ok_or_else(|| live.strange("it made nothing"))?;
+    let id = made.rsplit('/').next().unwrap_or_default();
+    Ok((format!("recorded {id}"), None))
 }
 
 impl Live {

@@ -14,6 +14,23 @@ use crate::{
 /// How often the device is asked meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
+/// Waits for `patience` until the device is connected.
+///
+/// # Errors
+/// It is not.
+pub(super) async fn connected(
+    live: &Live,
+    patience: Duration,
+) -> Result<(), Error> {
+    let end = Instant::now() + patience;
+    loop {
+        match live.check() {
+            Err(_) if Instant::now() < end => sleep(ASK_EVERY).await,
+            connected => return connected,
+        }
+    }
+}
+
 /// The task as it is when it has ended well.
 ///
 /// A device that cannot be reached meanwhile is waited for, as the task goes

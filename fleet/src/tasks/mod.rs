@@ -4,19 +4,25 @@ mod capture;
 mod device_task;
 pub mod inventory;
 pub mod presence;
+mod progress;
 mod reset;
+mod rest;
 pub mod tidy;
 
 use std::sync::Arc;
 
 use chrono::Utc;
 use dropshot::ResultsPage;
-use onprem_link::{id::Xid, log::Chain};
-use tracing::{info, warn};
+use onprem_link::id::Xid;
+use serde::{Deserialize, Serialize};
+use tracing::info;
 
-pub(crate) use self::{capture::capture, reset::reset};
+pub(crate) use self::{capture::capture, reset::reset, rest::resume};
+use self::{
+    progress::{Progress, end},
+    rest::Rest,
+};
 use crate::{
-    Fleet,
     api::{
         Device, Event, EventKind, Page, Severity, Task, TaskFilter, TaskState,
         TaskStep,
@@ -33,11 +39,21 @@ const KEPT: usize = 1000;
 /// Tasks that may be under way.
 const AT_ONCE: usize = 1000;
 
-impl Record for Task {
+/// A task as it is kept.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Kept {
+    #[serde(flatten)]
+    task: Task,
+    /// What is left of it where a device does it, which goes on without us.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    rest: Option<Rest>,
+}
+
+impl Record for Kept {
     const COLLECTION: Collection = Collection::Tasks;
 
     fn id(&self) -> String {
-        self.id.to_string()
+        self.task.id.to_string()
     }
 
     fn unique(&self) -> Vec<(&'static str, String)> {
@@ -56,29 +72,39 @@ impl Task {
 /// The tasks that were asked for.
 #[derive(Debug)]
 pub struct Tasks {
-    table: Table<Task>,
+    table: Table<Kept>,
     events: Arc<Events>,
 }
 
 impl Tasks {
     /// Reads the tasks. Those that were under way when the server ended have
-    /// failed.
+    /// failed, but for those that a device does: they wait to be resumed.
     pub(crate) async fn open(
         store: Arc<dyn Store>,
         events: Arc<Events>,
     ) -> Result<Self, StoreError> {
         let tasks = Self { table: Table::open(store).await?, events };
-        for task in tasks.table.all() {
-            if task.is_open() {
-                info!(task = %task.id, "task was interrupted");
+        for kept in tasks.table.all() {
+            if kept.task.is_open() && kept.rest.is_none() {
+                info!(task = %kept.task.id, "task was interrupted");
                 tasks
-                    .change(task.id, |task| {
-                        end(task, Err("the fleet server was restarted"));
+                    .change(kept.task.id, |kept| {
+                        let why = "the fleet server was restarted";
+                        end(&mut kept.task, Err(why));
                     })
                     .await?;
             }
         }
         Ok(tasks)
+    }
+
+    /// Tasks that are under way although nobody follows them yet, with what is
+    /// left of them.
+    fn left(&self) -> Vec<(Task, Rest)> {
+        let open = self.table.all().into_iter();
+        let open = open.filter(|kept| kept.task.is_open());
+        open.filter_map(|kept| Some((kept.task.clone(), kept.rest.clone()?)))
+            .collect()
     }
 
     /// A page of tasks; `device` is the one that the filter names.
@@ -92,26 +118,28 @@ impl Tasks {
             .table
             .all()
             .iter()
+            .map(|kept| &kept.task)
             .filter(|task| filter.state.is_none_or(|s| task.state == s))
             .filter(|task| {
                 filter.device.is_none()
                     || (device.is_some() && task.device == device)
                     || task.device_name == filter.device
             })
-            .map(|task| Task::clone(task))
+            .cloned()
             .collect();
         page.page(found)
     }
 
-    /// All tasks.
-    pub(crate) fn all(&self) -> Vec<Arc<Task>> {
-        self.table.all()
+    /// How many are like this.
+    pub(crate) fn count(&self, like: impl Fn(&Task) -> bool) -> u64 {
+        let all = self.table.all();
+        all.iter().map(|kept| u64::from(like(&kept.task))).sum()
     }
 
     /// One task.
     pub(crate) fn get(&self, id: &str) -> Result<Task, Error> {
-        let task = self.table.get(id);
-        task.map(|task| Task::clone(&task))
+        let kept = self.table.get(id);
+        kept.map(|kept| kept.task.clone())
             .ok_or_else(|| Error::not_found("task", id))
     }
 
@@ -125,12 +153,12 @@ impl Tasks {
         steps: &[&str],
     ) -> Result<Task, Error> {
         let all = self.table.all();
-        if all.iter().filter(|task| task.is_open()).count() >= AT_ONCE {
+        if all.iter().filter(|kept| kept.task.is_open()).count() >= AT_ONCE {
             return Err(Error::Busy("too many tasks are under way"));
         }
-        let done = all.iter().filter(|task| !task.is_open());
-        for task in done.rev().skip(KEPT) {
-            self.table.remove(&task.id.to_string()).await?;
+        let done = all.iter().filter(|kept| !kept.task.is_open());
+        for kept in done.rev().skip(KEPT) {
+            self.table.remove(&kept.task.id.to_string()).await?;
         }
         let task = Task {
             id: Xid::new(),
@@ -155,26 +183,26 @@ impl Tasks {
             created_at: Utc::now(),
             finished_at: None,
         };
-        let task = self.table.insert(task).await?;
-        self.tell(&task).await;
-        Ok(Task::clone(&task))
+        let kept = self.table.insert(Kept { task, rest: None }).await?;
+        self.tell(&kept.task).await;
+        Ok(kept.task.clone())
     }
 
     /// Changes a task and tells it.
     async fn change(
         &self,
         id: Xid,
-        change: impl Fn(&mut Task),
+        change: impl Fn(&mut Kept),
     ) -> Result<(), StoreError> {
         let changed = self
             .table
-            .update(&id.to_string(), |task| {
-                change(task);
+            .update(&id.to_string(), |kept| {
+                change(kept);
                 Ok::<_, StoreError>(())
             })
             .await?;
-        if let Some(task) = changed {
-            self.tell(&task).await;
+        if let Some(kept) = changed {
+            self.tell(&kept.task).await;
         }
         Ok(())
     }
@@ -210,110 +238,10 @@ impl Tasks {
     }
 }
 
-/// A task that is under way.
-pub(crate) struct Progress {
-    fleet: Fleet,
-    id: Xid,
-    step: usize,
-}
-
-impl Progress {
-    pub(crate) fn new(fleet: Fleet, task: &Task) -> Self {
-        Self { fleet, id: task.id, step: 0 }
-    }
-
-    /// Does the next step.
-    pub(crate) async fn step<T>(
-        &mut self,
-        work: impl Future<Output = Result<(T, Option<String>), Error>>,
-    ) -> Result<T, Error> {
-        let step = self.step;
-        self.step += 1;
-        self.note(|task| {
-            task.state = TaskState::Running;
-            if let Some(step) = task.steps.get_mut(step) {
-                step.state = TaskState::Running;
-                step.started_at = Some(Utc::now());
-            }
-        })
-        .await;
-        let result = work.await;
-        let (state, message) = match &result {
-            Ok((_, message)) => (TaskState::Completed, message.clone()),
-            Err(error) => (TaskState::Failed, Some(told(error))),
-        };
-        let done = state == TaskState::Completed;
-        self.note(|task| {
-            let steps = task.steps.len().max(1);
-            if done {
-                let percent = (step + 1) * 100 / steps;
-                task.progress = u8::try_from(percent).unwrap_or(100);
-            }
-            if let Some(step) = task.steps.get_mut(step) {
-                step.state = state;
-                step.message.clone_from(&message);
-                step.finished_at = Some(Utc::now());
-            }
-        })
-        .await;
-        result.map(|(value, _)| value)
-    }
-
-    /// Notes what came of the task.
-    pub(crate) async fn end(self, result: Result<String, Error>) {
-        if let Err(error) = &result {
-            warn!(error = %Chain(error), task = %self.id, "task failed");
-        }
-        let result = result.map_err(|error| told(&error));
-        self.note(|task| match &result {
-            Ok(message) => end(task, Ok(message)),
-            Err(message) => end(task, Err(message)),
-        })
-        .await;
-    }
-
-    async fn note(&self, change: impl Fn(&mut Task)) {
-        if let Err(error) = self.fleet.tasks().change(self.id, change).await {
-            warn!(error = %Chain(&error), task = %self.id, "task not noted");
-        }
-    }
-}
-
-/// An error as the person who asked for the task is told of it.
-fn told(error: &Error) -> String {
-    match error {
-        Error::Internal(_) | Error::Store(_) => error.to_string(),
-        _ => Chain(error).to_string(),
-    }
-}
-
-fn end(task: &mut Task, result: Result<&str, &str>) {
-    let now = Utc::now();
-    task.finished_at = Some(now);
-    match result {
-        Ok(message) => {
-            task.state = TaskState::Completed;
-            task.progress = 100;
-            task.result = Some(message.to_owned());
-        }
-        Err(message) => {
-            task.state = TaskState::Failed;
-            task.result = Some(message.to_owned());
-            for step in &mut task.steps {
-                if step.state == TaskState::Running {
-                    step.state = TaskState::Failed;
-                    step.message = Some(message.to_owned());
-                    step.finished_at = Some(now);
-                }
-            }
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::store::Embedded;
+    use crate::store::{Change, Embedded, Expect, Write};
 
     #[tokio::test]
     async fn a_task_that_a_restart_interrupted_has_failed_and_says_why() {
@@ -344,8 +272,17 @@ mod tests {
             created_at: Utc::now(),
             finished_at: None,
         };
-        let table = Table::open(Arc::clone(&store)).await.unwrap();
-        table.insert(task.clone()).await.unwrap();
+        // As it was kept before there was anything to go on with.
+        let write = Write {
+            collection: Collection::Tasks,
+            id: task.id.to_string(),
+            expect: Expect::Absent,
+            change: Change::Put {
+                body: serde_json::to_value(&task).unwrap(),
+                unique: Vec::new(),
+            },
+        };
+        store.apply(vec![write]).await.unwrap();
 
         let events = Events::open(Arc::clone(&store)).await.unwrap();
         let events = Arc::new(events);

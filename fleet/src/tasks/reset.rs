@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use onprem_link::id::Xid;
+use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
-use super::{Progress, device_task};
+use super::{
+    Rest, device_task,
+    progress::{Done, Progress},
+};
 use crate::{
     Fleet,
     api::{Device, PowerState, ResetType, Task},
@@ -22,7 +25,7 @@ const STEPS: &[&str] =
 
 /// How long a device may take to do what it made a task of: it asks the
 /// system of a node, which may have much to end.
-const TASK_PATIENCE: Duration = Duration::from_hours(1);
+pub(super) const TASK_PATIENCE: Duration = Duration::from_hours(1);
 
 /// How long a device may take to be as it should be.
 const PATIENCE: Duration = Duration::from_mins(2);
@@ -53,15 +56,13 @@ pub(crate) async fn reset(
         .tasks()
         .begin(caller, "device_reset", description, device, STEPS)
         .await?;
-    let progress = Progress::new(fleet.clone(), &task);
-    let work = Work {
-        live,
-        kind,
-        nodes: nodes.to_vec(),
-        fleet: fleet.clone(),
-        device: device.id,
-    };
-    fleet.spawn(work.run(progress));
+    let mut progress = Progress::new(fleet.clone(), &task);
+    let work = Work { live, fleet: fleet.clone(), left: TASK_PATIENCE };
+    let nodes = nodes.to_vec();
+    fleet.spawn(async move {
+        let result = work.steps(kind, &nodes, &mut progress).await;
+        progress.end(result).await;
+    });
     Ok(task)
 }
 
@@ -96,31 +97,47 @@ fn wanted(kind: ResetType, before: Option<PowerState>) -> Option<PowerState> {
     }
 }
 
+/// What was asked of a device, and is under way there.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct Sent {
+    kind: ResetType,
+    nodes: Vec<Asked>,
+    /// Nodes of which the device would not do it, and why.
+    refused: Vec<String>,
+}
+
 /// A node that is being reset.
-struct Sent {
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Asked {
     target: Target,
     /// The device's task, where it made one of it.
     task: Option<String>,
 }
 
-struct Work {
-    live: Live,
-    kind: ResetType,
-    nodes: Vec<String>,
-    fleet: Fleet,
-    device: Xid,
+impl From<Sent> for Rest {
+    fn from(sent: Sent) -> Self {
+        Self::Reset(sent)
+    }
+}
+
+pub(super) struct Work {
+    pub(super) live: Live,
+    pub(super) fleet: Fleet,
+    /// How long the device's own tasks may take.
+    pub(super) left: Duration,
 }
 
 impl Work {
-    async fn run(self, mut progress: Progress) {
-        let result = self.steps(&mut progress).await;
-        progress.end(result).await;
-    }
-
-    async fn steps(&self, progress: &mut Progress) -> Result<String, Error> {
+    async fn steps(
+        &self,
+        kind: ResetType,
+        nodes: &[String],
+        progress: &mut Progress,
+    ) -> Result<String, Error> {
         let targets = progress
             .step(async {
-                let targets = self.live.targets(self.kind, &self.nodes).await?;
+                let targets = self.live.targets(kind, nodes).await?;
                 let said = match &targets[..] {
                     [it] => it.before.map(|state| format!("it is {state}")),
                     several => Some(format!("{} nodes", several.len())),
@@ -128,73 +145,87 @@ impl Work {
                 Ok((targets, said))
             })
             .await?;
-        let (sent, mut refused) = progress
-            .step(async {
-                let (sent, refused) = self.send(targets).await?;
+        let sent = progress
+            .hand_over(async {
+                let sent = self.send(targets, kind).await?;
+                let refused = &sent.refused;
                 let said = (!refused.is_empty()).then(|| refused.join("; "));
-                Ok(((sent, refused), said))
+                Ok((sent, said))
             })
             .await?;
-        progress
-            .step(async {
-                let alone = sent.len() == 1 && refused.is_empty();
-                let (done, mut failed) = self.follow(sent).await;
-                if alone && let Some((_, error)) = failed.pop() {
-                    return Err(error);
-                }
-                let failed = failed.into_iter();
-                refused.extend(failed.map(|(id, why)| format!("{id}: {why}")));
-                let message = if done.is_empty() {
-                    None
-                } else {
-                    Some(self.wait(&done).await?)
-                };
-                if refused.is_empty() {
-                    let message = message.unwrap_or_default();
-                    return Ok((message.clone(), Some(message)));
-                }
-                let refused = refused.join("; ");
-                let message = match message {
-                    Some(message) => format!("{message}; not done: {refused}"),
-                    None => refused,
-                };
-                Err(Error::Conflict { pointer: None, message })
-            })
-            .await
+        progress.step(self.finish(sent)).await
+    }
+
+    /// Goes on with what was asked before the server was restarted.
+    pub(super) async fn go_on(self, sent: Sent, mut progress: Progress) {
+        let finish = async {
+            device_task::connected(&self.live, self.left).await?;
+            self.finish(sent).await
+        };
+        let result = progress.step(finish).await;
+        progress.end(result).await;
+    }
+
+    /// Waits until the nodes are as they should be.
+    async fn finish(&self, sent: Sent) -> Done<String> {
+        let Sent { kind, nodes, mut refused } = sent;
+        let alone = nodes.len() == 1 && refused.is_empty();
+        let (done, mut failed) = self.follow(nodes).await;
+        if alone && let Some((_, error)) = failed.pop() {
+            return Err(error);
+        }
+        let failed = failed.into_iter();
+        refused.extend(failed.map(|(id, why)| format!("{id}: {why}")));
+        let message = if done.is_empty() {
+            None
+        } else {
+            Some(self.wait(kind, &done).await?)
+        };
+        if refused.is_empty() {
+            let message = message.unwrap_or_default();
+            return Ok((message.clone(), Some(message)));
+        }
+        let refused = refused.join("; ");
+        let message = match message {
+            Some(message) => format!("{message}; not done: {refused}"),
+            None => refused,
+        };
+        Err(Error::Conflict { pointer: None, message })
     }
 
     /// Asks for all resets; those that began, and why others did not.
     async fn send(
         &self,
         targets: Vec<Target>,
-    ) -> Result<(Vec<Sent>, Vec<String>), Error> {
-        let (mut sent, mut refused) = (Vec::new(), Vec::new());
+        kind: ResetType,
+    ) -> Result<Sent, Error> {
+        let (mut nodes, mut refused) = (Vec::new(), Vec::new());
         let several = targets.len() > 1;
         for target in targets {
-            match self.live.reset(&target, self.kind).await {
-                Ok(task) => sent.push(Sent { target, task }),
+            match self.live.reset(&target, kind).await {
+                Ok(task) => nodes.push(Asked { target, task }),
                 Err(error) if several => {
                     refused.push(format!("{}: {error}", target.id));
                 }
                 Err(error) => return Err(error),
             }
         }
-        if sent.is_empty() {
+        if nodes.is_empty() {
             let message = refused.join("; ");
             return Err(Error::Conflict { pointer: None, message });
         }
-        Ok((sent, refused))
+        Ok(Sent { kind, nodes, refused })
     }
 
     /// Waits for the device's own tasks; the nodes that are reset, and why
     /// others are not.
     async fn follow(
         &self,
-        sent: Vec<Sent>,
+        nodes: Vec<Asked>,
     ) -> (Vec<Target>, Vec<(String, Error)>) {
-        let end = Instant::now() + TASK_PATIENCE;
+        let end = Instant::now() + self.left;
         let (mut done, mut failed) = (Vec::new(), Vec::new());
-        for Sent { target, task } in sent {
+        for Asked { target, task } in nodes {
             let result = match task {
                 Some(task) => {
                     let left = end.saturating_duration_since(Instant::now());
@@ -212,14 +243,18 @@ impl Work {
     }
 
     /// Asks until all targets are in the power state that is wanted.
-    async fn wait(&self, targets: &[Target]) -> Result<String, Error> {
+    async fn wait(
+        &self,
+        kind: ResetType,
+        targets: &[Target],
+    ) -> Result<String, Error> {
         // Those in a rack take turns.
         let turns = u32::try_from(targets.len()).unwrap_or(u32::MAX);
         let patience = PATIENCE + TURN.saturating_mul(turns);
         let end = Instant::now() + patience;
         let mut last = None;
         for target in targets {
-            let wanted = wanted(self.kind, target.before);
+            let wanted = wanted(kind, target.before);
             loop {
                 // A device that resets itself is away for a while.
                 let state = self.live.power_of(target).await;
@@ -243,7 +278,7 @@ impl Work {
         }
         let power_state = self.live.power_state().await.unwrap_or(last);
         let heard = Heard { power_state, ..Heard::default() };
-        self.fleet.heard(self.device, heard).await?;
+        self.fleet.heard(self.live.device_id(), heard).await?;
         let state = last.map_or_else(String::new, |it| it.to_string());
         Ok(match targets {
             [_] => format!("it is {state}"),

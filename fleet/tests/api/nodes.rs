@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::{
     live::{BLADE, config, joined},
-    support::Fleet,
+    support::{Fleet, Way},
 };
 
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -19,6 +19,7 @@ const PATIENCE: Duration = Duration::from_secs(30);
 /// A rack whose node `b1` has an agent of its own.
 struct Rack {
     fleet: Fleet,
+    way: Way,
     agent: Agent,
     node: Agent,
     _folders: [TempDir; 2],
@@ -54,12 +55,14 @@ impl Rack {
         let text = text.replacen(from, &format!("{from}, agent = {agent}"), 1);
         let board = of_rack.path().join("board.toml");
         fs::write(&board, text).unwrap();
+        let way = Way::to(&fleet).await;
         let config = AgentConfig {
             board: Some(board),
+            fleet_url: Some(way.url.clone()),
             ..config(&fleet, of_rack, "sim-bitscope-er24").await
         };
         let rack = joined(&fleet, config).await;
-        Self { fleet, agent: rack, node, _folders: folders }
+        Self { fleet, way, agent: rack, node, _folders: folders }
     }
 
     /// Waits until `b1` can be asked to shut down.
@@ -92,13 +95,51 @@ impl Rack {
         task["id"].as_str().unwrap().to_owned()
     }
 
+    /// Waits until the node's own agent was asked to shut down.
+    async fn goes(&self) {
+        let mut changes = self.node.model().changes();
+        let going = async {
+            loop {
+                let snapshot = self.node.model().snapshot();
+                if format!("{:?}", snapshot.power_state("node")) != "On" {
+                    return;
+                }
+                let _ = changes.recv().await;
+            }
+        };
+        timeout(PATIENCE, going).await.expect("it was asked");
+    }
+
+    /// The task once nothing is left of it but to wait for the device.
+    async fn waiting(&self, task: &str) -> Value {
+        let waiting = async {
+            loop {
+                let task = self.fleet.get(&format!("/v1/tasks/{task}")).await;
+                if task["steps"][2]["state"] == "running" {
+                    return task;
+                }
+                sleep(Duration::from_millis(50)).await;
+            }
+        };
+        timeout(PATIENCE, waiting).await.expect("the device was asked")
+    }
+
     /// The task once it has ended.
     async fn ended(&self, task: &str) -> Value {
-        let none =
-            |fleet: &Fleet| fleet.server.fleet().overview().tasks_running == 0;
-        self.fleet.until(none).await;
-        self.fleet.get(&format!("/v1/tasks/{task}")).await
+        task_ended(&self.fleet, task).await
     }
+}
+
+async fn task_ended(fleet: &Fleet, task: &str) -> Value {
+    let none =
+        |fleet: &Fleet| fleet.server.fleet().overview().tasks_running == 0;
+    fleet.until(none).await;
+    fleet.get(&format!("/v1/tasks/{task}")).await
+}
+
+fn assert_is_off(task: &Value) {
+    assert_eq!(task["state"], "completed", "{task:#}");
+    assert_eq!(task["result"], "it is off");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -127,26 +168,56 @@ async fn a_node_is_shut_down_when_its_agent_has_gone() {
     let it = Rack::start("").await;
     it.is_graceful().await;
     let task = it.reset("GracefulShutdown").await;
-    let mut changes = it.node.model().changes();
-    let going = async {
-        loop {
-            let snapshot = it.node.model().snapshot();
-            if format!("{:?}", snapshot.power_state("node")) != "On" {
-                return;
-            }
-            let _ = changes.recv().await;
-        }
-    };
-    timeout(PATIENCE, going).await.expect("it was asked");
+    it.goes().await;
     let open = it.fleet.get(&format!("/v1/tasks/{task}")).await;
     assert_eq!(open["state"], "running", "{open:#}");
-    let Rack { fleet, agent, node, _folders } = it;
+    let Rack { fleet, agent, node, .. } = it;
     node.stop().await;
-    let none =
-        |fleet: &Fleet| fleet.server.fleet().overview().tasks_running == 0;
-    fleet.until(none).await;
-    let ended = fleet.get(&format!("/v1/tasks/{task}")).await;
-    assert_eq!(ended["state"], "completed", "{ended:#}");
-    assert_eq!(ended["result"], "it is off");
+    assert_is_off(&task_ended(&fleet, &task).await);
     agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_goes_on_with_a_task_while_the_fleet_starts_anew() {
+    let it = Rack::start("").await;
+    it.is_graceful().await;
+    let task = it.reset("GracefulShutdown").await;
+    it.goes().await;
+    let path = format!("/v1/tasks/{task}");
+    let before = it.waiting(&task).await;
+    let Rack { fleet, way, agent, node, _folders } = it;
+    let fleet = fleet.restart().await;
+    let open = fleet.get(&path).await;
+    assert_eq!(open["state"], "running", "{open:#}");
+    let since = |task: &Value| task["steps"][2]["startedAt"].clone();
+    assert!(since(&open).is_string(), "{open:#}");
+    assert_eq!(since(&open), since(&before));
+    assert_eq!(open.as_object().unwrap().get("rest"), None, "{open:#}");
+    way.leads_to(&fleet);
+    node.stop().await;
+    assert_is_off(&task_ended(&fleet, &task).await);
+    let log = fleet.get("/v1/events?kind=taskChanged").await;
+    assert_eq!(log["items"].as_array().unwrap().len(), 1, "{log:#}");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_a_device_could_not_do_while_the_fleet_was_away_has_failed() {
+    let it = Rack::start(", shutdown_seconds = 1").await;
+    it.is_graceful().await;
+    let task = it.reset("GracefulShutdown").await;
+    it.waiting(&task).await;
+    let Rack { fleet, way, agent, node, _folders } = it;
+    let fleet = fleet.restart().await;
+    way.leads_to(&fleet);
+    let ended = task_ended(&fleet, &task).await;
+    assert_eq!(ended["state"], "failed", "{ended:#}");
+    let why = ended["result"].as_str().unwrap();
+    assert!(why.contains("still answers after 1 s"), "{why}");
+    assert_eq!(ended["steps"][2]["message"], why, "{ended:#}");
+    // What has ended is left alone.
+    let fleet = fleet.restart().await;
+    assert_eq!(fleet.get(&format!("/v1/tasks/{task}")).await, ended);
+    agent.stop().await;
+    node.stop().await;
 }

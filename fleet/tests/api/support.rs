@@ -15,7 +15,16 @@ use onprem_fleet::{
 use onprem_link::enrol::{Facts, Fingerprint, JoinToken};
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::{net::TcpStream, time::timeout};
+use tokio::{
+    io::copy_bidirectional,
+    net::{TcpListener, TcpStream},
+    sync::watch,
+    time::timeout,
+};
+use tokio_util::{
+    sync::{CancellationToken, DropGuard},
+    task::TaskTracker,
+};
 use uuid::Uuid;
 
 /// Longer than anything takes.
@@ -78,6 +87,43 @@ pub(crate) fn request(
         }
     };
     request.body(Full::new(body)).unwrap()
+}
+
+/// A way for devices to the server which stays where it is when the server
+/// starts anew elsewhere.
+pub(crate) struct Way {
+    pub(crate) url: String,
+    there: watch::Sender<SocketAddr>,
+    _stop: DropGuard,
+}
+
+impl Way {
+    pub(crate) async fn to(fleet: &Fleet) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let url = format!("https://{}", listener.local_addr().unwrap());
+        let (there, at) = watch::channel(fleet.server.devices_address());
+        let stop = CancellationToken::new();
+        let (tasks, ended) = (TaskTracker::new(), stop.clone());
+        let each = tasks.clone();
+        let accepting = async move {
+            while let Ok((mut near, _)) = listener.accept().await {
+                let there = *at.borrow();
+                let joined = async move {
+                    if let Ok(mut far) = TcpStream::connect(there).await {
+                        let _ = copy_bidirectional(&mut near, &mut far).await;
+                    }
+                };
+                each.spawn(ended.clone().run_until_cancelled_owned(joined));
+            }
+        };
+        tasks.spawn(stop.clone().run_until_cancelled_owned(accepting));
+        Self { url, there, _stop: stop.drop_guard() }
+    }
+
+    /// The server is here now.
+    pub(crate) fn leads_to(&self, fleet: &Fleet) {
+        self.there.send_replace(fleet.server.devices_address());
+    }
 }
 
 /// A server with its first administrator.

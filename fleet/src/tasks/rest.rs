@@ -1,0 +1,71 @@
+//! What is left of a task once a device does it, and how it goes on after the
+//! server was restarted.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use serde::{Deserialize, Serialize};
+use tracing::info;
+
+use super::{Progress, capture, reset};
+use crate::{
+    Fleet,
+    api::{Task, TaskState},
+    auth::Role,
+    error::Error,
+};
+
+/// How long a device may take to be back after the server was restarted, even
+/// if the time of its task is up: what came of that is there to be read. It
+/// waits up to five minutes between two tries.
+const RETURN: Duration = Duration::from_mins(10);
+
+/// What is left of a task that a device goes on with by itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) enum Rest {
+    /// Nodes that are being reset.
+    Reset(reset::Sent),
+    /// Signals that are being recorded.
+    Capture(capture::Begun),
+}
+
+/// Goes on with the tasks that devices were doing when the server ended.
+pub(crate) async fn resume(fleet: &Fleet) {
+    for (task, rest) in fleet.tasks().left() {
+        let progress = Progress::new(fleet.clone(), &task);
+        // All that is left is to look; that is asked for in the name of who
+        // began it, who may have lost the right to more.
+        let (by, role) = (&task.created_by, Role::Readonly);
+        let live = task.device.and_then(|it| fleet.live_as(by, role, it));
+        let Some(live) = live else {
+            let message = "the device was deleted".to_owned();
+            let gone = Error::Conflict { pointer: None, message };
+            progress.end(Err(gone)).await;
+            continue;
+        };
+        info!(task = %task.id, device = ?task.device_name, "task goes on");
+        match rest {
+            Rest::Reset(sent) => {
+                let left = left(&task, reset::TASK_PATIENCE);
+                let work = reset::Work { live, fleet: fleet.clone(), left };
+                fleet.spawn(work.go_on(sent, progress));
+            }
+            Rest::Capture(begun) => {
+                let left = left(&task, capture::PATIENCE);
+                fleet.spawn(capture::go_on(live, begun, left, progress));
+            }
+        }
+    }
+}
+
+/// How much is left of `patience`, counted from when the step began that is
+/// under way.
+fn left(task: &Task, patience: Duration) -> Duration {
+    let running = |state| matches!(state, TaskState::Running);
+    let step = task.steps.iter().find(|step| running(step.state));
+    let since = step.and_then(|step| step.started_at);
+    let passed = Utc::now() - since.unwrap_or(task.created_at);
+    let passed = passed.to_std().unwrap_or_default();
+    patience.saturating_sub(passed).max(RETURN)
+}
