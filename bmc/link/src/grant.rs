@@ -120,6 +120,13 @@ pub struct Grant {
     pub id: Xid,
 }
 
+/// What an agent calls the subject of a grant where it tells others who did
+/// something: no account of its own has a `/` in its name.
+#[must_use]
+pub fn known_as(subject: &str) -> String {
+    format!("fleet/{subject}")
+}
+
 /// Why a grant is not accepted.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum GrantError {

@@ -193,7 +193,7 @@ impl Exchange<'_> {
     }
 
     fn guest(&self, service: &Arc<Service>, caller: Caller) -> Guest {
-        let (who, by) = (caller.name.clone(), self.by(StatusCode::OK));
+        let (who, by) = (caller.known_as(), self.by(StatusCode::OK));
         let logs = Arc::clone(service);
         let accounts = Arc::clone(&service.accounts);
         Guest {

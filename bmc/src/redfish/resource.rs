@@ -9,7 +9,7 @@ use std::{
 };
 
 use http::{HeaderName, HeaderValue};
-use onprem_link::grant::Grant;
+use onprem_link::grant::{Grant, known_as};
 use onprem_redfish::{
     message::{Message, base},
     privilege::{Privilege, Privileges},
@@ -70,6 +70,12 @@ impl Caller {
             certificate: false,
             must_change_password: account.must_change_password(),
         }
+    }
+
+    /// Who it is, as others are told: an account here by its name, and whom
+    /// the fleet vouches for so that he is not taken for that.
+    pub(crate) fn known_as(&self) -> String {
+        if self.account { self.name.clone() } else { known_as(&self.name) }
     }
 
     /// May the caller do what takes any one of these privileges, whatever it

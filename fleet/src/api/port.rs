@@ -89,7 +89,8 @@ pub struct DevicePort {
     pub change_state: ChangeState,
     /// The id of the change that waits.
     pub change: Option<String>,
-    /// Who asked for it.
+    /// Who asked for it: an account of the device's own by its name, one of
+    /// the fleet with `fleet/` before it.
     pub changed_by: Option<String>,
     /// When it is undone unless it is confirmed, by the device's clock.
     pub undone_at: Option<DateTime<Utc>>,

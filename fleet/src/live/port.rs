@@ -6,7 +6,7 @@ use std::{collections::HashMap, time::Duration};
 use chrono::{DateTime, TimeDelta, Utc};
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use http::Method;
-use onprem_link::log::Chain;
+use onprem_link::{grant::known_as, log::Chain};
 use serde_json::{Map, Value, json};
 use tokio::time::Instant;
 
@@ -40,6 +40,7 @@ struct At {
 struct Staged {
     id: Option<String>,
     port: String,
+    /// Who asked for it, as the device calls him.
     by: Option<String>,
     until: Option<DateTime<Utc>>,
     left: Option<TimeDelta>,
@@ -176,7 +177,8 @@ impl Live {
         let fabric = self.get(path).await?;
         let staged = staged_of(&fabric).filter(|it| it.port == at.path);
         let staged = staged.ok_or_else(nothing)?;
-        let meant = staged.is_meant(change, &self.grant.subject);
+        let caller = known_as(&self.grant.subject);
+        let meant = staged.is_meant(change, &caller);
         meant.map_err(|text| Error::conflict("/change", text))?;
         let word = match verdict {
             Verdict::Confirm => "Confirm",
@@ -470,14 +472,18 @@ mod tests {
             let fabric = json!({"Oem": {"OnPrem": {"StagedChange": about}}});
             staged_of(&fabric).unwrap()
         };
-        let meant = |by, change| staged(by).is_meant(change, "ada");
-        assert_eq!(meant("ada", None), Ok(()));
+        let ada = known_as("ada");
+        let meant = |by, change| staged(by).is_meant(change, &ada);
+        assert_eq!(meant("fleet/ada", None), Ok(()));
         assert_eq!(meant("bob", Some("c1")), Ok(()));
         let error = meant("bob", None).unwrap_err();
         assert!(error.starts_with("`bob` asked"), "{error}");
+        // Of this name is an account of the device's own.
+        let error = meant("ada", None).unwrap_err();
+        assert!(error.starts_with("`ada` asked"), "{error}");
         assert!(error.ends_with("by its id `c1`"), "{error}");
         assert!(meant("", None).is_err(), "of nobody known");
-        let error = meant("ada", Some("c0")).unwrap_err();
+        let error = meant("fleet/ada", Some("c0")).unwrap_err();
         assert_eq!(error, "`c0` does not wait; `c1` does, look again");
     }
 

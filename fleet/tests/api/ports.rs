@@ -131,6 +131,7 @@ async fn a_changed_port_is_undone_unless_somebody_confirms_it() {
 
     let changed = set(wish).await;
     assert_eq!(changed.status, StatusCode::OK, "{}", changed.body);
+    assert_eq!(changed.body["changedBy"], "fleet/admin");
     // The console says so, and offers both ways out.
     let page = "/devices/c001-b8-n01/ports/sw0.p2";
     let (_, shown) = fleet.page(page, None).await;
@@ -150,7 +151,7 @@ async fn a_changed_port_is_undone_unless_somebody_confirms_it() {
     assert_eq!(refused.status, StatusCode::CONFLICT, "{}", refused.body);
     assert_eq!(refused.body["pointer"], "/change");
     let said = refused.body["message"].as_str().unwrap();
-    assert!(said.contains("`admin` asked for"), "{said}");
+    assert!(said.contains("`fleet/admin` asked for"), "{said}");
     assert!(said.contains(&format!("its id `{change}`")), "{said}");
     // The console's form names the one that it showed.
     let form = format!("{page}/actions/confirm");

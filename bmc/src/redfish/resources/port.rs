@@ -32,7 +32,9 @@ use crate::{
     },
     redfish::{
         error::Error,
-        resource::{Answer, Freshness, Pending, Resource, View, Write, answer},
+        resource::{
+            Answer, Caller, Freshness, Pending, Resource, View, Write, answer,
+        },
         task::{Ended, Progress, Work},
         uri,
     },
@@ -477,7 +479,7 @@ fn shown(value: &Value) -> String {
 
 /// Who asks for a change, as others are told.
 pub(super) fn asks(write: &Write<'_>) -> String {
-    write.caller.map(|caller| caller.name.clone()).unwrap_or_default()
+    write.caller.map(Caller::known_as).unwrap_or_default()
 }
 
 /// Changes a port, and makes the task that goes on until that is confirmed or
