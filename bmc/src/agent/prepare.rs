@@ -8,7 +8,7 @@ use super::StartError;
 use crate::{
     accounts::Accounts,
     boards::{
-        Board, Naming, Scan, Shelves,
+        self, Board, Naming, Scan, Shelves,
         assembly::Assembly,
         hand::Hand,
         host::{self, Host},
@@ -67,7 +67,7 @@ pub(super) fn prepare(config: &Config) -> Result<Prepared, StartError> {
         }
         Box::new(host(naming))
     };
-    let scan = board.scan();
+    let scan = boards::look(&mut *board);
     let mut systems = scan.inventory.systems.iter();
     // What is no part of this machine is not its.
     let own = systems.any(|it| *it.id == *host::SYSTEM);

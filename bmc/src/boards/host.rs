@@ -339,6 +339,7 @@ impl Manager {
             interfaces: system.interfaces.clone(),
             host_name: system.host_name.clone(),
             serial: Vec::new(),
+            i2c: Vec::new(),
         }
     }
 }

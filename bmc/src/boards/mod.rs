@@ -50,6 +50,13 @@ impl std::fmt::Debug for Scan {
     }
 }
 
+/// What one look at `board` finds, with its I²C buses. May block.
+pub fn look(board: &mut dyn Board) -> Scan {
+    let mut scan = board.scan();
+    scan.inventory.manager.i2c = board.wires().known();
+    scan
+}
+
 /// A machine the agent looks after.
 pub trait Board: Send + 'static {
     /// Looks what is there. May block.

@@ -8,11 +8,14 @@ use crate::{
         scan::{Grid, scan},
     },
     drivers::tree::Tree,
-    gather,
+    gather, model,
 };
 
 /// Where the kernel shows the parts on its buses.
 const DEVICES: &str = "/sys/bus/i2c/devices";
+
+/// The most buses that are shown.
+const MOST: usize = 64;
 
 /// The buses that can be looked at, by their numbers.
 #[derive(Debug, Default)]
@@ -56,6 +59,24 @@ impl Wires {
         all.sort_unstable();
         all.dedup();
         all
+    }
+
+    /// The buses, and what is known to be on them: nobody on them is asked.
+    #[must_use]
+    pub fn known(&self) -> Vec<model::I2cBus> {
+        let known = self.numbers().into_iter().take(MOST).map(|number| {
+            let host = self.host.as_ref();
+            let named = host.and_then(|tree| {
+                tree.text(&format!("{DEVICES}/i2c-{number}/name"))
+            });
+            let used = host.map(|tree| bound(tree, number));
+            let mut used = used.unwrap_or_default();
+            let own = self.own.get(&number);
+            used.extend(own.into_iter().flat_map(|(_, parts)| parts.clone()));
+            let name = named.or_else(|| own.map(|it| it.0.name().to_string()));
+            model::I2cBus { number, name: name.unwrap_or_default(), used }
+        });
+        known.collect()
     }
 
     /// Looks who is on bus `number`; nothing where there is none. May block

@@ -1,6 +1,6 @@
 //! The parts: systems, chassis, the manager, and what is in them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
@@ -533,6 +533,19 @@ pub struct Manager {
     pub host_name: Option<String>,
     /// The serial ports of the machine it runs on.
     pub serial: Vec<SerialPort>,
+    /// The I²C buses that can be looked at.
+    pub i2c: Vec<I2cBus>,
+}
+
+/// An I²C bus, as far as one knows without looking who is on it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct I2cBus {
+    /// The number that the kernel has for it.
+    pub number: u32,
+    /// What its adapter is called.
+    pub name: String,
+    /// The addresses in use, and by whom.
+    pub used: BTreeMap<u8, String>,
 }
 
 /// A serial port.

@@ -8,7 +8,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info};
 
 use super::{poll::poll, pulse::Pulse};
-use crate::{boards::Board, commands::Commands, model::Model};
+use crate::{
+    boards::{Board, look},
+    commands::Commands,
+    model::Model,
+};
 
 /// How often links, addresses and disks are looked at.
 const INTERVAL: Duration = Duration::from_secs(5);
@@ -31,7 +35,7 @@ pub(crate) async fn scan(
             _ = ticks.tick() => {}
         }
         let scanning = blocking(move || {
-            let scan = board.scan();
+            let scan = look(&mut *board);
             (board, scan)
         });
         let scanned = tokio::select! {

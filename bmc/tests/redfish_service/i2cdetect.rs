@@ -75,6 +75,14 @@ async fn a_bus_is_shown_as_i2cdetect_shows_it_and_nobody_is_harmed() {
     let admin = machine.blade.admin();
     let shown = admin.get(&machine.manager).await.body;
     assert_eq!(check(&shown), []);
+    let buses = &shown["Oem"]["OnPrem"]["I2CBuses"];
+    let known = [
+        ("0x48", "part `exhaust` of the board file"),
+        ("0x68", "the kernel's `rtc-ds1307` for `ds3231`"),
+    ];
+    let known = known.map(|(at, by)| json!({"Address": at, "UsedBy": by}));
+    assert_eq!(buses[0]["Bus"], 1, "{shown}");
+    assert_eq!(buses[0]["InUse"], json!(known));
     let action = &shown["Actions"]["Oem"]["#OnPremManager.DetectI2C"];
     assert_eq!(action["target"], *machine.target);
     let info = action["@Redfish.ActionInfo"].as_str().unwrap();

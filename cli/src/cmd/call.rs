@@ -11,6 +11,7 @@ use onprem_description::{
 use serde_json::{Map, Value};
 
 use super::{
+    choices,
     get::{self, AT_ONCE, conclude},
     impact,
     operation::{Style, positional},
@@ -68,6 +69,14 @@ pub(crate) async fn call(
         .collect();
     let what = said(operation, &places, matches);
     let fleet = Fleet::of(matches)?;
+    let lists = operation.cli.lists.as_deref();
+    if let Some(field) = lists.filter(|field| lacks(body.as_ref(), field)) {
+        let form = output::form(matches);
+        return choices::list(
+            run, &fleet, operation, field, &names, &targets, form,
+        )
+        .await;
+    }
     if asks(run, operation, matches) {
         impact::show(
             run,
@@ -113,6 +122,11 @@ pub(crate) async fn call(
     }
     report(run, resource, operation, &what, &done, matches)?;
     conclude(run, failed, all)
+}
+
+/// Whether the field is left out of the body.
+fn lacks(body: Option<&Value>, field: &str) -> bool {
+    body.and_then(|body| body.get(field)).is_none()
 }
 
 /// What is done, as it was said: `power off`.

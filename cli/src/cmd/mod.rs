@@ -4,6 +4,7 @@
 mod action;
 pub(crate) mod call;
 mod capture;
+mod choices;
 mod completion;
 mod conformance;
 pub(crate) mod console;

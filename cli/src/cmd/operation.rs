@@ -116,7 +116,8 @@ pub(crate) fn arguments(
                     .help(format!("{}; `-` is stdin", help(field)))
                     .value_parser(value_parser!(PathBuf))
             } else {
-                field_flag(id, field).required(field.is_needed())
+                let lists = operation.cli.lists.as_ref() == Some(&field.name);
+                field_flag(id, field).required(field.is_needed() && !lists)
             }
         });
     let mut command = command.args(variables).args(fields);

@@ -1,5 +1,7 @@
 //! The I²C buses of one device, looked at from afar.
 
+use std::collections::BTreeMap;
+
 use dropshot::{
     ApiDescription, ApiDescriptionRegisterError, HttpResponseOk, Path,
     RequestContext, endpoint,
@@ -11,13 +13,15 @@ use serde_json::{Value, json};
 use super::{
     call::{Answer, Json, answer},
     device::DevicePath,
+    node::{Affected, Impact},
 };
-use crate::{Fleet, auth::Role, error::Error};
+use crate::{Fleet, auth::Role, error::Error, live::text};
 
 pub(super) fn register(
     api: &mut ApiDescription<Fleet>,
 ) -> Result<(), ApiDescriptionRegisterError> {
-    api.register(device_i2cdetect)
+    api.register(device_i2cdetect)?;
+    api.register(device_i2cdetect_impact)
 }
 
 /// Which bus.
@@ -70,4 +74,49 @@ async fn device_i2cdetect(
         Ok::<_, Error>(HttpResponseOk(I2cGrid { bus, addresses, grid }))
     })
     .await
+}
+
+/// View the I²C buses of a device
+///
+/// The numbers that can be asked for, and what is known to be on each: nobody
+/// is asked. There is no choice where the device does not say which it has.
+#[endpoint {
+    method = GET,
+    path = "/v1/devices/{device}/i2cdetect",
+    tags = ["devices"],
+}]
+async fn device_i2cdetect_impact(
+    rqctx: RequestContext<Fleet>,
+    path: Path<DevicePath>,
+) -> Answer<HttpResponseOk<Impact>> {
+    answer(rqctx, Role::Readonly, |call| async move {
+        let buses = call.live(&path.into_inner().device)?.i2c_buses().await?;
+        let number = |bus: &Value| Some(bus.get("Bus")?.as_u64()?.to_string());
+        let numbers: Vec<String> = buses.iter().filter_map(number).collect();
+        let mut choices = BTreeMap::new();
+        if !numbers.is_empty() {
+            choices.insert("bus".to_owned(), numbers);
+        }
+        let affects = buses.iter().filter_map(|bus| {
+            Some(Affected {
+                name: number(bus)?,
+                state: text(bus, "/Name"),
+                note: used(bus),
+            })
+        });
+        let affects = affects.collect();
+        Ok(HttpResponseOk(Impact { affects, choices, ..Impact::default() }))
+    })
+    .await
+}
+
+/// What is known to be on a bus.
+fn used(bus: &Value) -> Option<String> {
+    let used = bus.get("InUse").and_then(Value::as_array);
+    let used = used.into_iter().flatten().filter_map(|it| {
+        let (address, by) = (text(it, "/Address")?, text(it, "/UsedBy")?);
+        Some(format!("{address} {by}"))
+    });
+    let used: Vec<String> = used.collect();
+    (!used.is_empty()).then(|| used.join(", "))
 }

@@ -77,11 +77,7 @@ pub(crate) async fn run(
     }
 
     let found = preview(visit, place, operation).await;
-    let (touches, narrowed, unknown) = match found {
-        Some(Ok(found)) => (touched(&found), narrow(fields, &found), None),
-        Some(Err(why)) => (Vec::new(), fields.to_vec(), Some(why)),
-        None => (Vec::new(), fields.to_vec(), None),
-    };
+    let (touches, narrowed, unknown) = weighed(operation, fields, found);
     let mut shown = begun(operation, &narrowed, item.as_ref());
     if let Some(said) = &refusal {
         shown = shown.refused(&visit.form, said);
@@ -202,8 +198,24 @@ async fn preview(
     Some(found.map_err(|refusal| refusal.sentence()))
 }
 
+/// What is said of the things around, the fields with the choices that there
+/// are, and why that cannot be found out.
+fn weighed(
+    operation: &Operation,
+    fields: &[Property],
+    found: Option<Result<Value, String>>,
+) -> (Vec<Touched>, Vec<Property>, Option<String>) {
+    match found {
+        Some(Ok(found)) => {
+            (touched(operation, &found), narrow(fields, &found), None)
+        }
+        Some(Err(why)) => (Vec::new(), fields.to_vec(), Some(why)),
+        None => (Vec::new(), fields.to_vec(), None),
+    }
+}
+
 /// What a preview says of the things around.
-fn touched(preview: &Value) -> Vec<Touched> {
+fn touched(operation: &Operation, preview: &Value) -> Vec<Touched> {
     let text = |it: &Value, key: &str| {
         it.get(key).and_then(Value::as_str).map(str::to_owned)
     };
@@ -225,7 +237,10 @@ fn touched(preview: &Value) -> Vec<Touched> {
         let title = format!("{title} ({})", all.len());
         (!things.is_empty()).then_some(Touched { title, things })
     };
-    let affects = list("affects", "Can be touched");
+    // What is drawn is looked at only.
+    let drawn = operation.cli.print.is_some();
+    let affects = if drawn { "What there is" } else { "Can be touched" };
+    let affects = list("affects", affects);
     affects.into_iter().chain(list("spares", "Left alone")).collect()
 }
 
@@ -248,6 +263,10 @@ fn narrow(fields: &[Property], preview: &Value) -> Vec<Property> {
             // The only one is the one that is meant.
             Kind::Text if !able.is_empty() => {
                 field.required = able.len() == 1;
+                field.kind = Kind::Enum(able);
+                Some(field)
+            }
+            Kind::Integer(_) if !able.is_empty() => {
                 field.kind = Kind::Enum(able);
                 Some(field)
             }

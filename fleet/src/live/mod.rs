@@ -337,6 +337,15 @@ impl Live {
         self.send(Method::POST, &target, Some(body)).await
     }
 
+    /// The I²C buses that the managers say they have.
+    pub(crate) async fn i2c_buses(&self) -> Result<Vec<Value>, Error> {
+        let managers = self.members("/redfish/v1/Managers").await?;
+        let buses = managers.iter().filter_map(|manager| {
+            manager.pointer("/Oem/OnPrem/I2CBuses")?.as_array()
+        });
+        Ok(buses.flatten().cloned().collect())
+    }
+
     /// Switches the locator light.
     pub(crate) async fn set_locator(&self, on: bool) -> Result<(), Error> {
         let whole = self.whole().await?;

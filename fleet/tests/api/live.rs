@@ -210,7 +210,16 @@ async fn who_is_on_a_bus_of_a_device_is_seen_from_afar() {
     let grid = seen["grid"].as_str().unwrap();
     let row = "10: -- -- -- -- -- -- -- -- -- -- UU -- -- -- -- --";
     assert!(grid.lines().any(|line| line == row), "{grid}");
+    let buses = fleet.get(&path).await;
+    assert_eq!(buses["choices"], json!({"bus": ["1"]}));
+    assert_eq!(buses["affects"][0]["name"], "1");
+    let note = buses["affects"][0]["note"].as_str().unwrap();
+    assert!(note.contains("0x1a part `"), "{note}");
     let form = "/devices/c001-b8-n01/actions/i2cdetect";
+    let (_, page) = fleet.page(form, None).await;
+    assert!(page.contains("type=\"radio\" name=\"bus\" value=\"1\""), "{page}");
+    assert!(page.contains("What there is (1)"), "{page}");
+    assert!(page.contains("0x1a part"), "{page}");
     let (status, page) = fleet.page(form, Some("bus=1")).await;
     assert_eq!(status, StatusCode::OK, "{page}");
     assert!(page.contains(row), "{page}");

@@ -22,7 +22,7 @@
 //! | an operation | `x-onprem-action` | `{label, danger, confirm, bulk, states, field, icon, order, hidden, names}` |
 //! | an operation or its path | `x-onprem-live` | topic of `/v1/events/stream` |
 //! | a path or tag | `x-onprem-empty` | `{text, command}` |
-//! | an operation | `x-onprem-cli` | `{verb, aliases, positional, words, print, hidden}` |
+//! | an operation | `x-onprem-cli` | `{verb, aliases, positional, words, print, lists, hidden}` |
 
 mod command;
 mod format;

@@ -117,6 +117,10 @@ impl Resource for Manager {
         if let Some(state) = &view.snapshot.watchdog {
             about.insert("Watchdog".to_owned(), watchdog(state));
         }
+        if !it.i2c.is_empty() {
+            let buses = manager_i2c::shown_buses(&it.i2c);
+            about.insert("I2CBuses".to_owned(), buses);
+        }
         if !about.is_empty() {
             let of = "#OnPremManager.v1_0_0.OnPrem";
             about.insert("@odata.type".to_owned(), of.into());

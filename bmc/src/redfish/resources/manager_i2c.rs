@@ -10,6 +10,7 @@ use tokio::time::timeout;
 
 use crate::{
     bus::scan::{Found, Grid},
+    model::I2cBus,
     redfish::{
         error::Error,
         resource::{Acted, Action, Answer, View, Write},
@@ -33,6 +34,16 @@ pub(super) fn offer(answer: Answer, view: &View<'_>) -> Answer {
         return answer;
     }
     answer.action(DETECT, Map::new())
+}
+
+/// `I2CBuses` of the schema `OnPremManager`.
+pub(super) fn shown_buses(buses: &[I2cBus]) -> Value {
+    let used = |(address, by): (&u8, &String)| json!({"Address": format!("{address:#04x}"), "UsedBy": by});
+    let bus = |bus: &I2cBus| {
+        let used: Vec<Value> = bus.used.iter().map(used).collect();
+        json!({"Bus": bus.number, "Name": bus.name, "InUse": used})
+    };
+    buses.iter().map(bus).collect()
 }
 
 /// Looks who is on a bus. One at a time: it takes a bus from the drivers.

@@ -150,6 +150,9 @@ pub struct Cli {
     pub words: Vec<(String, Value)>,
     /// The one property to print: a secret that was made, or a drawing.
     pub print: Option<String>,
+    /// The field of the body without which the command only lists what there
+    /// is, as the `impact` of the operation says.
+    pub lists: Option<String>,
     /// What else to tell when it is done: a text in which `{name}` stands for a
     /// property of the answer, or for a variable of the path. Where one of
     /// them is not known, nothing is told.

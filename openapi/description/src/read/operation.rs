@@ -233,6 +233,7 @@ fn cli(facts: Option<&Value>) -> Cli {
             .map(|(word, value)| (word.clone(), value.clone()))
             .collect(),
         print: text("print"),
+        lists: text("lists"),
         note: text("note"),
         hidden: fact("hidden") == Some(&Value::Bool(true)),
     }
