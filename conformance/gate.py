@@ -8,7 +8,7 @@ import sys
 import threading
 from argparse import Namespace
 from collections import Counter
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import any_service
 import judges
@@ -307,11 +307,44 @@ def board(name):
         gate.report.target(label, {})
         state = tools.CACHE / "agents" / name
         file = gate.board.parent / f"{name}.toml"
-        with Agent(gate.agent, state, file) as bmc:
+        with ExitStack() as stack:
+            if NODE in file.read_text():
+                file = stack.enter_context(rack(gate, name, file))
+            bmc = stack.enter_context(Agent(gate.agent, state, file))
             gate.keep(label, bmc.facts())
+            if file.stem != name:
+                gate.tally.check(f"{label}: reaches the agent of its node",
+                                 lambda: reaches(bmc, NODE_PATH))
             gate.judged(label, ours(gate, bmc, name))
 
     return judge
+
+
+# A node of the simulated rack, as its board file names it.
+NODE = '{ address = 0x05, id = "b1" }'
+NODE_PATH = "/redfish/v1/Systems/b1"
+
+
+@contextmanager
+def rack(gate, name, board):
+    """The board file of a rack, of whose nodes one has an agent of its own."""
+    with Agent(gate.agent, tools.CACHE / "agents" / f"{name}-node",
+               gate.board) as node:
+        agent = (f'{{ url = "{node.url}", user = "{node.user}", '
+                 f'password_file = "{node.state}/initial-password", '
+                 f'certificate_file = "{node.state}/tls/cert.pem" }}')
+        more = NODE.replace(" }", f", agent = {agent} }}")
+        file = node.state / "rack.toml"
+        file.write_text(board.read_text().replace(NODE, more))
+        yield file
+
+
+def reaches(bmc, path):
+    def is_graceful():
+        action = bmc.get(path)["Actions"]["#ComputerSystem.Reset"]
+        return "GracefulShutdown" in action["ResetType@Redfish.AllowableValues"]
+
+    bmc.wait("it does not reach the node's agent", is_graceful)
 
 
 # Those that ship beside the blade, which is judged in every way.

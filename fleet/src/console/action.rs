@@ -9,7 +9,7 @@ use onprem_description::{Confirm, Danger, Kind, Operation, Property};
 use serde_json::{Value, json};
 
 use super::cell::{Cell, escape};
-use super::error::Refusal;
+use super::error::{self, Refusal};
 use super::form::{after, asked_again, lede, noun, send};
 use super::heading::refused;
 use super::input::{Fields, Input, body};
@@ -228,7 +228,7 @@ fn touched(operation: &Operation, preview: &Value) -> Vec<Touched> {
             if more.is_empty() {
                 return name;
             }
-            format!("{name}: {}", more.join(", "))
+            error::quoted(&format!("{name}: {}", more.join(", ")))
         });
         let mut things: Vec<String> = said.take(NAMED).collect();
         if let Some(more @ 1..) = all.len().checked_sub(NAMED) {

@@ -219,7 +219,7 @@ async fn who_is_on_a_bus_of_a_device_is_seen_from_afar() {
     let (_, page) = fleet.page(form, None).await;
     assert!(page.contains("type=\"radio\" name=\"bus\" value=\"1\""), "{page}");
     assert!(page.contains("What there is (1)"), "{page}");
-    assert!(page.contains("0x1a part"), "{page}");
+    assert!(page.contains("0x1a part “argon”"), "{page}");
     let (status, page) = fleet.page(form, Some("bus=1")).await;
     assert_eq!(status, StatusCode::OK, "{page}");
     assert!(page.contains(row), "{page}");
