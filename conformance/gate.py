@@ -314,7 +314,7 @@ def board(name):
             gate.keep(label, bmc.facts())
             if file.stem != name:
                 gate.tally.check(f"{label}: reaches the agent of its node",
-                                 lambda: reaches(bmc, NODE_PATH))
+                                 lambda: reaches(bmc))
             gate.judged(label, ours(gate, bmc, name))
 
     return judge
@@ -323,6 +323,9 @@ def board(name):
 # A node of the simulated rack, as its board file names it.
 NODE = '{ address = 0x05, id = "b1" }'
 NODE_PATH = "/redfish/v1/Systems/b1"
+# And the one that the rack's agent finds itself on, which it then offers no
+# reset of.
+HOME_PATH = "/redfish/v1/Systems/a0"
 
 
 @contextmanager
@@ -339,12 +342,15 @@ def rack(gate, name, board):
         yield file
 
 
-def reaches(bmc, path):
+def reaches(bmc):
+    """And knows where it is itself: from then on its tree stays as it is."""
     def is_graceful():
-        action = bmc.get(path)["Actions"]["#ComputerSystem.Reset"]
+        action = bmc.get(NODE_PATH)["Actions"]["#ComputerSystem.Reset"]
         return "GracefulShutdown" in action["ResetType@Redfish.AllowableValues"]
 
     bmc.wait("it does not reach the node's agent", is_graceful)
+    bmc.wait("it does not know which node it is on",
+             lambda: "HostsManager" in bmc.get(HOME_PATH)["Oem"]["OnPrem"])
 
 
 # Those that ship beside the blade, which is judged in every way.
