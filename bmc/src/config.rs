@@ -41,6 +41,10 @@ pub struct Config {
     /// be played back with `replay`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub record: Option<PathBuf>,
+    /// A recording that is played back on the buses of the board file, whatever
+    /// is at their far sides.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replay: Option<PathBuf>,
     /// Where `/proc`, `/sys` and `/etc` of the host are.
     pub root: PathBuf,
     /// Whether this host may be restarted and switched off by Redfish.
@@ -215,6 +219,12 @@ const UNSET: &[Unset] = &[
     },
     Unset {
         table: "",
+        key: "replay",
+        example: "\"/var/tmp/buses.jsonl\"",
+        meaning: "A recording that stands for the buses; their parts without.",
+    },
+    Unset {
+        table: "",
         key: "fleet_url",
         example: "\"https://fleet.example:8444\"",
         meaning: "The fleet's listener for devices; no fleet without.",
@@ -256,6 +266,7 @@ impl Default for Config {
             metrics_listen: loopback(9100),
             board: None,
             record: None,
+            replay: None,
             root: "/".into(),
             allow_host_power: false,
             allow_volumes: false,

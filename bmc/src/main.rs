@@ -44,6 +44,9 @@ struct Flags {
     /// Note in a new file what is said on the buses of the board
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
+    /// Play a recording back on the buses of the board
+    #[arg(long, value_name = "FILE")]
+    replay: Option<PathBuf>,
     /// What people call this machine
     #[arg(long)]
     name: Option<String>,
@@ -75,7 +78,7 @@ enum Command {
     ///
     /// Nothing is written to a bus, save what --allow-writes allows.
     Probe(probe::Options),
-    /// Serve a simulated part on a pseudo-terminal until Ctrl-C
+    /// Serve a simulated part, or many simulated blades, until Ctrl-C
     #[command(subcommand)]
     Simulate(simulate::Simulate),
 }
@@ -91,6 +94,7 @@ impl Flags {
             ("metrics_listen", self.metrics_listen.clone()),
             ("board", path(&self.board)),
             ("record", path(&self.record)),
+            ("replay", path(&self.replay)),
             ("name", self.name.clone()),
             ("serial_number", self.serial_number.clone()),
             ("fleet_url", self.fleet_url.clone()),
@@ -110,7 +114,7 @@ fn main() -> ExitCode {
         return probe::run(options);
     }
     if let Some(Command::Simulate(what)) = &flags.command {
-        return simulate::run(what);
+        return simulate::run(what, flags.config.as_deref());
     }
     if let Some(ended) = become_current(&flags) {
         return ended;

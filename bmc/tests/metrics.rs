@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use onprem_bmc::{
-    boards::{Board, Naming, Scan, assembly::Assembly},
+    boards::{Board, Naming, Scan, assembly::Assembly, part::Tapes},
     collectors::Exporter,
     drivers::tree::Tree,
     model::{Amperes, Celsius, Model, Percent, Rpm, Sample, Settings, Vitals},
@@ -17,8 +17,13 @@ use tokio::time::advance;
 async fn a_scrape_says_what_the_agent_knows() {
     let file = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
     let (naming, tree) = (Naming::default(), Tree::new("/".as_ref()));
-    let board =
-        Assembly::load(file.as_ref(), &naming, &tree, None, |_| unreachable!());
+    let board = Assembly::load(
+        file.as_ref(),
+        &naming,
+        &tree,
+        Tapes::default(),
+        |_| unreachable!(),
+    );
     let mut board = board.unwrap();
     let Scan { inventory, .. } = board.scan();
     let model = Model::new(inventory, Settings::default());

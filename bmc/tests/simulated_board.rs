@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use onprem_bmc::{
-    boards::{Board, Naming, Scan, assembly::Assembly},
+    boards::{Board, Naming, Scan, assembly::Assembly, part::Tapes},
     commands::ResetType,
     drivers::{Driver, tree::Tree},
     model::{Model, PowerState, Settings},
@@ -32,7 +32,7 @@ impl Bench {
             file.as_ref(),
             &naming,
             &tree,
-            None,
+            Tapes::default(),
             |_| unreachable!(),
         )
         .unwrap();

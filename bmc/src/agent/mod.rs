@@ -28,7 +28,10 @@ use self::{
 use crate::{
     accounts,
     boards::{Scan, Shelves, file::BoardError, part::SimulatedBuses},
-    bus::watchdog::{Kennel, KernelKennel},
+    bus::{
+        replay::Recording,
+        watchdog::{Kennel, KernelKennel},
+    },
     clock::Clock,
     collectors::Exporter,
     commands::Commands,
@@ -62,6 +65,14 @@ pub enum StartError {
         /// The file.
         path: PathBuf,
         /// What the file system said.
+        source: io::Error,
+    },
+    /// The recording cannot be played back.
+    #[error("{path} cannot be played back")]
+    Replay {
+        /// The file.
+        path: PathBuf,
+        /// What the file system said, or which line is wrong.
         source: io::Error,
     },
     /// The accounts cannot be used.
@@ -105,6 +116,20 @@ impl Agent {
         Self::start_with(config, clock, kennel).await
     }
 
+    /// Starts one of many agents in this process, on whose buses `recording`
+    /// is played back, if there is one. It sets no clock and feeds no
+    /// watchdog: the machine is not its.
+    ///
+    /// # Errors
+    /// See [`StartError`].
+    pub async fn one_of_many(
+        config: Config,
+        recording: Option<Recording>,
+    ) -> Result<Self, StartError> {
+        let clock = Clock::of_machine(false);
+        Self::build(config, clock, None, recording).await
+    }
+
     /// Starts an agent that sets `clock` where it sets one, and feeds the
     /// watchdog in `kennel` as long as it is well.
     ///
@@ -115,9 +140,18 @@ impl Agent {
         clock: Clock,
         kennel: Option<Arc<dyn Kennel>>,
     ) -> Result<Self, StartError> {
+        Self::build(config, clock, kennel, None).await
+    }
+
+    async fn build(
+        config: Config,
+        clock: Clock,
+        kennel: Option<Arc<dyn Kennel>>,
+        recording: Option<Recording>,
+    ) -> Result<Self, StartError> {
         config.check()?;
         let own = config.clone();
-        let prepared = blocking(move || prepare(&own));
+        let prepared = blocking(move || prepare(&own, recording));
         let Prepared {
             state,
             board,

@@ -13,9 +13,9 @@ use crate::{
         hand::Hand,
         host::{self, Host},
         next_boot::NextBoot,
-        part::SimulatedBuses,
+        part::{SimulatedBuses, Tapes},
     },
-    bus::record::Recorder,
+    bus::{record::Recorder, replay::Recording},
     config::Config,
     drivers::{
         software::{self, Software},
@@ -40,8 +40,12 @@ pub(super) struct Prepared {
     pub(super) software: Vec<Software>,
 }
 
-/// Reads what is kept, and looks at the machine and at its board.
-pub(super) fn prepare(config: &Config) -> Result<Prepared, StartError> {
+/// Reads what is kept, and looks at the machine and at its board, on whose
+/// buses `recording` is played back, if there is one.
+pub(super) fn prepare(
+    config: &Config,
+    recording: Option<Recording>,
+) -> Result<Prepared, StartError> {
     let state = StateDir::open(&config.state_dir)?;
     let naming = Naming {
         name: config.name.clone(),
@@ -56,7 +60,12 @@ pub(super) fn prepare(config: &Config) -> Result<Prepared, StartError> {
     let host = |naming| machine(config, &tree, &state, naming, hand);
     let mut board: Box<dyn Board> = if let Some(file) = &config.board {
         let recorder = recorder(config)?;
-        let board = Assembly::load(file, &naming, &tree, recorder, host)?;
+        let recording = match recording {
+            None => recorded(config)?,
+            some => some,
+        };
+        let tapes = Tapes { recorder, recording };
+        let board = Assembly::load(file, &naming, &tree, tapes, host)?;
         simulation = board.simulation().cloned();
         buses = board.buses().clone();
         Box::new(board)
@@ -64,6 +73,10 @@ pub(super) fn prepare(config: &Config) -> Result<Prepared, StartError> {
         if let Some(record) = &config.record {
             let record = record.display();
             warn!(%record, "no board file, and so no bus to record");
+        }
+        if let Some(replay) = &config.replay {
+            let replay = replay.display();
+            warn!(%replay, "no board file, and so no bus to play it back on");
         }
         Box::new(host(naming))
     };
@@ -126,6 +139,15 @@ fn recorder(config: &Config) -> Result<Option<Recorder>, StartError> {
     recorder
         .map(Some)
         .map_err(|source| StartError::Record { path: path.clone(), source })
+}
+
+/// What is played back on the buses, where that is wanted.
+fn recorded(config: &Config) -> Result<Option<Recording>, StartError> {
+    let Some(path) = &config.replay else { return Ok(None) };
+    let recording = Recording::read(path);
+    recording
+        .map(Some)
+        .map_err(|source| StartError::Replay { path: path.clone(), source })
 }
 
 /// What the kernel calls this start of the machine (`random(4)`): the same for

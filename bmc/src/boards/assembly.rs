@@ -13,12 +13,12 @@ use super::{
     PowerModes, Scan, Switches, Volumes,
     file::{BoardError, BusSection, PartSection, Source, no_segment},
     host::Host,
-    part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses},
+    part::{BusKind, Buses, Far, Fitting, KINDS, Part, SimulatedBuses, Tapes},
     simulated::Simulated,
     wires::Wires,
 };
 use crate::{
-    bus::record::{Recorder, Recording},
+    bus::replay::Recording,
     commands::{CommandError, ResetType},
     console::Line,
     drivers::{segment, tree::Tree},
@@ -53,7 +53,7 @@ impl Assembly {
     /// The board that the file at `path` describes, named as `naming` says.
     /// Where it says `host = true`, the machine is what `host` makes. The
     /// device files of buses are those of `tree`; none is opened. What is said
-    /// on them is noted by `recorder`.
+    /// on them goes to `tapes`, or comes from there.
     ///
     /// # Errors
     /// See [`BoardError`]; it names the line.
@@ -61,7 +61,7 @@ impl Assembly {
         path: &Path,
         naming: &Naming,
         tree: &Tree,
-        recorder: Option<Recorder>,
+        tapes: Tapes,
         host: impl FnOnce(Naming) -> Host,
     ) -> Result<Self, BoardError> {
         let source = Source::read(path)?;
@@ -76,10 +76,7 @@ impl Assembly {
         if said.is_some() {
             only_a_host(&source)?;
         }
-        if recorder.is_some() && !source.board.bus.iter().any(is_recorded) {
-            let board = path.display();
-            tracing::warn!(%board, "no I²C bus, no serial line, no record");
-        }
+        tapes_fit(&source, path, &tapes)?;
         let mut simulation = None;
         let mut switches = None;
         // What the board will be, as far as its file says it.
@@ -96,7 +93,8 @@ impl Assembly {
             Box::new(board)
         };
         source.check(&described)?;
-        let mut buses = Buses::new(tree.clone(), recorder);
+        let recording = tapes.recording.clone();
+        let mut buses = Buses::new(tree.clone(), tapes);
         let mut names = Vec::new();
         for section in &source.board.bus {
             let name = section.id.as_ref();
@@ -105,8 +103,8 @@ impl Assembly {
                 return Err(source.wrong(&section.id, reason));
             }
             names.push(name);
-            buses.add(name, bus(&source, section)?);
-            if let Some(path) = &section.i2c {
+            buses.add(name, bus(&source, section, recording.as_ref())?);
+            if let (Some(path), None) = (&section.i2c, &recording) {
                 buses.number(name, path);
             }
         }
@@ -310,13 +308,41 @@ fn only_a_host(source: &Source) -> Result<(), BoardError> {
     Ok(())
 }
 
+/// Checks that the board has buses that can be noted, or are played back.
+fn tapes_fit(
+    source: &Source,
+    path: &Path,
+    tapes: &Tapes,
+) -> Result<(), BoardError> {
+    let mut buses = source.board.bus.iter().filter(|it| is_recorded(it));
+    if tapes.recorder.is_some() && buses.clone().next().is_none() {
+        let board = path.display();
+        tracing::warn!(%board, "no I²C bus, no serial line, no record");
+    }
+    let Some(recording) = &tapes.recording else { return Ok(()) };
+    let known = |it: &str| recording.buses().any(|bus| bus == it);
+    if buses.any(|it| known(it.id.as_ref())) {
+        return Ok(());
+    }
+    let there: Vec<&str> = recording.buses().collect();
+    let reason = format!(
+        "the recording is of other buses than those of the board: {}",
+        there.join(", ")
+    );
+    Err(source.empty(&reason))
+}
+
 /// Whether what is said on a bus goes into a recording.
 fn is_recorded(section: &BusSection) -> bool {
     section.i2c.is_some() || section.serial.is_some()
 }
 
 /// What a section says about a bus.
-fn bus(source: &Source, section: &BusSection) -> Result<BusKind, BoardError> {
+fn bus(
+    source: &Source,
+    section: &BusSection,
+    recording: Option<&Recording>,
+) -> Result<BusKind, BoardError> {
     let simulated = section.simulated.unwrap_or(false);
     let wrong = |reason: &str| {
         let reason = format!("bus `{}`: {reason}", section.id.as_ref());
@@ -331,8 +357,10 @@ fn bus(source: &Source, section: &BusSection) -> Result<BusKind, BoardError> {
     if given.into_iter().filter(|given| *given).count() != 1 {
         return Err(one());
     }
+    let whole = recording.cloned().map(Far::Recorded);
     let far = |device: &PathBuf| match (&section.replay, simulated) {
         (Some(_), true) => Err(wrong("say `simulated` or `replay`")),
+        _ if whole.is_some() => Ok(whole.clone().unwrap_or(Far::Simulated)),
         (Some(file), false) => match Recording::read(&source.beside(file)) {
             Ok(recording) => Ok(Far::Recorded(recording)),
             Err(error) => {

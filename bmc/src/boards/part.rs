@@ -17,7 +17,8 @@ use crate::{
     bus::{
         Chip, I2cBus, KernelI2c, SmBus,
         gpio::{GpioLines, KernelGpio},
-        record::{Recorder, Recording},
+        record::Recorder,
+        replay::Recording,
         serial::{KernelSerial, SerialLink},
     },
     console::Line,
@@ -36,7 +37,7 @@ use crate::{
         gpio::SimulatedGpio,
         i2c::{I2cPart, SimulatedI2c},
         pwm_fan::PwmFan,
-        serial::{SerialPart, SimulatedSerial},
+        serial::{LineFaults, SerialPart, SimulatedSerial},
         switch::SimulatedWiring,
     },
 };
@@ -155,13 +156,23 @@ pub(super) enum Far {
     Recorded(Recording),
 }
 
+/// What is noted of buses, and what is played back on them.
+#[derive(Clone, Debug, Default)]
+pub struct Tapes {
+    /// Notes what is said on the I²C buses and serial lines of a board.
+    pub recorder: Option<Recorder>,
+    /// What is played back on all of them, whatever the board file says is at
+    /// their far sides; no line of this machine is touched then.
+    pub recording: Option<Recording>,
+}
+
 /// The buses of a board.
 #[derive(Debug)]
 pub(super) struct Buses {
     tree: Tree,
     i2c: BTreeMap<String, I2cBus>,
     serial: BTreeMap<String, (Far, u32)>,
-    recorder: Option<Recorder>,
+    tapes: Tapes,
     gpio: BTreeMap<String, Arc<dyn GpioLines>>,
     simulated: SimulatedBuses,
     /// Buses and addresses that parts are at, and which.
@@ -175,6 +186,7 @@ pub(super) struct Buses {
 #[derive(Clone, Debug, Default)]
 pub struct SimulatedBuses {
     i2c: BTreeMap<String, SimulatedI2c>,
+    lines: BTreeMap<String, LineFaults>,
     gpio: BTreeMap<String, SimulatedGpio>,
     racks: BTreeMap<String, Rack>,
     pis: BTreeMap<Id, sim::rpi::Firmware>,
@@ -223,6 +235,12 @@ impl SimulatedBuses {
         self.i2c.get(name)
     }
 
+    /// What goes wrong on the serial line `name`, once a part has it.
+    #[must_use]
+    pub fn line(&self, name: &str) -> Option<&LineFaults> {
+        self.lines.get(name)
+    }
+
     /// The fan on a PWM output that is the part `id`.
     #[must_use]
     pub fn fan(&self, id: &str) -> Option<&PwmFan> {
@@ -238,13 +256,13 @@ impl SimulatedBuses {
 
 impl Buses {
     /// No buses yet; device files are below the root of `tree`, and what will
-    /// be said on them is noted by `recorder`.
-    pub(super) fn new(tree: Tree, recorder: Option<Recorder>) -> Self {
+    /// be said on them goes to `tapes`, or comes from there.
+    pub(super) fn new(tree: Tree, tapes: Tapes) -> Self {
         Self {
             tree,
             i2c: BTreeMap::new(),
             serial: BTreeMap::new(),
-            recorder,
+            tapes,
             gpio: BTreeMap::new(),
             simulated: SimulatedBuses::default(),
             taken: BTreeMap::new(),
@@ -270,7 +288,7 @@ impl Buses {
                         Box::new(sim)
                     }
                 };
-                let link = match &self.recorder {
+                let link = match &self.tapes.recorder {
                     Some(recorder) => recorder.i2c(&name, link),
                     None => link,
                 };
@@ -284,7 +302,8 @@ impl Buses {
                 self.serial.insert(name, (far, baud));
             }
             BusKind::Gpio { simulated: None } => {
-                self.gpio.insert(name, Arc::new(KernelGpio));
+                let lines = self.own_lines();
+                self.gpio.insert(name, lines);
             }
             BusKind::Gpio { simulated: Some(lines) } => {
                 let lines = lines.iter().map(String::as_str);
@@ -293,6 +312,14 @@ impl Buses {
                 self.gpio.insert(name, Arc::new(sim));
             }
         }
+    }
+
+    /// The GPIO lines of this machine; none where a recording stands for it.
+    fn own_lines(&self) -> Arc<dyn GpioLines> {
+        if self.tapes.recording.is_some() {
+            return Arc::new(SimulatedGpio::new([]));
+        }
+        Arc::new(KernelGpio)
     }
 
     /// Notes that the bus `name` is the kernel's at `path`.
@@ -430,10 +457,13 @@ impl Fitting<'_> {
             Far::Kernel(path) => Box::new(KernelSerial::new(&path, baud)),
             Far::Recorded(recording) => recording.serial(self.bus),
             Far::Simulated => {
-                Box::new(SimulatedSerial::new(Box::new(simulator())))
+                let line = SimulatedSerial::new(Box::new(simulator()));
+                let lines = &mut self.buses.simulated.lines;
+                lines.insert(self.bus.to_owned(), line.faults());
+                Box::new(line)
             }
         };
-        Ok(match &self.buses.recorder {
+        Ok(match &self.buses.tapes.recorder {
             Some(recorder) => recorder.serial(self.bus, link),
             None => link,
         })
@@ -460,7 +490,7 @@ impl Fitting<'_> {
     #[must_use]
     pub fn gpio(&self, bus: &str) -> Arc<dyn GpioLines> {
         let lines = self.buses.gpio.get(bus).cloned();
-        lines.unwrap_or_else(|| Arc::new(KernelGpio))
+        lines.unwrap_or_else(|| self.buses.own_lines())
     }
 
     /// The lines of the bus that the part is on; those of this machine where
@@ -470,7 +500,7 @@ impl Fitting<'_> {
     /// The bus is none of this sort.
     pub fn lines(&self) -> Result<Arc<dyn GpioLines>, String> {
         if self.bus.is_empty() {
-            return Ok(Arc::new(KernelGpio));
+            return Ok(self.buses.own_lines());
         }
         let lines = self.buses.gpio.get(self.bus).cloned();
         lines.ok_or_else(|| format!("bus `{}` has no GPIO lines", self.bus))
@@ -507,10 +537,14 @@ impl Fitting<'_> {
         self.simulation
     }
 
-    /// Whether the part's bus is simulated.
+    /// Whether the part's bus is simulated, or a recording stands for it.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
-        self.buses.simulated.i2c.contains_key(self.bus)
+        let recorded = self.buses.tapes.recording.is_some();
+        let spoken = self.buses.i2c.contains_key(self.bus)
+            || self.buses.serial.contains_key(self.bus);
+        (recorded && spoken)
+            || self.buses.simulated.i2c.contains_key(self.bus)
             || self.buses.simulated.gpio.contains_key(self.bus)
             || matches!(
                 self.buses.serial.get(self.bus),

@@ -4,6 +4,7 @@
 use std::{
     fmt, io,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -44,6 +45,15 @@ pub enum Call {
 /// CP2112 know no [`Call::Quick`].
 const NOT_SUPPORTED: i32 = 95;
 
+/// `EAGAIN`: another master won the bus while this one spoke (UM10204, section
+/// 3.1.8; `Documentation/i2c/fault-codes.rst`). The part took nothing of it.
+const LOST_TO_ANOTHER: i32 = 11;
+
+/// How often a call is made that another master interrupts, and how long he
+/// has the bus in between: 40 bytes at 100 kHz take less than 4 ms.
+const TRIES: u32 = 4;
+const THEIRS: Duration = Duration::from_millis(4);
+
 /// The most bytes of a block (`I2C_SMBUS_BLOCK_MAX`).
 pub const BLOCK: usize = 32;
 
@@ -59,6 +69,32 @@ impl Call {
                 usize::from(*count)
             }
             _ => 0,
+        }
+    }
+
+    /// Whether it only writes, so that what the part says next depends on it.
+    pub(super) fn begins(&self) -> bool {
+        self.answer_length() == 0 && *self != Self::Quick
+    }
+
+    /// What it writes, the register first.
+    #[must_use]
+    pub fn written(&self) -> Vec<u8> {
+        match self {
+            Self::Quick | Self::ReceiveByte | Self::Read(_) => Vec::new(),
+            Self::SendByte(byte)
+            | Self::ReadByte(byte)
+            | Self::ReadWord(byte)
+            | Self::ReadBlock(byte, _) => vec![*byte],
+            Self::WriteByte(register, value) => vec![*register, *value],
+            Self::WriteWord(register, value) => {
+                let [low, high] = value.to_le_bytes();
+                vec![*register, low, high]
+            }
+            Self::WriteBlock(register, bytes) => {
+                [&[*register], bytes.as_slice()].concat()
+            }
+            Self::Write(bytes) | Self::WriteRead(bytes, _) => bytes.clone(),
         }
     }
 }
@@ -201,14 +237,26 @@ pub struct Held<'a> {
 }
 
 impl Held<'_> {
-    /// Carries out `call`.
+    /// Carries out `call`; again, a few times, where another master takes the
+    /// bus.
     ///
     /// # Errors
     /// See [`SmBus::call`]; it names part and call. An answer of another
     /// length than was asked for is one.
     pub fn call(&mut self, call: Call) -> Result<Vec<u8>, I2cError> {
         let address = self.chip.address;
-        let answer = self.bus.call(address, &call).and_then(|answer| {
+        let mut said = self.bus.call(address, &call);
+        for _ in 1..TRIES {
+            let lost = |error: &io::Error| {
+                error.raw_os_error() == Some(LOST_TO_ANOTHER)
+            };
+            if !said.as_ref().is_err_and(lost) {
+                break;
+            }
+            super::pause(THEIRS);
+            said = self.bus.call(address, &call);
+        }
+        let answer = said.and_then(|answer| {
             let (wanted, got) = (call.answer_length(), answer.len());
             if wanted == got {
                 return Ok(answer);

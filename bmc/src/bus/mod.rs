@@ -9,6 +9,7 @@ pub mod i2c;
 pub mod ioctl;
 pub mod pwm;
 pub mod record;
+pub mod replay;
 pub mod scan;
 pub mod serial;
 pub mod watchdog;

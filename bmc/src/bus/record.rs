@@ -1,5 +1,4 @@
-//! Recordings of buses: what was said, and when, a line of JSON each; and
-//! buses that say it again.
+//! Recordings of buses: what was said, and when, a line of JSON each.
 //!
 //! ```text
 //! {"at_us":1200,"bus":"i2c-1","part":72,"call":{"read_word":15},"answer":[1,23]}
@@ -12,9 +11,8 @@
 //! with: it is a file for its owner alone.
 
 use std::{
-    collections::{HashMap, VecDeque},
     fs::{File, OpenOptions},
-    io::{self, BufRead as _, BufReader, Write as _},
+    io::{self, Write as _},
     os::unix::fs::OpenOptionsExt as _,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
@@ -35,17 +33,17 @@ const LIMIT: u64 = 256 << 20;
 
 /// One line of a recording.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-struct Line {
+pub(super) struct Line {
     /// Microseconds since the recording began.
     at_us: u64,
-    bus: String,
+    pub(super) bus: String,
     #[serde(flatten)]
-    what: What,
+    pub(super) what: What,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(untagged)]
-enum What {
+pub(super) enum What {
     Answered { part: u8, call: Call, answer: Vec<u8> },
     Failed { part: u8, call: Call, errno: i32 },
     Sent { sent: Vec<u8> },
@@ -158,137 +156,15 @@ impl SerialLink for Recorded<Box<dyn SerialLink>> {
 
 /// `EIO`.
 const IO: i32 = 5;
-/// `EREMOTEIO`: nobody answers.
-const REMOTE_IO: i32 = 121;
-
-/// A recording to be played back.
-#[derive(Clone, Debug, Default)]
-pub struct Recording(HashMap<String, Vec<What>>);
-
-impl Recording {
-    /// The recording in the file at `path`.
-    ///
-    /// # Errors
-    /// What the file system said, or the line that is none of a recording.
-    pub fn read(path: &Path) -> io::Result<Self> {
-        let mut recording = Self::default();
-        let file = BufReader::new(File::open(path)?);
-        for (at, line) in file.lines().enumerate() {
-            let line: Line = serde_json::from_str(&line?).map_err(|error| {
-                let reason = format!("line {}: {error}", at + 1);
-                io::Error::new(io::ErrorKind::InvalidData, reason)
-            })?;
-            recording.0.entry(line.bus).or_default().push(line.what);
-        }
-        Ok(recording)
-    }
-
-    /// The I²C bus that the recording calls `bus`: each part answers each
-    /// call as it did, one answer after the other, over and over; what was
-    /// never asked is not answered.
-    #[must_use]
-    pub fn i2c(&self, bus: &str) -> Box<dyn SmBus> {
-        let mut answers: HashMap<_, VecDeque<_>> = HashMap::new();
-        for what in self.0.get(bus).into_iter().flatten() {
-            let (part, call, said) = match what.clone() {
-                What::Answered { part, call, answer } => {
-                    (part, call, Ok(answer))
-                }
-                What::Failed { part, call, errno } => (part, call, Err(errno)),
-                What::Sent { .. } | What::Got { .. } => continue,
-            };
-            answers.entry((part, call)).or_default().push_back(said);
-        }
-        Box::new(ReplayedI2c(answers))
-    }
-
-    /// The serial line that the recording calls `bus`: what was got after
-    /// something was sent comes again when that is sent again.
-    #[must_use]
-    pub fn serial(&self, bus: &str) -> Box<dyn SerialLink> {
-        let mut answers: HashMap<Vec<u8>, VecDeque<Vec<u8>>> = HashMap::new();
-        let mut last: Vec<u8> = Vec::new();
-        for what in self.0.get(bus).into_iter().flatten() {
-            match what {
-                What::Sent { sent } => {
-                    last.clone_from(sent);
-                    answers.entry(sent.clone()).or_default().push_back(vec![]);
-                }
-                What::Got { got } => {
-                    let all = answers.entry(last.clone()).or_default();
-                    match all.back_mut() {
-                        Some(answer) => answer.extend(got),
-                        None => all.push_back(got.clone()),
-                    }
-                }
-                What::Answered { .. } | What::Failed { .. } => {}
-            }
-        }
-        let waiting = answers.remove(&Vec::new()).unwrap_or_default();
-        let waiting = waiting.into_iter().flatten().collect();
-        Box::new(ReplayedSerial { answers, waiting })
-    }
-}
-
-/// What a part said to a call, one after the other.
-type Answers = VecDeque<Result<Vec<u8>, i32>>;
-
-#[derive(Debug)]
-struct ReplayedI2c(HashMap<(u8, Call), Answers>);
-
-impl SmBus for ReplayedI2c {
-    fn call(&mut self, address: u8, call: &Call) -> io::Result<Vec<u8>> {
-        let answers = self.0.get_mut(&(address, call.clone()));
-        let Some(answers) = answers else {
-            return Err(io::Error::from_raw_os_error(REMOTE_IO));
-        };
-        let said = answers.front().cloned().unwrap_or(Err(REMOTE_IO));
-        answers.rotate_left(1.min(answers.len()));
-        said.map_err(io::Error::from_raw_os_error)
-    }
-}
-
-#[derive(Debug)]
-struct ReplayedSerial {
-    answers: HashMap<Vec<u8>, VecDeque<Vec<u8>>>,
-    waiting: VecDeque<u8>,
-}
-
-impl SerialLink for ReplayedSerial {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        if let Some(answers) = self.answers.get_mut(bytes) {
-            self.waiting.extend(answers.front().into_iter().flatten());
-            answers.rotate_left(1.min(answers.len()));
-        }
-        Ok(())
-    }
-
-    fn read(
-        &mut self,
-        buffer: &mut [u8],
-        patience: Duration,
-    ) -> io::Result<usize> {
-        if self.waiting.is_empty() {
-            super::pause(patience);
-        }
-        let count = buffer.len().min(self.waiting.len());
-        for (to, from) in buffer.iter_mut().zip(self.waiting.drain(..count)) {
-            *to = from;
-        }
-        Ok(count)
-    }
-
-    fn clear(&mut self) -> io::Result<()> {
-        self.waiting.clear();
-        Ok(())
-    }
-}
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::{
-        bus::I2cBus,
+        bus::{
+            I2cBus,
+            replay::{REMOTE_IO, Recording},
+        },
         sim::{
             i2c::SimulatedI2c,
             serial::{SerialPart, SimulatedSerial},

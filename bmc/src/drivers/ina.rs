@@ -65,7 +65,7 @@ impl Ina {
         setup: u16,
         rails: Vec<(u8, Rail)>,
     ) -> Self {
-        let setup = Setup::new(CONFIGURATION, setup);
+        let setup = Setup::new(CONFIGURATION, u16::MAX, setup);
         Self { facts, chip, setup, rails }
     }
 
@@ -87,7 +87,7 @@ impl Ina {
 impl Meter for Ina {
     fn measure(&mut self) -> Result<Vec<Value>, Error> {
         if let Some(identity) = self.facts.identity
-            && !self.setup.known
+            && !self.setup.is_known()
         {
             self.identify(identity)?;
         }
@@ -111,7 +111,7 @@ impl Meter for Ina {
     }
 
     fn lost(&mut self) {
-        self.setup.known = false;
+        self.setup.forget();
     }
 }
 

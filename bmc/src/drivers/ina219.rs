@@ -85,7 +85,7 @@ mod tests {
         part.lock().unwrap().set(CONFIGURATION, 0x399f);
         let error = driver.measure().unwrap_err().to_string();
         assert!(error.contains("was 0x399f, not 0x3eef"), "{error}");
-        part.lock().unwrap().restart();
+        sim.restart(ADDRESS);
         driver.lost();
         assert!(driver.measure().unwrap().is_empty());
         assert_eq!(driver.measure().unwrap().len(), 3);

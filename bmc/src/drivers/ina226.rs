@@ -62,7 +62,7 @@ mod tests {
         let calls: Vec<Call> = sim.calls().into_iter().map(|c| c.1).collect();
         let ids = [Call::ReadWord(MANUFACTURER_ID), Call::ReadWord(DIE_ID)];
         assert_eq!(calls, ids);
-        part.lock().unwrap().restart();
+        sim.restart(ADDRESS);
         assert!(driver.measure().unwrap().is_empty());
         // The example of section 7.5.1: 11.98 V, and 20 mV through 2 mΩ.
         part.lock().unwrap().set(SHUNT + 1, 0x2570);

@@ -5,7 +5,7 @@
 
 use serde::Deserialize;
 
-use super::meter::{Error, Fitted, Limits, Meter, Value, sensor};
+use super::meter::{Error, Fitted, Limits, Meter, Setup, Value, sensor};
 use crate::{
     boards::part::{Fitting, Kind, Part},
     bus::Chip,
@@ -18,6 +18,9 @@ const TEMPERATURE: u8 = 0x00;
 /// How it measures (LM75 section 7.6.3; TMP75 section 7.5.3; TMP102 section
 /// 7.5.3, where it has two bytes).
 const CONFIGURATION: u8 = 0x01;
+/// Where its alarm ends and begins: 75 °C and 80 °C unless it was told (LM75
+/// section 7.6.4).
+const LIMITS: [u8; 2] = [0x02, 0x03];
 /// Where it is if its address pins are low.
 const ADDRESS: u8 = 0x48;
 /// What the datasheets promise, in °C.
@@ -71,11 +74,16 @@ impl Variant {
 struct Lm75 {
     chip: Chip,
     variant: Variant,
-    /// Whether it was as it shall be when it was last read.
-    known: bool,
+    setup: Setup,
 }
 
 impl Lm75 {
+    fn new(chip: Chip, variant: Variant) -> Self {
+        let Facts { mask, wanted, .. } = variant.facts();
+        let setup = Setup::new(CONFIGURATION, mask, wanted);
+        Self { chip, variant, setup }
+    }
+
     fn configuration(&self) -> Result<u16, Error> {
         Ok(match self.variant {
             Variant::Tmp102 => self.chip.read_word_swapped(CONFIGURATION)?,
@@ -83,34 +91,32 @@ impl Lm75 {
         })
     }
 
-    fn configure(&self, to: u16) -> Result<(), Error> {
-        if self.variant == Variant::Tmp102 {
-            self.chip.write_word_swapped(CONFIGURATION, to)?;
-        } else {
-            let [_, byte] = to.to_be_bytes();
-            self.chip.write_byte(CONFIGURATION, byte)?;
-        }
-        Ok(())
-    }
-
     /// Whether it measures, with all its bits; it is told to where not.
     fn is_set_up(&mut self) -> Result<bool, Error> {
-        let Facts { mask, wanted, zeros, .. } = self.variant.facts();
         let found = self.configuration()?;
-        let (register, place) = (CONFIGURATION, self.chip.place());
-        if found & zeros != 0 {
+        if found & self.variant.facts().zeros != 0 {
+            let (register, place) = (CONFIGURATION, self.chip.place());
             return Err(Error::WrongPart { register, place, found });
         }
-        if found & mask == wanted {
-            self.known = true;
-            return Ok(true);
+        let (chip, wide) = (&self.chip, self.variant == Variant::Tmp102);
+        self.setup.is(chip, found, |register, word| {
+            let [_, byte] = word.to_be_bytes();
+            if wide {
+                chip.write_word_swapped(register, word)
+            } else {
+                chip.write_byte(register, byte)
+            }
+        })
+    }
+
+    /// Whether all that it says is 0, as on a bus that is low.
+    fn is_low(&self) -> Result<bool, Error> {
+        for register in LIMITS {
+            if self.chip.read_word_swapped(register)? != 0 {
+                return Ok(false);
+            }
         }
-        let wanted = found & !mask | wanted;
-        self.configure(wanted)?;
-        if std::mem::take(&mut self.known) {
-            return Err(Error::Changed { register, place, found, wanted });
-        }
-        Ok(false)
+        Ok(self.configuration()? == 0)
     }
 }
 
@@ -120,6 +126,9 @@ impl Meter for Lm75 {
             return Ok(Vec::new());
         }
         let word = self.chip.read_word_swapped(TEMPERATURE)?;
+        if word == 0 && self.is_low()? {
+            return Err(Error::Low { place: self.chip.place() });
+        }
         // What comes after its bits is not said to be 0.
         let bits = !(u16::MAX >> self.variant.facts().bits);
         let celsius = f64::from((word & bits).cast_signed()) / 256.0;
@@ -127,7 +136,7 @@ impl Meter for Lm75 {
     }
 
     fn lost(&mut self) {
-        self.known = false;
+        self.setup.forget();
     }
 }
 
@@ -159,7 +168,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let mut it = sensor(&fitting.id, &name, "", kind, &place);
     it.range = Some(RANGE);
     it.thresholds = options.celsius.into();
-    let meter = Lm75 { chip, variant: options.variant, known: false };
+    let meter = Lm75::new(chip, options.variant);
     let chassis = fitting.chassis.clone();
     Ok(Box::new(Fitted::new(chassis, place, meter, vec![it])))
 }
@@ -182,8 +191,7 @@ mod tests {
         let part = Arc::new(Mutex::new(sim::lm75::Lm75::new(wide)));
         sim.attach(ADDRESS, Arc::clone(&part));
         let bus = I2cBus::new("i2c-1", Box::new(sim.clone()));
-        let chip = bus.chip(ADDRESS);
-        (sim, part, Lm75 { chip, variant, known: false })
+        (sim, part, Lm75::new(bus.chip(ADDRESS), variant))
     }
 
     fn celsius(driver: &mut Lm75) -> f64 {
@@ -237,6 +245,33 @@ mod tests {
         driver.lost();
         assert!(driver.measure().unwrap().is_empty());
         celsius(&mut driver);
+    }
+
+    #[test]
+    fn what_it_measured_before_it_was_shut_down_is_not_believed() {
+        for variant in [Variant::Lm75, Variant::Tmp102] {
+            let (sim, part, mut driver) = part(variant);
+            part.lock().unwrap().celsius = 30.0;
+            celsius(&mut driver);
+            let off: &[u8] =
+                if variant == Variant::Lm75 { &[1, 1] } else { &[1, 1, 0] };
+            sim.meddle(ADDRESS, off);
+            part.lock().unwrap().celsius = 90.0;
+            driver.measure().unwrap_err();
+            let got = celsius(&mut driver);
+            assert!((got - 90.0).abs() < 1e-9, "{variant:?}: {got}");
+        }
+    }
+
+    #[test]
+    fn a_bus_that_is_low_is_not_freezing() {
+        let (sim, part, mut driver) = part(Variant::Lm75);
+        part.lock().unwrap().celsius = 0.0;
+        assert!(celsius(&mut driver).abs() < 1e-9);
+        sim.hold(Some(0));
+        let error = driver.measure().unwrap_err().to_string();
+        let begin = "all registers at 0x48 on i2c-1 are 0: the bus is low";
+        assert!(error.starts_with(begin), "{error}");
     }
 
     #[test]

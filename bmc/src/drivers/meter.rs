@@ -34,8 +34,18 @@ pub(super) enum Error {
         "register {register:#04x} at {place} is {found:#06x}: beyond its range"
     )]
     OverRange { register: u8, place: String, found: u16 },
+    #[error(
+        "register {register:#04x} at {place} is {found:#06x}, though \
+         {wanted:#06x} was written: it does not keep it, or somebody else \
+         sets it again and again"
+    )]
+    NotKept { register: u8, place: String, found: u16, wanted: u16 },
     #[error("{place} has not measured in {waited:?}")]
     Late { place: String, waited: Duration },
+    #[error("{place} has not measured yet")]
+    NothingYet { place: String },
+    #[error("all registers at {place} are 0: the bus is low, or not this part")]
+    Low { place: String },
 }
 
 impl From<Error> for io::Error {
@@ -61,34 +71,65 @@ pub(super) trait Meter: fmt::Debug + Send + 'static {
     fn lost(&mut self);
 }
 
-/// A register of 16 bits, the high byte first, that says how a chip measures.
-/// It is read before each value: a chip that was without power has its
-/// default in it, and another master may have written to it.
+/// A register that says how a chip measures. It is read before each value: a
+/// chip that was without power has its default in it, and another master may
+/// have written to it.
 #[derive(Debug)]
 pub(super) struct Setup {
-    pub(super) register: u8,
-    pub(super) wanted: u16,
+    register: u8,
+    /// These bits of it have to be `wanted`; the others are left as they are.
+    mask: u16,
+    wanted: u16,
     /// Whether it was as it shall be when it was last read.
-    pub(super) known: bool,
+    known: bool,
+    /// Whether it has been told since.
+    told: bool,
 }
 
 impl Setup {
-    pub(super) fn new(register: u8, wanted: u16) -> Self {
-        Self { register, wanted, known: false }
+    pub(super) fn new(register: u8, mask: u16, wanted: u16) -> Self {
+        Self { register, mask, wanted, known: false, told: false }
+    }
+
+    /// Whether the chip measured as it shall when it was last asked.
+    pub(super) fn is_known(&self) -> bool {
+        self.known
+    }
+
+    /// Whoever answers next may be another chip.
+    pub(super) fn forget(&mut self) {
+        (self.known, self.told) = (false, false);
     }
 
     /// Whether the chip measures as it shall. Where it does not, it is told
-    /// to; what it has measured until then is nothing.
+    /// to; what it has measured until then is nothing. The register has two
+    /// bytes, the high one first.
     pub(super) fn is_done(&mut self, chip: &Chip) -> Result<bool, Error> {
-        let (register, wanted) = (self.register, self.wanted);
-        let found = chip.read_word_swapped(register)?;
-        if found == wanted {
-            self.known = true;
+        let found = chip.read_word_swapped(self.register)?;
+        self.is(chip, found, |register, word| {
+            chip.write_word_swapped(register, word)
+        })
+    }
+
+    /// The same of a register that was `found`, and is written by `write`.
+    pub(super) fn is(
+        &mut self,
+        chip: &Chip,
+        found: u16,
+        write: impl FnOnce(u8, u16) -> Result<(), I2cError>,
+    ) -> Result<bool, Error> {
+        let Self { register, mask, wanted, .. } = *self;
+        if found & mask == wanted {
+            (self.known, self.told) = (true, false);
             return Ok(true);
         }
-        chip.write_word_swapped(register, wanted)?;
+        let wanted = found & !mask | wanted;
+        write(register, wanted)?;
+        let place = chip.place();
+        if std::mem::replace(&mut self.told, true) {
+            return Err(Error::NotKept { register, place, found, wanted });
+        }
         if std::mem::take(&mut self.known) {
-            let place = chip.place();
             return Err(Error::Changed { register, place, found, wanted });
         }
         Ok(false)
@@ -124,10 +165,13 @@ impl<M: Meter> Driver for Metering<M> {
                 })
                 .collect(),
             Err(error) => {
-                if let Error::Changed { .. } = error {
-                    tracing::warn!(%error, "part set up anew");
-                } else {
-                    self.meter.lost();
+                match error {
+                    Error::Changed { .. } => {
+                        tracing::warn!(%error, "part set up anew");
+                    }
+                    // It is there, and is told again.
+                    Error::NotKept { .. } => {}
+                    _ => self.meter.lost(),
                 }
                 let why = error.to_string();
                 sensors.map(|(id, _)| Sample::failed(id, &why)).collect()

@@ -2,6 +2,8 @@
 
 pub mod ads1115;
 pub mod argon;
+#[cfg(test)]
+mod bad_bus;
 pub mod bitscope;
 pub mod bitscope_capture;
 pub mod channel;

@@ -1,25 +1,28 @@
 //! TMP117 and TMP119: a temperature sensor of Texas Instruments on I²C
 //! (datasheet SNOSD82D).
 
-use std::io;
-
 use serde::Deserialize;
 
-use super::{
-    Driver,
-    channel::{Attribute, Channel, Channels, Source},
-};
+use super::meter::{Error, Fitted, Meter, Setup, Value, sensor};
 use crate::{
-    boards::part::{Fitting, Kind, Part, chassis_of},
-    bus::{Chip, I2cError},
-    model::{Id, Inventory, PhysicalContext, Sensor, SensorKind},
+    boards::part::{Fitting, Kind, Part},
+    bus::Chip,
+    model::SensorKind,
     sim,
 };
 
 /// The temperature, signed, in [`STEP`]s (section 7.6.1.1).
 const TEMP_RESULT: u8 = 0x00;
+/// How it measures (section 7.6.1.2).
+const CONFIGURATION: u8 = 0x01;
 /// Which part it is (section 7.6.1.10); the upper four bits are the revision.
 const DEVICE_ID: u8 = 0x0f;
+
+/// Of [`CONFIGURATION`]: again and again, once a second. How many samples make
+/// a value is left as it is, as are the alarm, and what the part was told to
+/// add to what it measures: those are of whoever calibrated it.
+const MODE: u16 = 0x0f80;
+const EACH_SECOND: u16 = 0x0200;
 
 /// °C a bit (section 7.3.1).
 const STEP: f64 = 7.812_5e-3;
@@ -30,56 +33,43 @@ const ADDRESS: u8 = 0x48;
 /// What [`DEVICE_ID`] says without the revision: TMP117, and TMP119.
 const IDS: [u16; 2] = [0x117, 0x119];
 
-/// What goes wrong with one.
-#[derive(Debug, thiserror::Error)]
-enum Error {
-    #[error(transparent)]
-    Bus(#[from] I2cError),
-    #[error(
-        "register {DEVICE_ID:#04x} at {place} is {found:#06x}: not this part"
-    )]
-    WrongPart { place: String, found: u16 },
-    #[error("{place} has not measured yet")]
-    NothingYet { place: String },
-}
-
-impl From<Error> for io::Error {
-    fn from(error: Error) -> Self {
-        Self::other(error)
-    }
-}
-
 /// The part on its bus.
 #[derive(Debug)]
 struct Tmp117 {
     chip: Chip,
-    known: bool,
+    setup: Setup,
 }
 
 impl Tmp117 {
-    /// The temperature in °C.
-    fn temperature(&mut self) -> Result<f64, Error> {
-        if !self.known {
-            let found = self.chip.read_word_swapped(DEVICE_ID)?;
-            if !IDS.contains(&(found & 0x0fff)) {
-                let place = self.chip.place();
-                return Err(Error::WrongPart { place, found });
-            }
-        }
-        // Whoever comes back after a failure may be another part.
-        self.known = false;
-        let word = self.chip.read_word_swapped(TEMP_RESULT)?;
-        if word == NOTHING_YET {
-            return Err(Error::NothingYet { place: self.chip.place() });
-        }
-        self.known = true;
-        Ok(f64::from(word.cast_signed()) * STEP)
+    fn new(chip: Chip) -> Self {
+        let setup = Setup::new(CONFIGURATION, MODE, EACH_SECOND);
+        Self { chip, setup }
     }
 }
 
-impl Attribute for Tmp117 {
-    fn read(&mut self) -> io::Result<f64> {
-        Ok(self.temperature()?)
+impl Meter for Tmp117 {
+    fn measure(&mut self) -> Result<Vec<Value>, Error> {
+        if !self.setup.is_known() {
+            let found = self.chip.read_word_swapped(DEVICE_ID)?;
+            if !IDS.contains(&(found & 0x0fff)) {
+                let (register, place) = (DEVICE_ID, self.chip.place());
+                return Err(Error::WrongPart { register, place, found });
+            }
+        }
+        // One that was shut down has an old temperature in its register.
+        if !self.setup.is_done(&self.chip)? {
+            return Ok(Vec::new());
+        }
+        let word = self.chip.read_word_swapped(TEMP_RESULT)?;
+        if word == NOTHING_YET {
+            let place = self.chip.place();
+            return Ok(vec![Err(Error::NothingYet { place })]);
+        }
+        Ok(vec![Ok(f64::from(word.cast_signed()) * STEP)])
+    }
+
+    fn lost(&mut self) {
+        self.setup.forget();
     }
 }
 
@@ -100,43 +90,16 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let options: Options = fitting.options()?;
     let chip = fitting.i2c(ADDRESS, sim::tmp117::Tmp117::default)?;
     let place = format!("tmp117 {}", chip.place());
-    let source = Source::One(Box::new(Tmp117 { chip, known: false }), 1.0);
     let name =
         options.name.unwrap_or_else(|| format!("{} Temperature", fitting.id));
-    let mut channel = Channel::new(&name, SensorKind::Temperature, source);
-    let sensor = &mut channel.sensor;
-    sensor.id = fitting.id.clone();
-    sensor.context = PhysicalContext::SystemBoard;
-    sensor.range = Some((-55.0, 150.0));
-    sensor.thresholds.upper_caution = options.upper_caution;
-    sensor.thresholds.upper_critical = options.upper_critical;
-    sensor.source = place.as_str().into();
-    sensor.required = true;
-    Ok(Box::new(Fitted {
-        chassis: fitting.chassis.clone(),
-        sensor: sensor.clone(),
-        channels: Some(Channels::new(place, vec![channel])),
-    }))
-}
-
-/// The part on a board.
-struct Fitted {
-    chassis: Id,
-    sensor: Sensor,
-    channels: Option<Channels>,
-}
-
-impl Part for Fitted {
-    fn describe(&mut self, inventory: &mut Inventory) {
-        if let Some(chassis) = chassis_of(inventory, &self.chassis) {
-            chassis.sensors.push(self.sensor.clone());
-        }
-    }
-
-    fn drivers(&mut self) -> Vec<Box<dyn Driver>> {
-        let channels = self.channels.take();
-        channels.into_iter().map(|it| Box::new(it) as Box<dyn Driver>).collect()
-    }
+    let kind = SensorKind::Temperature;
+    let mut it = sensor(&fitting.id, &name, "", kind, &place);
+    it.range = Some((-55.0, 150.0));
+    it.thresholds.upper_caution = options.upper_caution;
+    it.thresholds.upper_critical = options.upper_critical;
+    let chassis = fitting.chassis.clone();
+    let meter = Tmp117::new(chip);
+    Ok(Box::new(Fitted::new(chassis, place, meter, vec![it])))
 }
 
 #[cfg(test)]
@@ -149,27 +112,54 @@ mod tests {
         sim::i2c::SimulatedI2c,
     };
 
-    #[test]
-    fn knows_its_part_and_names_the_register_of_another() {
+    fn part() -> (SimulatedI2c, Arc<Mutex<sim::tmp117::Tmp117>>, Tmp117) {
         let sim = SimulatedI2c::default();
         let part = Arc::new(Mutex::new(sim::tmp117::Tmp117::default()));
         sim.attach(ADDRESS, Arc::clone(&part));
         let bus = I2cBus::new("i2c-1", Box::new(sim.clone()));
-        let mut driver = Tmp117 { chip: bus.chip(ADDRESS), known: false };
+        (sim, part, Tmp117::new(bus.chip(ADDRESS)))
+    }
+
+    fn celsius(driver: &mut Tmp117) -> f64 {
+        driver.measure().unwrap().pop().unwrap().unwrap()
+    }
+
+    #[test]
+    fn knows_its_part_and_names_the_register_of_another() {
+        let (sim, part, mut driver) = part();
         part.lock().unwrap().celsius = -12.5;
-        assert!((driver.temperature().unwrap() + 12.5).abs() < STEP);
-        driver.temperature().unwrap();
+        assert!((celsius(&mut driver) + 12.5).abs() < STEP);
+        celsius(&mut driver);
         let calls: Vec<Call> = sim.calls().into_iter().map(|c| c.1).collect();
-        let [id, value] = [Call::ReadWord(DEVICE_ID), Call::ReadWord(0)];
-        assert_eq!(calls, [id, value.clone(), value]);
+        assert_eq!(calls, [0x0f, 1, 0, 1, 0].map(Call::ReadWord));
         sim.unplug(ADDRESS);
-        let error = driver.temperature().unwrap_err().to_string();
-        let begin = "read register 0x00 at 0x48 on i2c-1: ";
+        let error = driver.measure().unwrap_err().to_string();
+        let begin = "read register 0x01 at 0x48 on i2c-1: ";
         assert!(error.starts_with(begin), "{error}");
+        driver.lost();
         sim.plug(ADDRESS);
         part.lock().unwrap().id = 0x0075;
-        let error = driver.temperature().unwrap_err().to_string();
-        let whole = "register 0x0f at 0x48 on i2c-1 is 0x0075: not this part";
+        let error = driver.measure().unwrap_err().to_string();
+        let whole = "register 0x0f at 0x48 on i2c-1 is 0x75: not this part";
         assert_eq!(error, whole);
+    }
+
+    #[test]
+    fn what_it_measured_before_it_was_shut_down_is_not_believed() {
+        let (sim, part, mut driver) = part();
+        celsius(&mut driver);
+        // Shut down, with 64 samples a value, of which the latter is theirs.
+        sim.meddle(ADDRESS, &[CONFIGURATION, 0x06, 0x60]);
+        part.lock().unwrap().celsius = 90.0;
+        let error = driver.measure().unwrap_err().to_string();
+        let begin = "register 0x01 at 0x48 on i2c-1 was 0x0660, not 0x0260: ";
+        assert!(error.starts_with(begin), "{error}");
+        assert!((celsius(&mut driver) - 90.0).abs() < STEP);
+        // One that does not keep what it is told has no value.
+        sim.meddle_between(ADDRESS, &[CONFIGURATION, 0x06, 0x60]);
+        driver.measure().unwrap();
+        driver.measure().unwrap_err();
+        let error = driver.measure().unwrap_err().to_string();
+        assert!(error.contains("though 0x0260 was written"), "{error}");
     }
 }

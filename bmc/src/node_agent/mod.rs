@@ -3,6 +3,7 @@
 //! the node is shut down through it before its power is cut.
 
 mod client;
+mod cut;
 mod kept;
 mod target;
 mod watch;

@@ -19,11 +19,12 @@ use tracing::{info, warn};
 use super::{
     Ended, Going, Order,
     client::{Client, Error, Offer, Presence},
+    cut::cut,
     kept::{Kept, Plan},
     target::Target,
 };
 use crate::{
-    commands::{self, Command, CommandError, ResetType, Switching},
+    commands::{Command, CommandError, ResetType, Switching},
     model::{Health, Id, Model, NodeAgent, Part, PowerState, Trouble},
 };
 
@@ -36,10 +37,8 @@ const REFUSED: Duration = Duration::from_mins(5);
 const CLOSELY: Duration = Duration::from_millis(500);
 /// One that does not answer so often in a row is gone.
 const MISSED: u32 = 3;
-/// How long the bus may take to say that the power is off, or on.
-const OFF: Duration = Duration::from_secs(20);
-/// How long the cut may wait for its turn: all nodes of a rack may go at once.
-const TURN: Duration = Duration::from_mins(1);
+/// How long the bus may take to say that the power is on.
+const ON: Duration = Duration::from_secs(20);
 /// Who says that a node's own agent is away.
 const SOURCE: &str = "node agent";
 /// What ends an order.
@@ -260,7 +259,7 @@ impl Watch {
                 let _ = changes.recv().await;
             }
         };
-        if timeout(OFF, on).await.is_err() {
+        if timeout(ON, on).await.is_err() {
             return Err("it is not known to have power".to_owned());
         }
         let turns = self.model.snapshot().turns(&self.system);
@@ -391,30 +390,15 @@ impl Watch {
         }
     }
 
-    /// Cuts the power if it is as it was after so many `turns`, and waits
-    /// until the bus says that it is off.
-    async fn cut(&self, turns: u64) -> Ended {
-        let part = Part::System(self.system.clone());
-        let only_at = Some(turns);
-        let off = Switching { kind: ResetType::ForceOff, only_at };
-        let mut changes = self.model.changes();
-        let cut = commands::send_patiently(&self.power, part, off, TURN);
-        cut.await.map_err(|error| {
-            format!("the node is down; its power is not cut: {error}")
-        })?;
-        let off = async {
-            loop {
-                let snapshot = self.model.snapshot();
-                let state = snapshot.seen_power(&self.system);
-                if state == Some(PowerState::Off) {
-                    return;
-                }
-                let _ = changes.recv().await;
+    /// Cuts the power, unless the node is seen to be back before.
+    async fn cut(&mut self, turns: u64) -> Ended {
+        let Self { system, model, power, client, .. } = self;
+        let back = async {
+            while client.presence().await != Presence::There {
+                sleep(CLOSELY).await;
             }
         };
-        timeout(OFF, off).await.map_err(|_| {
-            "the node is down; its power was cut, and is not off".to_owned()
-        })
+        cut(system, model, power, turns, back).await
     }
 
     /// Waits until the node's own agent has gone, and is back.

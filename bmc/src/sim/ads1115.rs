@@ -88,4 +88,8 @@ impl I2cPart for Ads1115 {
         };
         word.to_be_bytes().into_iter().cycle().take(count).collect()
     }
+
+    fn restart(&mut self) {
+        *self = Self { volts: self.volts, ..Self::default() };
+    }
 }

@@ -56,4 +56,8 @@ impl I2cPart for Argon {
         };
         vec![byte; count]
     }
+
+    fn restart(&mut self) {
+        *self = Self::new(self.registers);
+    }
 }

@@ -17,6 +17,9 @@ pub trait I2cPart: fmt::Debug + Send {
 
     /// Gives the `count` bytes that a master reads.
     fn read(&mut self, count: usize) -> Vec<u8>;
+
+    /// Its power was away for a moment: it has forgotten what it was told.
+    fn restart(&mut self) {}
 }
 
 /// A part of which the caller keeps a handle, to look into it.
@@ -27,6 +30,10 @@ impl<P: I2cPart> I2cPart for Arc<Mutex<P>> {
 
     fn read(&mut self, count: usize) -> Vec<u8> {
         self.lock().unwrap_or_else(PoisonError::into_inner).read(count)
+    }
+
+    fn restart(&mut self) {
+        self.lock().unwrap_or_else(PoisonError::into_inner).restart();
     }
 }
 
@@ -46,8 +53,15 @@ struct Shared {
 struct State {
     parts: BTreeMap<u8, Box<dyn I2cPart>>,
     unplugged: Vec<u8>,
-    failing: BTreeMap<u8, u32>,
+    /// How many calls fail, and as what (`errno`).
+    failing: BTreeMap<u8, (u32, i32)>,
+    /// What another master writes to a part after each call.
+    between: BTreeMap<u8, Vec<u8>>,
     stuck: bool,
+    /// How long a call waits while it is.
+    patience: Option<Duration>,
+    /// The data line is held: whatever is read has this in each byte.
+    held: Option<u8>,
     log: Vec<(u8, Call)>,
 }
 
@@ -79,15 +93,48 @@ impl SimulatedI2c {
         self.lock().unplugged.retain(|at| *at != address);
     }
 
-    /// Lets the next `count` calls to the part at `address` fail.
-    pub fn fail(&self, address: u8, count: u32) {
-        self.lock().failing.insert(address, count);
+    /// Takes the power of the part at `address` away for a moment.
+    pub fn restart(&self, address: u8) {
+        if let Some(part) = self.lock().parts.get_mut(&address) {
+            part.restart();
+        }
     }
 
-    /// Pulls a line of the bus low, or lets go of it.
+    /// Lets the next `count` calls to the part at `address` fail as `errno`
+    /// says it.
+    pub fn fail(&self, address: u8, count: u32, errno: i32) {
+        self.lock().failing.insert(address, (count, errno));
+    }
+
+    /// Another master writes `bytes` to the part at `address`.
+    pub fn meddle(&self, address: u8, bytes: &[u8]) {
+        if let Some(part) = self.lock().parts.get_mut(&address) {
+            part.write(bytes);
+        }
+    }
+
+    /// Another master writes `bytes` to the part at `address`, and reads from
+    /// it, after each call, until there are none.
+    pub fn meddle_between(&self, address: u8, bytes: &[u8]) {
+        self.lock().between.insert(address, bytes.to_vec());
+    }
+
+    /// Pulls the clock of the bus low, or lets go of it.
     pub fn stick(&self, stuck: bool) {
         self.lock().stuck = stuck;
         self.shared.changed.notify_all();
+    }
+
+    /// Gives up on a clock that is low after `patience`; as the kernel does
+    /// where nothing is said.
+    pub fn set_patience(&self, patience: Duration) {
+        self.lock().patience = Some(patience);
+    }
+
+    /// Holds the data line, at an adapter that does not see it: all that is
+    /// read is `byte`, and all that is written seems to be taken.
+    pub fn hold(&self, byte: Option<u8>) {
+        self.lock().held = byte;
     }
 
     /// The calls since this was last asked.
@@ -108,10 +155,12 @@ impl SmBus for SimulatedI2c {
             state.log.push((address, call.clone()));
         }
         if state.stuck {
-            let waited =
-                self.shared
-                    .changed
-                    .wait_timeout_while(state, STUCK, |state| state.stuck);
+            let patience = state.patience.unwrap_or(STUCK);
+            let waited = self.shared.changed.wait_timeout_while(
+                state,
+                patience,
+                |state| state.stuck,
+            );
             let (back, waited) = waited.unwrap_or_else(PoisonError::into_inner);
             if waited.timed_out() {
                 return Err(io::Error::from_raw_os_error(TIMED_OUT));
@@ -119,46 +168,32 @@ impl SmBus for SimulatedI2c {
             state = back;
         }
         let nobody = || io::Error::from_raw_os_error(REMOTE_IO);
-        if let Some(left) = state.failing.get_mut(&address)
+        if let Some((left, errno)) = state.failing.get_mut(&address)
             && *left > 0
         {
             *left -= 1;
-            return Err(nobody());
+            return Err(io::Error::from_raw_os_error(*errno));
+        }
+        if let Some(byte) = state.held {
+            return Ok(vec![byte; call.answer_length()]);
         }
         if state.unplugged.contains(&address) {
             return Err(nobody());
         }
+        let theirs = state.between.get(&address).cloned();
         let part = state.parts.get_mut(&address).ok_or_else(nobody)?;
-        let (bytes, count) = on_the_wire(call);
-        if let Some(bytes) = bytes
-            && !part.write(&bytes)
-        {
+        let (bytes, count) = (call.written(), call.answer_length());
+        let writes = !bytes.is_empty() || *call == Call::Quick;
+        if writes && !part.write(&bytes) {
             return Err(nobody());
         }
-        Ok(if count == 0 { Vec::new() } else { part.read(count) })
+        let answer = if count == 0 { Vec::new() } else { part.read(count) };
+        if let Some(bytes) = theirs.filter(|bytes| !bytes.is_empty()) {
+            part.write(&bytes);
+            part.read(1);
+        }
+        Ok(answer)
     }
-}
-
-/// What a call writes, if it does, and how many bytes it reads then.
-fn on_the_wire(call: &Call) -> (Option<Vec<u8>>, usize) {
-    let written = match call {
-        Call::Quick => Some(Vec::new()),
-        Call::ReceiveByte | Call::Read(_) => None,
-        Call::SendByte(byte)
-        | Call::ReadByte(byte)
-        | Call::ReadWord(byte)
-        | Call::ReadBlock(byte, _) => Some(vec![*byte]),
-        Call::WriteByte(register, value) => Some(vec![*register, *value]),
-        Call::WriteWord(register, value) => {
-            let [low, high] = value.to_le_bytes();
-            Some(vec![*register, low, high])
-        }
-        Call::WriteBlock(register, bytes) => {
-            Some([&[*register], bytes.as_slice()].concat())
-        }
-        Call::Write(bytes) | Call::WriteRead(bytes, _) => Some(bytes.clone()),
-    };
-    (written, call.answer_length())
 }
 
 #[cfg(test)]
@@ -210,5 +245,31 @@ mod tests {
         let error = memory.receive_byte().unwrap_err();
         assert_eq!(error.source.raw_os_error(), Some(TIMED_OUT));
         assert_eq!(sim.calls().len(), 9);
+    }
+
+    #[test]
+    fn what_another_master_interrupts_is_said_again_a_few_times() {
+        const LOST: i32 = 11;
+        let sim = SimulatedI2c::default();
+        sim.attach(0x50, Memory::default());
+        let memory = I2cBus::new("i2c-9", Box::new(sim.clone())).chip(0x50);
+        sim.fail(0x50, 2, LOST);
+        memory.write_byte(1, 0x17).unwrap();
+        assert_eq!(sim.calls().len(), 3);
+        assert_eq!(memory.read_byte(1).unwrap(), 0x17);
+        sim.fail(0x50, u32::MAX, LOST);
+        let error = memory.read_byte(1).unwrap_err();
+        assert_eq!(error.source.raw_os_error(), Some(LOST));
+        assert_eq!(sim.calls().len(), 1 + 4);
+        // Nothing else is: a part that is not there stays away.
+        sim.fail(0x50, 1, TIMED_OUT);
+        memory.read_byte(1).unwrap_err();
+        assert_eq!(sim.calls().len(), 1);
+        // He moves the part's pointer, and nothing that is read by name.
+        sim.meddle_between(0x50, &[9]);
+        assert_eq!(memory.read_byte(1).unwrap(), 0x17);
+        assert_eq!(memory.receive_byte().unwrap(), 0xff);
+        sim.hold(Some(0));
+        assert_eq!(memory.read_word(1).unwrap(), 0);
     }
 }

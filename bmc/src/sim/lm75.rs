@@ -12,6 +12,8 @@ pub struct Lm75 {
     /// Whether its configuration has two bytes, as that of a TMP102.
     wide: bool,
     register: u8,
+    /// What it measured last, where it was told to measure no more.
+    last: Option<f64>,
 }
 
 impl Lm75 {
@@ -19,7 +21,7 @@ impl Lm75 {
     #[must_use]
     pub fn new(wide: bool) -> Self {
         let configuration = if wide { 0x60a0 } else { 0 };
-        Self { celsius: 31.5, configuration, wide, register: 0 }
+        Self { celsius: 31.5, configuration, wide, register: 0, last: None }
     }
 }
 
@@ -33,6 +35,12 @@ impl I2cPart for Lm75 {
             }
             _ => {}
         }
+        let off = if self.wide { 0x0100 } else { 0x01 };
+        if self.configuration & off == 0 {
+            self.last = None;
+        } else {
+            self.last.get_or_insert(self.celsius);
+        }
         true
     }
 
@@ -41,7 +49,7 @@ impl I2cPart for Lm75 {
             clippy::cast_possible_truncation,
             reason = "the part has no more bits"
         )]
-        let steps = (self.celsius * 256.0).round() as i16;
+        let steps = (self.last.unwrap_or(self.celsius) * 256.0).round() as i16;
         let word = match self.register {
             0 => steps.cast_unsigned(),
             1 if self.wide => self.configuration,
@@ -51,5 +59,9 @@ impl I2cPart for Lm75 {
             _ => 0,
         };
         word.to_be_bytes().into_iter().cycle().take(count).collect()
+    }
+
+    fn restart(&mut self) {
+        *self = Self { celsius: self.celsius, ..Self::new(self.wide) };
     }
 }

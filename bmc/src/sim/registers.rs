@@ -34,12 +34,6 @@ impl Registers {
     pub fn get(&self, register: u8) -> u16 {
         self.words.get(&register).copied().unwrap_or_default()
     }
-
-    /// Takes its power away for a moment.
-    pub fn restart(&mut self) {
-        self.words.clone_from(&self.first);
-        self.at = 0;
-    }
 }
 
 impl I2cPart for Registers {
@@ -60,5 +54,10 @@ impl I2cPart for Registers {
     fn read(&mut self, count: usize) -> Vec<u8> {
         let word = self.get(self.at);
         word.to_be_bytes().into_iter().cycle().take(count).collect()
+    }
+
+    fn restart(&mut self) {
+        self.words.clone_from(&self.first);
+        self.at = 0;
     }
 }

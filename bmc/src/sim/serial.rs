@@ -5,7 +5,7 @@ use std::{
     fmt,
     io::{self, Read as _, Write as _},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     thread,
@@ -42,24 +42,112 @@ const LOOK: Duration = Duration::from_millis(2);
 /// The same of a part that has been silent for a while.
 const SELDOM: Duration = Duration::from_millis(16);
 
+/// What goes wrong on a simulated line. Cheap to clone; all clones are one.
+#[derive(Clone, Debug, Default)]
+pub struct LineFaults(Arc<Mutex<Faults>>);
+
+#[derive(Debug, Default)]
+struct Faults {
+    unplugged: bool,
+    silent: bool,
+    noise: Vec<u8>,
+    theirs: Vec<u8>,
+    log: Vec<u8>,
+}
+
+/// `EIO`: what the kernel says of a converter that was pulled out.
+const GONE: i32 = 5;
+
+/// How many bytes are remembered of what was sent.
+const LOG: usize = 16 << 10;
+
+impl LineFaults {
+    /// Pulls the converter out, or puts it back.
+    pub fn unplug(&self, unplugged: bool) {
+        self.lock().unplugged = unplugged;
+    }
+
+    /// Cuts the wire, so that nothing comes through, or mends it.
+    pub fn silence(&self, silent: bool) {
+        self.lock().silent = silent;
+    }
+
+    /// Another program's bytes come before whatever comes, until there are
+    /// none.
+    pub fn disturb(&self, noise: &[u8]) {
+        self.lock().noise = noise.to_vec();
+    }
+
+    /// Another program sends `bytes` to the part, before the next one does.
+    pub fn meddle(&self, bytes: &[u8]) {
+        self.lock().theirs.extend(bytes);
+    }
+
+    /// What was sent since this was last asked.
+    #[must_use]
+    pub fn sent(&self) -> Vec<u8> {
+        std::mem::take(&mut self.lock().log)
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Faults> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The faults of a line that is there.
+    fn there(&self) -> io::Result<MutexGuard<'_, Faults>> {
+        let faults = self.lock();
+        if faults.unplugged {
+            return Err(io::Error::from_raw_os_error(GONE));
+        }
+        Ok(faults)
+    }
+}
+
 /// A line to a simulated part, without a kernel in between.
 #[derive(Debug)]
 pub struct SimulatedSerial {
     part: Box<dyn SerialPart>,
     waiting: Vec<u8>,
+    faults: LineFaults,
 }
 
 impl SimulatedSerial {
     /// A line to `part`.
     #[must_use]
     pub fn new(part: Box<dyn SerialPart>) -> Self {
-        Self { part, waiting: Vec::new() }
+        Self { part, waiting: Vec::new(), faults: LineFaults::default() }
+    }
+
+    /// What goes wrong on it.
+    #[must_use]
+    pub fn faults(&self) -> LineFaults {
+        self.faults.clone()
+    }
+
+    fn take(&mut self) {
+        let came = self.part.send();
+        if !came.is_empty() {
+            self.waiting.extend(&self.faults.lock().noise);
+        }
+        self.waiting.extend(came);
     }
 }
 
 impl SerialLink for SimulatedSerial {
     fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
-        self.part.receive(bytes);
+        let mut faults = self.faults.there()?;
+        if faults.log.len() < LOG {
+            faults.log.extend(bytes);
+        }
+        let theirs = std::mem::take(&mut faults.theirs);
+        let silent = faults.silent;
+        drop(faults);
+        if !theirs.is_empty() {
+            self.part.receive(&theirs);
+        }
+        if !silent {
+            self.part.receive(bytes);
+        }
         Ok(())
     }
 
@@ -68,10 +156,13 @@ impl SerialLink for SimulatedSerial {
         buffer: &mut [u8],
         patience: Duration,
     ) -> io::Result<usize> {
+        if self.faults.there()?.silent {
+            return Ok(0);
+        }
         let mut waited = Duration::ZERO;
         let mut look = LOOK;
         loop {
-            self.waiting.extend(self.part.send());
+            self.take();
             if !self.waiting.is_empty() || waited >= patience {
                 break;
             }
@@ -88,6 +179,7 @@ impl SerialLink for SimulatedSerial {
     }
 
     fn clear(&mut self) -> io::Result<()> {
+        drop(self.faults.there()?);
         self.waiting.clear();
         self.part.send();
         Ok(())

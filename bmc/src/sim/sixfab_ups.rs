@@ -278,4 +278,8 @@ impl I2cPart for SixfabUps {
         // Who has nothing to say leaves the line high.
         (0..count).map(|_| self.answer.pop_front().unwrap_or(0xff)).collect()
     }
+
+    fn restart(&mut self) {
+        *self = Self::fed_by(self.mains_file.take());
+    }
 }

@@ -11,12 +11,15 @@ pub struct Ssd1306 {
     pages: Vec<[u8; 128]>,
     page: usize,
     column: usize,
+    /// Whether the next page follows a page, and none can be chosen.
+    flows: bool,
 }
 
 impl Default for Ssd1306 {
     /// One that has just got its power: dark, with anything in its memory.
     fn default() -> Self {
-        Self { lit: false, pages: vec![[0x55; 128]; 8], page: 0, column: 0 }
+        let pages = vec![[0x55; 128]; 8];
+        Self { lit: false, pages, page: 0, column: 0, flows: false }
     }
 }
 
@@ -30,6 +33,7 @@ impl Ssd1306 {
     fn command(&mut self, bytes: &mut impl Iterator<Item = u8>) {
         let Some(byte) = bytes.next() else { return };
         match byte {
+            0x00..=0x1f | 0xb0..=0xb7 if self.flows => {}
             0x00..=0x0f => {
                 self.column = self.column & 0xf0 | usize::from(byte);
             }
@@ -39,8 +43,10 @@ impl Ssd1306 {
             }
             0xae | 0xaf => self.lit = byte == 0xaf,
             0xb0..=0xb7 => self.page = usize::from(byte & 7),
+            // Only the third has pages to be chosen (section 10.1.3).
+            0x20 => self.flows = bytes.next() != Some(2),
             // These have a byte after them.
-            0x20 | 0x81 | 0x8d | 0xa8 | 0xd3 | 0xd5 | 0xd9 | 0xda | 0xdb => {
+            0x81 | 0x8d | 0xa8 | 0xd3 | 0xd5 | 0xd9 | 0xda | 0xdb => {
                 bytes.next();
             }
             _ => {}
@@ -65,6 +71,9 @@ impl I2cPart for Ssd1306 {
                         *byte = *points;
                     }
                     self.column = (self.column + 1) % 128;
+                    if self.flows && self.column == 0 {
+                        self.page = (self.page + 1) % 8;
+                    }
                 }
             }
             _ => {}
@@ -74,5 +83,9 @@ impl I2cPart for Ssd1306 {
 
     fn read(&mut self, count: usize) -> Vec<u8> {
         vec![if self.lit { 0x03 } else { 0x43 }; count]
+    }
+
+    fn restart(&mut self) {
+        *self = Self::default();
     }
 }

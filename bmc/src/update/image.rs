@@ -330,7 +330,10 @@ mod tests {
     }
 
     fn program() -> Vec<u8> {
-        std::fs::read("/proc/self/exe").unwrap().split_off(0)
+        let mut program = std::fs::read("/proc/self/exe").unwrap();
+        // A test with all it takes to look for mistakes is longer than may be.
+        program.truncate(1 << 20);
+        program
     }
 
     fn take(image: &[u8], trusted: &Trusted) -> Result<Vec<u8>, ImageError> {

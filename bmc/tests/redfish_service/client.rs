@@ -47,17 +47,26 @@ const SETTLED: Duration = Duration::from_secs(1);
 
 /// What an agent says that is to look after the board `text`, which it cannot.
 pub(crate) async fn refused(text: &str) -> String {
+    refused_with(text, |_| {}).await
+}
+
+/// The same of an agent that is configured a little differently.
+pub(crate) async fn refused_with(
+    text: &str,
+    change: impl FnOnce(&mut Config),
+) -> String {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("board.toml");
     std::fs::write(&file, text).unwrap();
     let any = "127.0.0.1:0".parse().unwrap();
-    let config = Config {
+    let mut config = Config {
         state_dir: folder.path().join("state"),
         board: Some(file),
         listen: any,
         metrics_listen: any,
         ..Config::default()
     };
+    change(&mut config);
     let error = Agent::start(config).await.unwrap_err();
     format!("{:#}", anyhow::Error::from(error))
 }

@@ -42,7 +42,9 @@ mod parts;
 mod power;
 mod probe;
 mod query;
+mod rack_shutdown;
 mod raspberry_pi;
+mod replay;
 mod roles;
 mod sessions;
 #[path = "../support/mod.rs"]

@@ -21,12 +21,17 @@ use crate::{
 
 const B1: &str = "/redfish/v1/Systems/b1";
 const RESET: &str = "/redfish/v1/Systems/b1/Actions/ComputerSystem.Reset";
-const PATIENCE: Duration = Duration::from_secs(20);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
 /// A wrong cut comes in this time where nothing is left to itself.
 const CUT: Duration = Duration::from_secs(4);
 
 /// What a board file says of the own agent of the node `b1`.
-fn agent(port: u16, password: &str, pin: &str, more: &str) -> String {
+pub(crate) fn agent(
+    port: u16,
+    password: &str,
+    pin: &str,
+    more: &str,
+) -> String {
     format!(
         "{{ url = \"https://127.0.0.1:{port}\", user = \"rack\", \
          password_file = \"{password}\", {pin}{more} }}"
@@ -44,7 +49,7 @@ fn board(agent: &str) -> String {
 }
 
 /// The SHA-256 of the certificate that the agent shows.
-fn fingerprint(node: &Blade) -> String {
+pub(crate) fn fingerprint(node: &Blade) -> String {
     use rustls_pki_types::{CertificateDer, pem::PemObject as _};
     let file = node.state.path().join("tls/cert.pem");
     let certificate = CertificateDer::from_pem_file(file).unwrap();
@@ -52,7 +57,7 @@ fn fingerprint(node: &Blade) -> String {
 }
 
 /// A node's own agent with an account for the rack, and where its password is.
-async fn node() -> (Blade, String) {
+pub(crate) async fn node() -> (Blade, String) {
     let node = Blade::simulated().await;
     node.account("rack", "Operator").await;
     let file = node.state.path().join("of-rack");
@@ -93,7 +98,7 @@ fn ways(system: &Value) -> Vec<&str> {
     ways.map(|it| it.as_str().unwrap()).collect()
 }
 
-fn is_graceful(system: &Value) -> bool {
+pub(crate) fn is_graceful(system: &Value) -> bool {
     ways(system).contains(&"GracefulShutdown")
 }
 
@@ -106,7 +111,7 @@ async fn reset(client: &Client, kind: &str) -> Reply {
 }
 
 /// The monitor of the task that a reply is about, and the task.
-fn begun(reply: &Reply) -> (String, String) {
+pub(crate) fn begun(reply: &Reply) -> (String, String) {
     assert_eq!(reply.status, 202, "{}", reply.body);
     let task = reply.body["@odata.id"].as_str().unwrap().to_owned();
     (reply.header("location").to_owned(), task)
@@ -120,7 +125,7 @@ async fn undone(client: &Client, monitor: &str) -> String {
 }
 
 /// Waits until the machine of the agent `node` is on its way down.
-async fn goes(node: &Blade) {
+pub(crate) async fn goes(node: &Blade) {
     let mut changes = node.agent.model().changes();
     let going = async {
         loop {

@@ -30,6 +30,14 @@ pub fn refusal(command: &mut Command) -> String {
     String::from_utf8(stderr).unwrap()
 }
 
+/// Asks a process to end; how it ended.
+pub fn terminate(child: &mut Child) -> Option<i32> {
+    let pid = rustix::process::Pid::from_child(child);
+    let signal = rustix::process::Signal::TERM;
+    rustix::process::kill_process(pid, signal).unwrap();
+    child.wait().unwrap().code()
+}
+
 /// A process that is killed when the test is over.
 pub struct Process {
     child: Child,
@@ -75,10 +83,7 @@ impl Process {
 
     /// Asks it to end; how it ended.
     pub fn terminate(mut self) -> Option<i32> {
-        let pid = rustix::process::Pid::from_child(&self.child);
-        let signal = rustix::process::Signal::TERM;
-        rustix::process::kill_process(pid, signal).unwrap();
-        self.child.wait().unwrap().code()
+        terminate(&mut self.child)
     }
 }
 

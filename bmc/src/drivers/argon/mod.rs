@@ -45,6 +45,9 @@ const CUT: u8 = 1;
 const LEGACY_CUT: u8 = 0xff;
 /// What it needs after a write.
 const RECOVERY: Duration = Duration::from_secs(1);
+/// How often one that does not say how hard it drives the fan is told: another
+/// master may have told it something else.
+const ANEW: Duration = Duration::from_secs(10);
 /// The line of the button.
 const BUTTON: &str = "GPIO4";
 
@@ -55,6 +58,11 @@ enum Error {
     Bus(#[from] I2cError),
     #[error("register {DUTY:#04x} at {place} is {found:#04x}: no percent")]
     NoPercent { place: String, found: u8 },
+    #[error(
+        "register {DUTY:#04x} at {place} is {found}, though {written} was \
+         written: it does not keep it, or somebody else sets it again and again"
+    )]
+    NotKept { place: String, found: u8, written: u8 },
 }
 
 /// How it is spoken to.
@@ -81,16 +89,33 @@ struct Case {
     celsius: Option<f64>,
     /// When it was last written to.
     written: Option<Instant>,
+    /// What is in its register unless somebody else has written to it, and
+    /// whether somebody had when it was last read.
+    kept: Option<u8>,
+    differed: bool,
 }
 
 impl Case {
+    fn new(chip: Chip, firmware: Firmware) -> Self {
+        Self {
+            chip,
+            firmware,
+            wanted: Loop::default(),
+            celsius: None,
+            written: None,
+            kept: None,
+            differed: false,
+        }
+    }
+
     /// Drives the fan as it shall be, and says how that is in percent; nothing
     /// as long as the firmware is being looked for.
     fn step(&mut self, at: Instant) -> Result<Option<u8>, Error> {
         let done = self.drive(at);
-        if done.is_err() {
+        if let Err(Error::Bus(_) | Error::NoPercent { .. }) = done {
             // Whoever comes back does not know what it did.
             self.wanted.lost();
+            (self.kept, self.differed) = (None, false);
             if let Firmware::Tried { .. } = self.firmware {
                 self.firmware = Firmware::Unknown;
             }
@@ -130,11 +155,23 @@ impl Case {
                 if self.wanted.now() != Some(found) {
                     self.wanted.lost();
                 }
-                self.put(at, |chip, duty| chip.write_byte(DUTY, duty))
+                let other = self.kept.filter(|kept| *kept != found);
+                let put =
+                    self.put(at, |chip, duty| chip.write_byte(DUTY, duty))?;
+                let before = mem::replace(&mut self.differed, other.is_some());
+                self.kept = put;
+                if let (Some(written), true) = (other, before) {
+                    let place = self.chip.place();
+                    return Err(Error::NotKept { place, found, written });
+                }
+                Ok(put)
             }
             Firmware::Legacy => {
                 // It says nothing, but that it is there.
                 self.chip.present()?;
+                if self.written.is_some_and(|at| at.elapsed() >= ANEW) {
+                    self.again()?;
+                }
                 self.put(at, Chip::send_byte)
             }
         }
@@ -153,6 +190,15 @@ impl Case {
         }
         self.wanted.driven(duty);
         Ok(Some(duty))
+    }
+
+    /// Says once more what was said last.
+    fn again(&mut self) -> Result<(), Error> {
+        if let Some(duty) = self.wanted.now() {
+            self.rest();
+            self.chip.send_byte(duty)?;
+        }
+        Ok(())
     }
 
     /// Waits until the part takes another write: it needs a second after one.
@@ -259,9 +305,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         source: place.as_str().into(),
         required: true,
     };
-    let (wanted, celsius) = (Loop::default(), None);
-    let case = Case { chip, firmware, wanted, celsius, written: None };
-    let case = Arc::new(Mutex::new(case));
+    let case = Arc::new(Mutex::new(Case::new(chip, firmware)));
     let watch = Watch {
         place,
         case: Arc::clone(&case),

@@ -10,9 +10,8 @@ fn case(firmware: Firmware, part: Argon) -> (SimulatedI2c, Case) {
     let sim = SimulatedI2c::default();
     sim.attach(ADDRESS, part);
     let bus = I2cBus::new("i2c-1", Box::new(sim.clone()));
-    let (chip, wanted) = (bus.chip(ADDRESS), Loop::default());
-    let (celsius, written) = (Some(56.0), None);
-    (sim, Case { chip, firmware, wanted, celsius, written })
+    let case = Case::new(bus.chip(ADDRESS), firmware);
+    (sim, Case { celsius: Some(56.0), ..case })
 }
 
 fn step(case: &mut Case) -> Result<Option<u8>, String> {
@@ -89,4 +88,50 @@ fn a_part_that_comes_back_is_driven_anew() {
     sim.stick(false);
     case.celsius = None;
     assert_eq!(step(&mut case), Ok(Some(100)));
+}
+
+#[test]
+fn what_another_master_wrote_is_written_over_and_said_where_it_stays() {
+    let (sim, mut case) = case(Firmware::Registers, Argon::new(true));
+    for duty in [100, 30, 30] {
+        assert_eq!(step(&mut case), Ok(Some(duty)));
+    }
+    sim.meddle(ADDRESS, &[0x80, 10]);
+    let _ = sim.calls();
+    assert_eq!(step(&mut case), Ok(Some(100)));
+    let written = [Call::ReadByte(0x80), Call::WriteByte(0x80, 100)];
+    assert_eq!(calls(&sim), written);
+    assert_eq!(step(&mut case), Ok(Some(30)));
+    // A bus on which all is 0 takes everything and keeps nothing.
+    sim.hold(Some(0));
+    step(&mut case).unwrap();
+    for _ in 0..2 {
+        let error = step(&mut case).unwrap_err();
+        let begin = "register 0x80 at 0x1a on i2c-1 is 0, though 100 was \
+                     written: ";
+        assert!(error.starts_with(begin), "{error}");
+    }
+    sim.hold(None);
+    step(&mut case).unwrap_err();
+    for _ in 0..2 {
+        assert_eq!(step(&mut case), Ok(Some(30)));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_says_nothing_is_told_again() {
+    let (sim, mut case) = case(Firmware::Legacy, Argon::new(false));
+    for _ in 0..3 {
+        step(&mut case).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let _ = sim.calls();
+    sim.meddle(ADDRESS, &[0]);
+    for _ in 0..10 {
+        step(&mut case).unwrap();
+        tokio::time::advance(Duration::from_secs(1)).await;
+    }
+    let mut said = calls(&sim);
+    said.retain(|call| *call != Call::Quick);
+    assert_eq!(said, [Call::SendByte(30)]);
 }

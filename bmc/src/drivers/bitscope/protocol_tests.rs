@@ -150,6 +150,43 @@ fn a_line_that_hangs_is_waited_for_in_bounds() {
 }
 
 #[test]
+fn a_line_that_is_pulled_out_or_that_others_speak_on_gives_no_wrong_status() {
+    let link = SimulatedSerial::new(Box::new(Rack::new(24)));
+    let faults = link.faults();
+    let mut wire = Wire::new(Box::new(link), Secret::default());
+    let well = wire.status(4).unwrap();
+    faults.unplug(true);
+    let error = wire.status(4).unwrap_err();
+    assert!(error.is_of_bus());
+    let error = error.to_string();
+    assert!(error.starts_with("`=` to "), "{error}");
+    assert!(error.contains("os error 5"), "{error}");
+    faults.unplug(false);
+    assert_eq!(wire.status(4).unwrap(), well);
+    faults.silence(true);
+    assert!(wire.status(4).is_err());
+    faults.silence(false);
+    assert_eq!(wire.status(4).unwrap(), well);
+    // Another node's status, half of one, and what is none.
+    for noise in ["05|=\n05 ff 0 24 98\n", "04 ff 0", "\u{7}\u{0}zz\n"] {
+        faults.disturb(noise.as_bytes());
+        for _ in 0..3 {
+            if let Ok(status) = wire.status(4) {
+                assert_eq!(status, well, "{noise:?}");
+            }
+        }
+        faults.disturb(&[]);
+        assert_eq!(wire.status(4).unwrap(), well, "{noise:?}");
+    }
+    // Somebody else opens a pipe, and locks the bus.
+    for theirs in [&b"[07]|"[..], b"[07]|[05]~"] {
+        faults.meddle(theirs);
+        let _ = wire.status(4);
+        assert_eq!(wire.status(4).unwrap(), well);
+    }
+}
+
+#[test]
 fn a_status_is_complete_with_its_fifth_field() {
     for (came, complete) in [
         ("04|=", false),

@@ -92,7 +92,11 @@ impl Watch {
             [_, state, ..] => state.parse().ok(),
             _ => None,
         });
-        now.registration = state.map(Registration::of).unwrap_or_default();
+        let state = state.ok_or_else(|| Error::Strange {
+            command: "AT+CREG?".to_owned(),
+            got: lines.join(", "),
+        })?;
+        now.registration = Registration::of(state);
         let operator = optional(at.ask("AT+COPS?"))?.unwrap_or_default();
         now.operator = operator.iter().find_map(|line| {
             let name = fields(line).get(2).copied()?.to_owned();
@@ -179,8 +183,13 @@ impl Watch {
         };
         let registered = share(now.registration.is_registered());
         let network = good(network, SensorKind::Percent, registered);
-        let ready = share(now.sim == SimState::Ready);
-        let sim = good(sim, SensorKind::Percent, ready);
+        let sim = if now.sim == SimState::Unknown {
+            let why = "the modem refuses `AT+CPIN?`: there may be a SIM or not";
+            Sample::failed(sim, why)
+        } else {
+            let ready = share(now.sim == SimState::Ready);
+            good(sim, SensorKind::Percent, ready)
+        };
         Batch {
             samples: vec![signal, network, sim],
             modems: vec![(self.id.clone(), now.clone())],

@@ -42,6 +42,7 @@ const ADDRESS: u8 = 0x41;
 
 const LEVEL: u8 = 13;
 const FAN_SPEED: u8 = 15;
+const WATCHDOG: u8 = 16;
 const SET_WATCHDOG: u8 = 17;
 const FAN_HEALTH: u8 = 23;
 const WORKING_MODE: u8 = 30;

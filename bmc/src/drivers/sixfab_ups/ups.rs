@@ -15,7 +15,7 @@ use super::{
     FEED_WATCHDOG, FIRMWARE, HARD_OFF, LEVEL, LOOK, MODE_EVERY, ON_BATTERY,
     PACE, REQUEST, ROUND, SET_FAN_MODE, SET_SAFE, SET_SAFE_LEVEL, SET_WATCHDOG,
     SET_WATCHDOG_MINUTES, SOFT_OFF, SOFT_REBOOT, VALUES, Value, WANTS_OFF,
-    WANTS_REBOOT, WORKING_MODE,
+    WANTS_REBOOT, WATCHDOG, WORKING_MODE,
     frame::{Error, Hat, TRIES},
     id_of,
     policy::{Act, Limits, Policy},
@@ -202,6 +202,7 @@ impl Ups {
             && self.feed_at.is_none_or(|at| now >= at)
         {
             self.hat.ask(FEED_WATCHDOG, &[ENABLE], tries)?;
+            self.keep_watched(minutes, tries)?;
             // Four times in its patience.
             self.feed_at = Some(now + Duration::from_secs(15) * minutes.into());
         }
@@ -242,12 +243,35 @@ impl Ups {
         let troubles = self.set_schedule()?;
         let chassis = Part::Chassis(self.chassis.clone());
         batch.troubles.push((chassis, self.id.clone(), troubles));
-        let Some(minutes) = self.plan.watchdog else { return Ok(()) };
+        match self.plan.watchdog {
+            Some(minutes) => self.watch(minutes),
+            None => Ok(()),
+        }
+    }
+
+    /// Sets the HAT's watchdog going, unless the agent ends.
+    fn watch(&self, minutes: u8) -> Result<(), Error> {
         if self.leaving.load(Ordering::Acquire) {
             return Ok(());
         }
         self.hat.set(SET_WATCHDOG_MINUTES, &[minutes])?;
         self.hat.set(SET_WATCHDOG, &[ENABLE])
+    }
+
+    /// Sets it going again where somebody else has stopped it.
+    fn keep_watched(&self, minutes: u8, tries: u32) -> Result<(), Error> {
+        let watches = match self.hat.number(WATCHDOG, tries) {
+            Err(error) if error.is_bus() => return Err(error),
+            // Who does not say it may well do.
+            Err(_) => return Ok(()),
+            Ok(said) => said != i32::from(DISABLE),
+        };
+        if watches || self.leaving.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        let place = &self.name;
+        tracing::warn!(%place, "somebody else stopped the watchdog");
+        forgive(self.watch(minutes), "its watchdog").map(drop)
     }
 
     /// Gives the HAT its schedule and the limit of the battery, which it then

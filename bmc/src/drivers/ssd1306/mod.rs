@@ -3,15 +3,13 @@
 //!
 //! Only pages that changed are written, two a second, so that the display
 //! takes a small share of a bus that others need. What another master writes
-//! into its memory cannot be seen; a page is written anew from time to time.
+//! into its memory, and how he sets it up, cannot be seen; a page and how it
+//! is set up are written anew from time to time.
 
 pub(crate) mod font;
 mod status;
 
-use std::{
-    io,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
-};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use serde::Deserialize;
 
@@ -51,6 +49,17 @@ const ADDRESS: u8 = 0x3c;
 /// Eight lines of points, a byte for each column.
 type Page = [u8; WIDTH];
 
+/// What goes wrong with one.
+#[derive(Debug, thiserror::Error)]
+enum Error {
+    #[error(transparent)]
+    Bus(#[from] I2cError),
+    #[error(
+        "{place} says {found:#04x}: it stays dark, though it was told not to"
+    )]
+    Dark { place: String, found: u8 },
+}
+
 /// The display on its bus.
 #[derive(Debug)]
 struct Panel {
@@ -71,7 +80,7 @@ impl Panel {
     }
 
     /// Shows `frame`, a page for each of its own.
-    fn show(&mut self, frame: &[Page]) -> Result<(), I2cError> {
+    fn show(&mut self, frame: &[Page]) -> Result<(), Error> {
         if self.ended {
             return Ok(());
         }
@@ -83,7 +92,7 @@ impl Panel {
         done
     }
 
-    fn write(&mut self, frame: &[Page]) -> Result<(), I2cError> {
+    fn write(&mut self, frame: &[Page]) -> Result<(), Error> {
         let dark = self.chip.receive_byte()? & DARK != 0;
         if dark || !self.known {
             if self.known {
@@ -91,11 +100,17 @@ impl Panel {
                 tracing::warn!(%place, "somebody switched the display off");
             }
             self.set_up()?;
+            let found = self.chip.receive_byte()?;
+            if found & DARK != 0 {
+                return Err(Error::Dark { place: self.chip.place(), found });
+            }
             self.known = true;
             self.shown.fill(None);
         }
         self.turn = self.turn.wrapping_add(1);
         if self.turn.is_multiple_of(ANEW) {
+            // Without a flash: it stays on meanwhile.
+            self.chip.write_block(COMMANDS, &self.settings())?;
             let count = self.shown.len().max(1);
             let page = usize::try_from(self.turn / ANEW).unwrap_or(0) % count;
             if let Some(page) = self.shown.get_mut(page) {
@@ -117,19 +132,23 @@ impl Panel {
         Ok(())
     }
 
+    /// Switches it on, as it shall be.
+    fn set_up(&self) -> Result<(), I2cError> {
+        let settings = self.settings();
+        let all = [&[OFF], settings.as_slice(), &[ON]].concat();
+        self.chip.write_block(COMMANDS, &all)
+    }
+
     /// As the maker says (sections 8.9 and 10; the charge pump's appendix),
     /// for a panel with this many lines.
-    fn set_up(&self) -> Result<(), I2cError> {
+    fn settings(&self) -> [u8; 23] {
         let tall = self.shown.len() > 4;
         let (lines, pins) = if tall { (0x3f, 0x12) } else { (0x1f, 0x02) };
-        self.chip.write_block(
-            COMMANDS,
-            &[
-                OFF, 0xd5, 0x80, 0xa8, lines, 0xd3, 0x00, 0x40, 0x8d, 0x14,
-                0x20, 0x02, 0xa1, 0xc8, 0xda, pins, 0x81, 0x7f, 0xd9, 0xf1,
-                0xdb, 0x40, 0xa4, 0xa6, ON,
-            ],
-        )
+        [
+            0xd5, 0x80, 0xa8, lines, 0xd3, 0x00, 0x40, 0x8d, 0x14, 0x20, 0x02,
+            0xa1, 0xc8, 0xda, pins, 0x81, 0x7f, 0xd9, 0xf1, 0xdb, 0x40, 0xa4,
+            0xa6,
+        ]
     }
 
     /// Leaves it dark.
@@ -214,7 +233,7 @@ impl Driver for Display {
 
     fn poll(&mut self) -> Batch {
         let shown = lock(&self.panel).show(&self.frame);
-        let sample = match shown.map_err(io::Error::from) {
+        let sample = match shown {
             Ok(()) => {
                 let lit = Percent(100.0).into();
                 Sample::good(&self.sensor, lit, good_for(INTERVAL))
@@ -297,5 +316,39 @@ mod tests {
         panel.end();
         panel.show(&frame).unwrap();
         assert!(!part.lock().unwrap().lit);
+    }
+
+    #[test]
+    fn what_another_master_has_set_otherwise_is_set_back_in_time() {
+        let (sim, part, mut panel) = panel();
+        let mut frame: Vec<Page> =
+            ["one", "two", "three", "four"].map(font::page).into();
+        for _ in 0..2 {
+            panel.show(&frame).unwrap();
+        }
+        // Pages flow into each other, and none can be chosen.
+        sim.meddle(ADDRESS, &[COMMANDS, 0x20, 0x00]);
+        frame[0] = font::page("ONE");
+        panel.show(&frame).unwrap();
+        assert_ne!(part.lock().unwrap().text()[..4], panel_text());
+        for _ in 0..ANEW * 5 {
+            panel.show(&frame).unwrap();
+        }
+        assert_eq!(part.lock().unwrap().text()[..4], panel_text());
+        // And one that he switches off lights up at once.
+        sim.meddle(ADDRESS, &[COMMANDS, OFF]);
+        panel.show(&frame).unwrap();
+        assert!(part.lock().unwrap().lit);
+        sim.meddle_between(ADDRESS, &[COMMANDS, OFF]);
+        panel.show(&frame).unwrap();
+        let error = panel.show(&frame).unwrap_err().to_string();
+        assert_eq!(
+            error,
+            "0x3c on i2c-1 says 0x43: it stays dark, though it was told not to",
+        );
+    }
+
+    fn panel_text() -> [&'static str; 4] {
+        ["ONE", "two", "three", "four"]
     }
 }

@@ -1,8 +1,11 @@
 //! `onprem-bmc simulate`: parts behind a pseudo-terminal, for a board file to
-//! point at.
+//! point at; and whole blades, many in one process.
+
+mod blades;
 
 use std::{
     io::{self, Write as _},
+    path::Path,
     process::ExitCode,
 };
 
@@ -34,21 +37,25 @@ pub(crate) enum Simulate {
         #[arg(long, default_value = "quectel", value_enum)]
         maker: Maker,
     },
+    /// Blades: as many agents as wanted in one process, each with a name, a
+    /// serial number, a port and a state of its own
+    ///
+    /// What they are is said by a board file; with `--replay`, what their parts
+    /// say is what a real blade's parts once said. On stdout, each has a line:
+    /// its name, its serial number, its address. All have the user `admin`,
+    /// with the password in `initial-password` in the state directory.
+    Blades(blades::Options),
 }
 
-impl Simulate {
-    fn part(&self) -> Box<dyn SerialPart> {
-        match self {
-            Self::Bitscope { nodes } => Box::new(Rack::new(*nodes)),
-            Self::BitscopeCapture => Box::new(Scope::default()),
-            Self::Cellular { maker } => Box::new(Modem::new(*maker)),
-        }
-    }
-}
-
-/// Serves it until a signal, after the path on stdout.
-pub(crate) fn run(what: &Simulate) -> ExitCode {
-    match serve(what) {
+/// Serves it until a signal, after its place on stdout.
+pub(crate) fn run(what: &Simulate, config: Option<&Path>) -> ExitCode {
+    let part: Box<dyn SerialPart> = match what {
+        Simulate::Bitscope { nodes } => Box::new(Rack::new(*nodes)),
+        Simulate::BitscopeCapture => Box::new(Scope::default()),
+        Simulate::Cellular { maker } => Box::new(Modem::new(*maker)),
+        Simulate::Blades(options) => return blades::run(options, config),
+    };
+    match serve(part) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let _ = writeln!(io::stderr(), "cannot simulate: {error}");
@@ -57,12 +64,12 @@ pub(crate) fn run(what: &Simulate) -> ExitCode {
     }
 }
 
-fn serve(what: &Simulate) -> io::Result<()> {
+fn serve(part: Box<dyn SerialPart>) -> io::Result<()> {
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     runtime.block_on(async {
         let mut signals = Signals::new()?;
-        let pty = Pty::serve(what.part())?;
+        let pty = Pty::serve(part)?;
         writeln!(io::stdout(), "{}", pty.path())?;
         signals.asked().await;
         Ok(())
