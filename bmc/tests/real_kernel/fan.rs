@@ -62,7 +62,7 @@ async fn a_fan_of_the_hosts_turns_as_it_is_told_and_is_let_go() {
             if rpm.is_some_and(|rpm| rpm > 0.0) {
                 return rpm;
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(250)).await;
         }
     };
     let rpm = timeout(Duration::from_secs(30), turning).await.unwrap();

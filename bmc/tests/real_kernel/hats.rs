@@ -74,7 +74,7 @@ async fn until(rig: &Rig, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
             if fits(&now) {
                 return now;
             }
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(250)).await;
         }
     };
     timeout(Duration::from_mins(1), looking).await.expect(path)
@@ -97,7 +97,7 @@ async fn drive(rig: &Rig, percent: u8) {
     let manual = json!({"ControlMode": "Manual", "SetPoint": percent});
     let asking = async {
         while rig.patch(fan, manual.clone()).await != StatusCode::OK {
-            sleep(Duration::from_millis(100)).await;
+            sleep(Duration::from_millis(250)).await;
         }
     };
     timeout(Duration::from_mins(1), asking).await.expect("driven by hand");

@@ -17,7 +17,7 @@ use super::{
 pub const PATIENCE: Duration = Duration::from_mins(2);
 
 /// How often it is looked whether something has become so.
-const LOOK: Duration = Duration::from_millis(100);
+const LOOK: Duration = Duration::from_millis(250);
 
 /// An agent that serves Redfish, and is killed when the test is over.
 pub struct Served {
