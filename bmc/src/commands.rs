@@ -344,16 +344,30 @@ pub(crate) struct Command<C, A = ()> {
 
 /// A change of power.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Switching {
-    pub(crate) kind: ResetType,
-    /// It is done only as long as somebody waits for it, and the model counts
-    /// so many turns of the system: nobody else switched it.
-    pub(crate) only_at: Option<u64>,
+pub(crate) enum Switching {
+    Reset {
+        kind: ResetType,
+        /// It is done only as long as somebody waits for it, and the model
+        /// counts so many turns of the system: nobody else switched it.
+        only_at: Option<u64>,
+    },
+    /// Leaves on what was about to be cut, if it still is on.
+    Withdraw,
+}
+
+impl Switching {
+    /// What it is called in a log.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            Self::Reset { kind, .. } => kind.as_str(),
+            Self::Withdraw => "Withdraw",
+        }
+    }
 }
 
 impl From<ResetType> for Switching {
     fn from(kind: ResetType) -> Self {
-        Self { kind, only_at: None }
+        Self::Reset { kind, only_at: None }
     }
 }
 

@@ -526,6 +526,10 @@ impl Power for ByPart<dyn Power> {
         self.of(system).resume(system, on);
     }
 
+    fn withdraw(&self, system: &Id) -> bool {
+        self.of(system).withdraw(system)
+    }
+
     fn is_moving(&self, system: &Id) -> bool {
         self.of(system).is_moving(system)
     }

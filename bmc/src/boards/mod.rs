@@ -321,6 +321,13 @@ pub trait Power: Send + Sync + 'static {
         let _ = (system, on);
     }
 
+    /// Takes back a cut of the power that was begun and not done: whether the
+    /// system was left on all along. It waits for nothing.
+    fn withdraw(&self, system: &Id) -> bool {
+        let _ = system;
+        false
+    }
+
     /// Whether the system is on its way to what it was told. It waits for
     /// nothing.
     fn is_moving(&self, system: &Id) -> bool {

@@ -1,13 +1,13 @@
 //! The cut at the end of a shutdown. It waits for its turn among those of other
 //! nodes, and is not done where the node is back meanwhile.
 
-use std::{future::Future, pin::pin, time::Duration};
+use std::{future::Future, time::Duration};
 
 use tokio::{sync::mpsc, time::timeout};
 
 use super::Ended;
 use crate::{
-    commands::{self, Command, ResetType, Switching},
+    commands::{Command, ResetType, Switching, send_patiently},
     model::{Id, Model, Part, PowerState},
 };
 
@@ -16,10 +16,9 @@ const OFF: Duration = Duration::from_secs(20);
 /// How long the cut may wait for its turn: all nodes of a rack may go at once.
 const TURN: Duration = Duration::from_mins(1);
 
-/// Cuts the power of `system` if it is as it was after so many `turns`, and
-/// waits until the bus says that it is off. The owner of the power compares
-/// once more right before he does it; that the node is `back` makes him leave
-/// it on.
+/// Cuts the power of `system`, if nobody switched it since the model counted
+/// `turns` changes of its power, and waits until the bus says that it is off.
+/// That the node is `back` takes it back, for as long as the node was not told.
 pub(super) async fn cut(
     system: &Id,
     model: &Model,
@@ -28,46 +27,53 @@ pub(super) async fn cut(
     back: impl Future<Output = ()>,
 ) -> Ended {
     let part = Part::System(system.clone());
-    let only_at = Some(turns);
-    let off = Switching { kind: ResetType::ForceOff, only_at };
+    let kind = ResetType::ForceOff;
+    let off = Switching::Reset { kind, only_at: Some(turns) };
     let mut changes = model.changes();
-    let mut cut = pin!(commands::send_patiently(power, part, off, TURN));
-    let (cut, is_back) = tokio::select! {
-        biased;
-        cut = &mut cut => (cut, false),
-        () = back => {
-            // Somebody has switched it on, or it was never off. What the
-            // owner then did is what counts.
-            model.post_switched(system);
-            (cut.await, true)
-        }
-    };
-    cut.map_err(|error| {
-        if is_back {
-            "its agent is back before the cut: its power is left on".to_owned()
-        } else {
+    let cut = async {
+        let sent = send_patiently(power, part.clone(), off, TURN).await;
+        sent.map_err(|error| {
             format!("the node is down; its power is not cut: {error}")
-        }
-    })?;
-    let off = async {
-        loop {
-            let snapshot = model.snapshot();
-            if snapshot.seen_power(system) == Some(PowerState::Off) {
-                return;
+        })?;
+        let off = async {
+            loop {
+                let snapshot = model.snapshot();
+                if snapshot.seen_power(system) == Some(PowerState::Off) {
+                    return;
+                }
+                let _ = changes.recv().await;
             }
-            let _ = changes.recv().await;
-        }
+        };
+        timeout(OFF, off).await.map_err(|_| {
+            "the node is down; its power was cut, and is not off".to_owned()
+        })
     };
-    timeout(OFF, off).await.map_err(|_| {
-        "the node is down; its power was cut, and is not off".to_owned()
+    tokio::select! {
+        biased;
+        ended = cut => return ended,
+        () = back => {}
+    }
+    // Somebody has switched it on, or it was never off.
+    let kept = send_patiently(power, part, Switching::Withdraw, TURN).await;
+    Err(match kept {
+        Ok(()) => {
+            "its agent is back before the cut: its power is left on".to_owned()
+        }
+        Err(error) => format!(
+            "its agent is back, and nobody knows whether its power is cut: \
+             {error}"
+        ),
     })
 }
 
 #[cfg(test)]
 mod tests {
-    use std::sync::{
-        Arc,
-        atomic::{AtomicU32, Ordering},
+    use std::{
+        pin::pin,
+        sync::{
+            Arc,
+            atomic::{AtomicU32, Ordering},
+        },
     };
 
     use tokio::sync::oneshot;
@@ -94,6 +100,10 @@ mod tests {
             assert_eq!(kind, ResetType::ForceOff);
             self.0.fetch_add(1, Ordering::Relaxed);
             Ok(Some(PowerState::Off))
+        }
+
+        fn withdraw(&self, _: &Id) -> bool {
+            self.0.load(Ordering::Relaxed) == 0
         }
     }
 

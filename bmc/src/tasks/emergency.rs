@@ -306,7 +306,7 @@ mod tests {
         for _ in 0..2 {
             let command = timeout(AGAIN * 60, powers.recv()).await;
             let command = command.unwrap().unwrap();
-            assert_eq!(command.what.kind, ResetType::ForceOff);
+            assert_eq!(command.what.as_str(), "ForceOff");
             assert!(began.elapsed() >= Duration::from_mins(1));
             cut.push(command.part);
             let _ = command.answer.send(Ok(()));

@@ -64,19 +64,21 @@ impl Owner {
             let Some(Command { part, what, answer }) = command else {
                 return;
             };
-            let kind = what.kind;
-            if what.only_at.is_some() && answer.is_closed() {
+            let word = what.as_str();
+            let only =
+                matches!(what, Switching::Reset { only_at: Some(_), .. });
+            if only && answer.is_closed() {
                 // Whoever asked has told by now that it was not done.
                 continue;
             }
             let result = tokio::select! {
                 () = stop.cancelled() => return,
-                result = self.reset(&part, what) => result,
+                result = self.change(&part, what) => result,
             };
             match &result {
-                Ok(()) => info!(%part, kind = kind.as_str(), "power changed"),
+                Ok(()) => info!(%part, kind = word, "power changed"),
                 Err(reason) => {
-                    warn!(%part, kind = kind.as_str(), %reason, "power unchanged");
+                    warn!(%part, kind = word, %reason, "power unchanged");
                 }
             }
             // The one who asked may have given up.
@@ -134,16 +136,53 @@ impl Owner {
         }
     }
 
-    async fn reset(
+    async fn change(
         &mut self,
         part: &Part,
         what: Switching,
     ) -> Result<(), CommandError> {
-        let Switching { kind, only_at } = what;
-        let snapshot = self.model.snapshot();
         let Part::System(id) = part else {
             return Err(CommandError::Unknown { part: part.clone() });
         };
+        match what {
+            Switching::Reset { kind, only_at } => {
+                self.reset(part, id, kind, only_at).await
+            }
+            Switching::Withdraw => self.withdraw(part, id).await,
+        }
+    }
+
+    /// Leaves the power of the system `id` on.
+    ///
+    /// # Errors
+    /// It may have been cut.
+    async fn withdraw(
+        &mut self,
+        part: &Part,
+        id: &Id,
+    ) -> Result<(), CommandError> {
+        let power = Arc::clone(&self.power);
+        let asked = id.clone();
+        let kept = blocking(move || power.withdraw(&asked)).await;
+        if !kept.unwrap_or(false) {
+            let reason = "it was told to go off already".to_owned();
+            return Err(CommandError::Failed { part: part.clone(), reason });
+        }
+        // An agent that ends now must not go on with it when it is back.
+        if timeout(DISK, self.plans.put(id, None)).await.is_err() {
+            warn!(%part, "the disk hangs: a plan is not taken back");
+        }
+        Ok(())
+    }
+
+    async fn reset(
+        &mut self,
+        part: &Part,
+        id: &Id,
+        kind: ResetType,
+        only_at: Option<u64>,
+    ) -> Result<(), CommandError> {
+        let snapshot = self.model.snapshot();
         let Some(system) = snapshot.system(id) else {
             return Err(CommandError::Unknown { part: part.clone() });
         };

@@ -73,6 +73,8 @@ pub(super) struct Known {
     silent: Option<Arc<str>>,
     /// What the node did not become when it was told to, and why.
     pub(super) failed: Option<(bool, Arc<str>)>,
+    /// Whether it was told to cut its power since it was last seen on.
+    pub(super) told: bool,
     /// Whether it is the manager's own.
     pub(super) own: bool,
 }
@@ -159,6 +161,18 @@ pub(super) struct Shared {
 }
 
 impl Shared {
+    /// Whether the node at `address` shall still take this step, which cuts
+    /// its power: who takes it back from now on is too late.
+    pub(super) fn cuts(&self, address: u8, step: Step) -> bool {
+        let mut state = self.lock();
+        let plan = state.plans.get(&address);
+        let wanted = plan.is_some_and(|plan| plan.step == step);
+        if let Some(known) = state.known.get_mut(&address) {
+            known.told |= wanted;
+        }
+        wanted
+    }
+
     pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -259,6 +273,17 @@ impl Bus {
         state.woken = true;
         self.shared.changed.notify_all();
         Ok(goal == Goal::On)
+    }
+
+    /// Takes back a cut of the power: whether the node was on and not told.
+    pub(super) fn withdraw(&self, address: u8) -> bool {
+        let mut state = self.shared.lock();
+        let plan = state.plans.get(&address);
+        if plan.is_some_and(|it| it.step == Step::Cut { cycle: false }) {
+            state.plans.remove(&address);
+        }
+        let known = state.known.get(&address);
+        known.is_some_and(|it| !it.told && matches!(it.last, Some((true, ..))))
     }
 
     /// Goes on with what an agent before this one has begun. A node that is
@@ -396,6 +421,7 @@ impl Owner {
             match &status {
                 Ok(status) => {
                     known.last = Some((status.on, status.current, status.fan));
+                    known.told &= !status.on;
                     known.seen = Some((now, Utc::now()));
                     known.silent = None;
                     known.failed.take_if(|(on, _)| *on == status.on);

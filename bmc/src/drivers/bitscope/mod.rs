@@ -325,6 +325,11 @@ impl Power for Switches {
         }
     }
 
+    fn withdraw(&self, system: &Id) -> bool {
+        let node = self.0.node(system);
+        node.is_some_and(|node| self.0.bus.withdraw(node.address))
+    }
+
     fn is_moving(&self, system: &Id) -> bool {
         let node = self.0.node(system);
         node.is_some_and(|node| self.0.bus.known(node.address).1.is_some())

@@ -83,6 +83,7 @@ impl Owner {
                 let until = now + self.shared.timing.dwell;
                 Some(Plan::new(Step::Dwell { until }, until))
             }
+            Step::Cut { .. } if !self.shared.cuts(address, step) => None,
             Step::Cut { cycle } => {
                 self.wire.switch(address, false)?;
                 Some(Plan::new(Step::Cutting { cycle }, now))
@@ -99,5 +100,70 @@ impl Owner {
             }
             waits => Some(Plan::new(waits, now + LOOK)),
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread::sleep;
+
+    use super::*;
+    use crate::{
+        drivers::bitscope::{
+            bus::{Bus, Goal, Timing},
+            console::Consoles,
+            protocol::{Secret, Wire},
+        },
+        sim::{bitscope::Rack, serial::SimulatedSerial},
+    };
+
+    /// A bus that has seen its four nodes.
+    fn bus() -> (Rack, Bus) {
+        let rack = Rack::new(4);
+        let link = Box::new(SimulatedSerial::new(Box::new(rack.clone())));
+        let timing = Timing { stagger: Duration::ZERO, dwell: Duration::ZERO };
+        let consoles = Consoles::new(&[0, 1, 2, 3], None, 0);
+        let wire = Wire::new(link, Secret::default());
+        let bus = Bus::start(wire, consoles, timing).unwrap();
+        wait(|| bus.known(3).0.last.is_some());
+        (rack, bus)
+    }
+
+    fn wait(done: impl Fn() -> bool) {
+        let begin = Instant::now();
+        while !done() {
+            assert!(begin.elapsed() < Duration::from_secs(20), "it lasts");
+            sleep(Duration::from_millis(5));
+        }
+    }
+
+    #[test]
+    fn a_cut_that_waits_for_the_bus_can_be_taken_back() {
+        let (rack, bus) = bus();
+        rack.hang(true);
+        assert_eq!(bus.reach(2, Goal::Off).ok(), Some(false));
+        // It is asked before it is told, and cannot answer.
+        sleep(Duration::from_millis(50));
+        assert!(bus.withdraw(2));
+        rack.hang(false);
+        // What is asked for later is done: so the bus is there again.
+        assert_eq!(bus.reach(3, Goal::Off).ok(), Some(false));
+        wait(|| !rack.is_on(3));
+        let switched = rack.log().into_iter().map(|it| it.address);
+        assert_eq!(switched.collect::<Vec<_>>(), [3]);
+        assert_eq!(bus.known(2).1, None, "nothing is under way");
+    }
+
+    #[test]
+    fn a_cut_that_was_told_cannot_be_taken_back() {
+        let (rack, bus) = bus();
+        assert_eq!(bus.reach(2, Goal::Off).ok(), Some(false));
+        wait(|| !rack.is_on(2));
+        assert!(!bus.withdraw(2));
+        wait(|| bus.known(2).1.is_none());
+        assert!(!bus.withdraw(2), "it is off");
+        assert_eq!(bus.reach(2, Goal::On).ok(), Some(true));
+        wait(|| matches!(bus.known(2).0.last, Some((true, ..))));
+        assert!(bus.withdraw(2), "it is on again");
     }
 }

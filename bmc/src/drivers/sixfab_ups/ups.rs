@@ -368,12 +368,13 @@ impl Ups {
         // down. Nobody says how long: another system has to be down.
         let soon = self.plan.limits.own || wanted == WANTS_REBOOT;
         if power == PowerState::Off || (granted && soon) {
+            let told = self.hat.set(confirm, &[ENABLE]);
+            forgive(told, "what it wanted")?;
             // Where it still wants it later, all begins again.
             if let Some(asked) = &mut self.asked {
                 (asked.at, asked.granted) = (now, None);
             }
-            let told = self.hat.set(confirm, &[ENABLE]);
-            return forgive(told, "what it wanted").map(drop);
+            return Ok(());
         }
         if asked.is_none_or(|it| now >= it.at + AGAIN) {
             let reason = format!(
