@@ -319,6 +319,20 @@ impl Config {
                          expected",
             });
         }
+        // What was said once must not switch what is there now.
+        for (key, allowed) in [
+            ("allow_host_power", self.allow_host_power),
+            ("allow_volumes", self.allow_volumes),
+            ("allow_network_changes", self.allow_network_changes),
+        ] {
+            if self.replay.is_some() && allowed {
+                return Err(Unusable {
+                    key,
+                    value: "true".into(),
+                    reason: "with `replay` the machine is not touched",
+                });
+            }
+        }
         let emergency = &self.thermal_emergency;
         for (key, value) in [
             ("thermal_emergency.after_seconds", emergency.after_seconds),

@@ -1,8 +1,11 @@
 //! What is read before anything runs.
 
-use std::path::Path;
+use std::{
+    io::ErrorKind,
+    path::{Path, PathBuf},
+};
 
-use tracing::warn;
+use tracing::{info, warn};
 
 use super::StartError;
 use crate::{
@@ -25,6 +28,9 @@ use crate::{
     sim::Simulation,
     state::StateDir,
 };
+
+/// The most recordings of one name.
+const RECORDINGS: usize = 16;
 
 /// What is read before anything runs.
 pub(super) struct Prepared {
@@ -132,13 +138,29 @@ fn machine(
     host.wired(config.allow_network_changes, heard)
 }
 
-/// What records the buses, where that is wanted.
+/// What records the buses, where that is wanted. No recording is written over:
+/// each start makes one of its own, `FILE`, `FILE.1` and so on. A machine with
+/// too many is looked after without.
 fn recorder(config: &Config) -> Result<Option<Recorder>, StartError> {
-    let Some(path) = &config.record else { return Ok(None) };
-    let recorder = Recorder::create(path);
-    recorder
-        .map(Some)
-        .map_err(|source| StartError::Record { path: path.clone(), source })
+    let Some(file) = &config.record else { return Ok(None) };
+    let beside = (1..RECORDINGS).map(|number| {
+        let mut path = file.clone().into_os_string();
+        path.push(format!(".{number}"));
+        PathBuf::from(path)
+    });
+    for path in std::iter::once(file.clone()).chain(beside) {
+        match Recorder::create(&path) {
+            Ok(recorder) => {
+                info!(file = %path.display(), "the buses are recorded");
+                return Ok(Some(recorder));
+            }
+            Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
+            Err(source) => return Err(StartError::Record { path, source }),
+        }
+    }
+    let file = file.display();
+    warn!(%file, "nothing is recorded: there are {RECORDINGS} recordings");
+    Ok(None)
 }
 
 /// What is played back on the buses, where that is wanted.

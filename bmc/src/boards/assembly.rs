@@ -357,18 +357,17 @@ fn bus(
     if given.into_iter().filter(|given| *given).count() != 1 {
         return Err(one());
     }
-    let whole = recording.cloned().map(Far::Recorded);
-    let far = |device: &PathBuf| match (&section.replay, simulated) {
-        (Some(_), true) => Err(wrong("say `simulated` or `replay`")),
-        _ if whole.is_some() => Ok(whole.clone().unwrap_or(Far::Simulated)),
-        (Some(file), false) => match Recording::read(&source.beside(file)) {
+    let far = |device: &PathBuf| match (&section.replay, simulated, recording) {
+        (Some(_), true, _) => Err(wrong("say `simulated` or `replay`")),
+        (_, _, Some(whole)) => Ok(Far::Recorded(whole.clone())),
+        (Some(file), false, _) => match Recording::read(&source.beside(file)) {
             Ok(recording) => Ok(Far::Recorded(recording)),
             Err(error) => {
                 Err(wrong(&format!("recording {}: {error}", file.display())))
             }
         },
-        (None, true) => Ok(Far::Simulated),
-        (None, false) => Ok(Far::Kernel(device.clone())),
+        (None, true, _) => Ok(Far::Simulated),
+        (None, false, _) => Ok(Far::Kernel(device.clone())),
     };
     if let Some(lines) = &section.gpio {
         if !simulated && !lines.is_empty() {

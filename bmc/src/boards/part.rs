@@ -391,6 +391,11 @@ impl Fitting<'_> {
         let bus = self.buses.i2c.get(self.bus);
         let bus =
             bus.ok_or_else(|| format!("bus `{}` is no I²C bus", self.bus))?;
+        if !(0x03..=0x77).contains(&address) {
+            return Err(format!(
+                "`address` is {address:#04x}: 0x03 to 0x77 exist"
+            ));
+        }
         let place = (self.bus.to_owned(), address);
         let before = self.buses.taken.insert(place, self.id.clone());
         if before.is_some() {
@@ -451,7 +456,10 @@ impl Fitting<'_> {
         self.named()?;
         let taken = self.buses.serial.remove(self.bus);
         let (far, baud) = taken.ok_or_else(|| {
-            format!("bus `{}` is no serial line that is free", self.bus)
+            format!(
+                "bus `{}` is no serial line of this board, or another part's",
+                self.bus
+            )
         })?;
         let link: Box<dyn SerialLink> = match far {
             Far::Kernel(path) => Box::new(KernelSerial::new(&path, baud)),

@@ -55,14 +55,23 @@ impl KernelSerial {
         Self { path: path.to_owned(), baud, port: None }
     }
 
+    fn open(&self) -> io::Result<TTYPort> {
+        let path = self.path.to_string_lossy();
+        let opened = serialport::new(path, self.baud).open_native();
+        opened.map_err(|error| {
+            let error = io::Error::from(error);
+            let text = format!("{}: {error}", self.path.display());
+            io::Error::new(error.kind(), text)
+        })
+    }
+
     fn with<T>(
         &mut self,
         work: impl FnOnce(&mut TTYPort) -> io::Result<T>,
     ) -> io::Result<T> {
         let mut port = match self.port.take() {
             Some(port) => port,
-            None => serialport::new(self.path.to_string_lossy(), self.baud)
-                .open_native()?,
+            None => self.open()?,
         };
         let done = work(&mut port)?;
         self.port = Some(port);

@@ -233,6 +233,13 @@ impl Bus {
         (known, comes)
     }
 
+    /// Why nobody on the bus can be told anything, if that is so.
+    pub(super) fn gone(&self, address: u8) -> Option<Arc<str>> {
+        let state = self.shared.lock();
+        state.lost?;
+        state.known.get(&address)?.silent.clone()
+    }
+
     /// How often a node is asked now, at the longest.
     pub(super) fn sweep(&self) -> Duration {
         if self.shared.lock().shared { SHARED } else { SWEEP }

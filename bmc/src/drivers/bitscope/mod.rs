@@ -308,6 +308,10 @@ impl Power for Switches {
                 return Err(CommandError::Unsupported { part, what });
             }
         };
+        if let Some(reason) = self.0.bus.gone(node.address) {
+            let reason = format!("its bus is gone: {reason}");
+            return Err(CommandError::Failed { part, reason });
+        }
         match self.0.bus.reach(node.address, goal) {
             Ok(true) => Ok(Some(PowerState::PoweringOn)),
             Ok(false) => Ok(Some(PowerState::PoweringOff)),

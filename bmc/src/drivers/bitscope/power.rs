@@ -105,10 +105,9 @@ impl Owner {
 
 #[cfg(test)]
 mod tests {
-    use std::thread::sleep;
-
     use super::*;
     use crate::{
+        bus::pause,
         drivers::bitscope::{
             bus::{Bus, Goal, Timing},
             console::Consoles,
@@ -133,7 +132,7 @@ mod tests {
         let begin = Instant::now();
         while !done() {
             assert!(begin.elapsed() < Duration::from_secs(20), "it lasts");
-            sleep(Duration::from_millis(5));
+            pause(Duration::from_millis(5));
         }
     }
 
@@ -143,7 +142,7 @@ mod tests {
         rack.hang(true);
         assert_eq!(bus.reach(2, Goal::Off).ok(), Some(false));
         // It is asked before it is told, and cannot answer.
-        sleep(Duration::from_millis(50));
+        pause(Duration::from_millis(50));
         assert!(bus.withdraw(2));
         rack.hang(false);
         // What is asked for later is done: so the bus is there again.
