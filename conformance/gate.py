@@ -308,7 +308,7 @@ def board(name):
         state = tools.CACHE / "agents" / name
         file = gate.board.parent / f"{name}.toml"
         with ExitStack() as stack:
-            if NODE in file.read_text():
+            if name == RACK:
                 file = stack.enter_context(rack(gate, name, file))
             bmc = stack.enter_context(Agent(gate.agent, state, file))
             gate.keep(label, bmc.facts())
@@ -320,7 +320,9 @@ def board(name):
     return judge
 
 
-# A node of the simulated rack, as its board file names it.
+# The board that is judged with an agent on one of its nodes.
+RACK = "sim-bitscope-er24"
+# That node, as the board file names it.
 NODE = '{ address = 0x05, id = "b1" }'
 NODE_PATH = "/redfish/v1/Systems/b1"
 # And the one that the rack's agent finds itself on, which it then offers no
@@ -336,9 +338,11 @@ def rack(gate, name, board):
         agent = (f'{{ url = "{node.url}", user = "{node.user}", '
                  f'password_file = "{node.state}/initial-password", '
                  f'certificate_file = "{node.state}/tls/cert.pem" }}')
+        text = board.read_text()
+        assert NODE in text, f"{board} has no node {NODE}"
         more = NODE.replace(" }", f", agent = {agent} }}")
         file = node.state / "rack.toml"
-        file.write_text(board.read_text().replace(NODE, more))
+        file.write_text(text.replace(NODE, more))
         yield file
 
 

@@ -30,7 +30,7 @@ use crate::{
     events, log,
     name::Name,
     store::{Embedded, Store, StoreError},
-    tasks::{self, inventory, presence, tidy},
+    tasks::{Unfollowed, inventory, presence, tidy},
     tunnel::{
         Authority, AuthorityError, DeviceListener, ListenError, ListenOptions,
         OpenError, TunnelOptions, Tunnels,
@@ -134,6 +134,8 @@ impl Server {
         .map_err(StartError::Content)?;
         first_account(&fleet, state_dir).await?;
         presence::recover(&fleet).await.map_err(StartError::Content)?;
+        // Before the doors open: what is begun from then on has its follower.
+        let unfollowed = Unfollowed::of(&fleet);
 
         let changes = tunnels.changes();
         let options = ListenOptions {
@@ -176,7 +178,7 @@ impl Server {
         work.spawn(presence::run(fleet.clone(), changes, token()));
         work.spawn(inventory::run(fleet.clone(), token()));
         work.spawn(tidy::run(fleet.clone(), token()));
-        tasks::resume(&fleet).await;
+        unfollowed.resume(&fleet).await;
         fleet.events().tell(events::started()).await;
         let drain = Duration::from_secs(u64::from(config.drain_seconds));
         Ok(Self { fleet, apis, api_url, devices, stop, drain })

@@ -1,6 +1,7 @@
 //! Runs command lines against a fleet that answers what a test says.
 
 mod fake;
+mod i2cdetect;
 mod login;
 mod ports;
 mod proxy;

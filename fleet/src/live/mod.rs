@@ -301,14 +301,16 @@ impl Live {
         Ok(chassis.into_iter().map(by_id).collect())
     }
 
-    /// What the device is: its computer, or, where it is several, the chassis
-    /// that holds them all.
+    /// What the device is: its computer, or, where it is several, the one
+    /// chassis that is in no other. Where there are several of those, nobody
+    /// says which it is: then it is the first computer.
     async fn whole(&self) -> Result<Value, Error> {
         let systems = self.members("/redfish/v1/Systems").await?;
         if systems.len() > 1 {
             let chassis = self.members("/redfish/v1/Chassis").await?;
             let outer = |it: &Value| link(it, "/Links/ContainedBy").is_none();
-            if let Some(outer) = chassis.into_iter().find(outer) {
+            let mut outer = chassis.into_iter().filter(outer);
+            if let (Some(outer), None) = (outer.next(), outer.next()) {
                 return Ok(outer);
             }
         }

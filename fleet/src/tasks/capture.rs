@@ -5,6 +5,7 @@ use std::time::Duration;
 use http::{Method, StatusCode};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use tokio::time::Instant;
 
 use super::{
     Rest, device_task,
@@ -118,23 +119,24 @@ async fn run(
             Ok((Begun { task }, None))
         })
         .await?;
-    progress.step(follow(live, begun, PATIENCE)).await
+    progress.step(follow(live, begun, Instant::now() + PATIENCE)).await
 }
 
 /// Goes on with what was begun before the server was restarted.
 pub(super) async fn go_on(
     live: Live,
     begun: Begun,
-    left: Duration,
+    patience: Duration,
     mut progress: Progress,
 ) {
-    let result = progress.step(follow(&live, begun, left)).await;
+    let end = Instant::now() + patience;
+    let result = progress.step(follow(&live, begun, end)).await;
     progress.end(result).await;
 }
 
 /// Waits until the device's task ends; says what it made.
-async fn follow(live: &Live, begun: Begun, left: Duration) -> Done<String> {
-    let task = device_task::follow(live, &begun.task, left).await?;
+async fn follow(live: &Live, begun: Begun, end: Instant) -> Done<String> {
+    let task = device_task::follow(live, &begun.task, end).await?;
     let made = text(&task, "/Links/CreatedResources/0/@odata.id");
     let made = made.ok_or_else(|| live.strange("it made nothing"))?;
     let id = made.rsplit('/').next().unwrap_or_default();

@@ -14,15 +14,11 @@ use crate::{
 /// How often the device is asked meanwhile.
 const ASK_EVERY: Duration = Duration::from_millis(250);
 
-/// Waits for `patience` until the device is connected.
+/// Waits until `end` for the device to be connected.
 ///
 /// # Errors
 /// It is not.
-pub(super) async fn connected(
-    live: &Live,
-    patience: Duration,
-) -> Result<(), Error> {
-    let end = Instant::now() + patience;
+pub(super) async fn connected(live: &Live, end: Instant) -> Result<(), Error> {
     loop {
         match live.check() {
             Err(_) if Instant::now() < end => sleep(ASK_EVERY).await,
@@ -34,7 +30,7 @@ pub(super) async fn connected(
 /// The task as it is when it has ended well.
 ///
 /// A device that cannot be reached meanwhile is waited for, as the task goes
-/// on without us: for `patience` in all.
+/// on without us: until `end`.
 ///
 /// # Errors
 /// It did not end well, in the device's own words; it does not end; the device
@@ -42,9 +38,9 @@ pub(super) async fn connected(
 pub(super) async fn follow(
     live: &Live,
     path: &str,
-    patience: Duration,
+    end: Instant,
 ) -> Result<Value, Error> {
-    let end = Instant::now() + patience;
+    let began = Instant::now();
     let conflict = |message| Error::Conflict { pointer: None, message };
     loop {
         let late = Instant::now() >= end;
@@ -56,7 +52,7 @@ pub(super) async fn follow(
                     return Err(conflict(format!(
                         "the device's task {path} is still `{state}` after \
                          {} s",
-                        patience.as_secs()
+                        began.elapsed().as_secs()
                     )));
                 }
                 Stands::Going(_) => {}

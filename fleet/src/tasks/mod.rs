@@ -17,7 +17,7 @@ use onprem_link::id::Xid;
 use serde::{Deserialize, Serialize};
 use tracing::info;
 
-pub(crate) use self::{capture::capture, reset::reset, rest::resume};
+pub(crate) use self::{capture::capture, reset::reset, rest::Unfollowed};
 use self::{
     progress::{Progress, end},
     rest::Rest,
@@ -45,7 +45,11 @@ struct Kept {
     #[serde(flatten)]
     task: Task,
     /// What is left of it where a device does it, which goes on without us.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[serde(
+        default,
+        deserialize_with = "rest::if_known",
+        skip_serializing_if = "Option::is_none"
+    )]
     rest: Option<Rest>,
 }
 
@@ -87,12 +91,7 @@ impl Tasks {
         for kept in tasks.table.all() {
             if kept.task.is_open() && kept.rest.is_none() {
                 info!(task = %kept.task.id, "task was interrupted");
-                tasks
-                    .change(kept.task.id, |kept| {
-                        let why = "the fleet server was restarted";
-                        end(&mut kept.task, Err(why));
-                    })
-                    .await?;
+                tasks.change(kept.task.id, end_abandoned).await?;
             }
         }
         Ok(tasks)
@@ -100,7 +99,7 @@ impl Tasks {
 
     /// Tasks that are under way although nobody follows them yet, with what is
     /// left of them.
-    fn left(&self) -> Vec<(Task, Rest)> {
+    fn unfollowed(&self) -> Vec<(Task, Rest)> {
         let open = self.table.all().into_iter();
         let open = open.filter(|kept| kept.task.is_open());
         open.filter_map(|kept| Some((kept.task.clone(), kept.rest.clone()?)))
@@ -194,17 +193,24 @@ impl Tasks {
         id: Xid,
         change: impl Fn(&mut Kept),
     ) -> Result<(), StoreError> {
-        let changed = self
-            .table
+        if let Some(kept) = self.note(id, change).await? {
+            self.tell(&kept.task).await;
+        }
+        Ok(())
+    }
+
+    /// Changes a task in what nobody is told of.
+    async fn note(
+        &self,
+        id: Xid,
+        change: impl Fn(&mut Kept),
+    ) -> Result<Option<Arc<Kept>>, StoreError> {
+        self.table
             .update(&id.to_string(), |kept| {
                 change(kept);
                 Ok::<_, StoreError>(())
             })
-            .await?;
-        if let Some(kept) = changed {
-            self.tell(&kept.task).await;
-        }
-        Ok(())
+            .await
     }
 
     async fn tell(&self, task: &Task) {
@@ -238,24 +244,39 @@ impl Tasks {
     }
 }
 
+/// Ends a task that nobody goes on with: as its last step did, or in its midst.
+fn end_abandoned(kept: &mut Kept) {
+    let done = |step: &TaskStep| matches!(step.state, TaskState::Completed);
+    let steps = &kept.task.steps;
+    let last = steps.last().filter(|_| steps.iter().all(done));
+    match last.map(|step| step.message.clone()) {
+        Some(said) => {
+            let said = said.unwrap_or_else(|| "done".to_owned());
+            end(&mut kept.task, Ok(&said));
+        }
+        None => end(&mut kept.task, Err("the fleet server was restarted")),
+    }
+}
+
 #[cfg(test)]
 mod tests {
+    use serde_json::{Value, json};
+
     use super::*;
     use crate::store::{Change, Embedded, Expect, Write};
 
-    #[tokio::test]
-    async fn a_task_that_a_restart_interrupted_has_failed_and_says_why() {
-        let folder = tempfile::tempdir().unwrap();
-        let path = folder.path().join("store");
-        let store: Arc<dyn Store> = Arc::new(Embedded::open(&path).unwrap());
-        let step = |name: &str, state| TaskStep {
+    fn step(name: &str, state: TaskState) -> TaskStep {
+        TaskStep {
             name: name.to_owned(),
             state,
             message: None,
             started_at: None,
             finished_at: None,
-        };
-        let task = Task {
+        }
+    }
+
+    fn reset(steps: Vec<TaskStep>) -> Task {
+        Task {
             id: Xid::new(),
             operation: "device_reset".to_owned(),
             description: "Restart blade".to_owned(),
@@ -263,30 +284,42 @@ mod tests {
             device_name: None,
             state: TaskState::Running,
             progress: 33,
-            steps: vec![
-                step("Check the device", TaskState::Completed),
-                step("Send the reset", TaskState::Running),
-            ],
+            steps,
             result: None,
             created_by: "admin".to_owned(),
             created_at: Utc::now(),
             finished_at: None,
-        };
-        // As it was kept before there was anything to go on with.
+        }
+    }
+
+    /// The tasks of a server that finds this one when it starts.
+    async fn found(task: &Task, rest: Option<Value>) -> Tasks {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("store");
+        let store: Arc<dyn Store> = Arc::new(Embedded::open(&path).unwrap());
+        let mut body = serde_json::to_value(task).unwrap();
+        if let Some(rest) = rest {
+            body["rest"] = rest;
+        }
         let write = Write {
             collection: Collection::Tasks,
             id: task.id.to_string(),
             expect: Expect::Absent,
-            change: Change::Put {
-                body: serde_json::to_value(&task).unwrap(),
-                unique: Vec::new(),
-            },
+            change: Change::Put { body, unique: Vec::new() },
         };
         store.apply(vec![write]).await.unwrap();
-
         let events = Events::open(Arc::clone(&store)).await.unwrap();
-        let events = Arc::new(events);
-        let tasks = Tasks::open(store, Arc::clone(&events)).await.unwrap();
+        Tasks::open(store, Arc::new(events)).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_task_that_a_restart_interrupted_has_failed_and_says_why() {
+        let task = reset(vec![
+            step("Check the device", TaskState::Completed),
+            step("Send the reset", TaskState::Running),
+        ]);
+        // As it was kept before there was anything to go on with.
+        let tasks = found(&task, None).await;
         let found = tasks.get(&task.id.to_string()).unwrap();
         assert_eq!(found.state, TaskState::Failed);
         let why = "the fleet server was restarted";
@@ -294,7 +327,39 @@ mod tests {
         assert_eq!(found.steps[0].state, TaskState::Completed);
         assert_eq!(found.steps[1].state, TaskState::Failed);
         assert_eq!(found.steps[1].message.as_deref(), Some(why));
-        let told = events.before(None, 10).await.unwrap();
+        let told = tasks.events.before(None, 10).await.unwrap();
         assert_eq!(told[0].message, format!("Restart blade failed: {why}"));
+    }
+
+    #[tokio::test]
+    async fn what_was_left_of_a_task_in_other_words_is_not_gone_on_with() {
+        let waiting = step("Wait for the power state", TaskState::Running);
+        let task = reset(vec![waiting]);
+        for rest in [json!({"other": {}}), json!(7), json!({"reset": {}})] {
+            let tasks = found(&task, Some(rest)).await;
+            assert!(tasks.unfollowed().is_empty());
+            let found = tasks.get(&task.id.to_string()).unwrap();
+            assert_eq!(found.state, TaskState::Failed);
+            let why = "the fleet server was restarted";
+            assert_eq!(found.result.as_deref(), Some(why));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_task_whose_last_step_is_done_is_done() {
+        let mut last = step("Wait for the power state", TaskState::Completed);
+        last.message = Some("it is off".to_owned());
+        let task = reset(vec![step("Send", TaskState::Completed), last]);
+        // The server ended between the end of the step and that of the task.
+        let tasks = found(&task, None).await;
+        let ended = tasks.get(&task.id.to_string()).unwrap();
+        assert_eq!(ended.state, TaskState::Completed);
+        assert_eq!(ended.progress, 100);
+        assert_eq!(ended.result.as_deref(), Some("it is off"));
+        // Where it is known what there was to wait for, that is looked at.
+        let rest = json!({"capture": {"task": "/redfish/v1/Tasks/1"}});
+        let tasks = found(&task, Some(rest)).await;
+        assert!(tasks.get(&task.id.to_string()).unwrap().is_open());
+        assert_eq!(tasks.unfollowed().len(), 1);
     }
 }

@@ -9,6 +9,7 @@ use crate::{
     Fleet,
     api::{Task, TaskState, TaskStep},
     error::Error,
+    store::StoreError,
 };
 
 /// What came of a step, and what is told of it.
@@ -38,6 +39,11 @@ impl Progress {
         self.work(work, |_| None).await
     }
 
+    /// How many steps are ahead.
+    pub(super) fn ahead(&self, task: &Task) -> usize {
+        task.steps.len().saturating_sub(self.step)
+    }
+
     /// Does the next step, by which the device begins to do the rest itself:
     /// what is left is kept with the task, which goes on after a restart.
     pub(super) async fn hand_over<T: Clone + Into<Rest>>(
@@ -58,7 +64,9 @@ impl Progress {
             kept.task.state = TaskState::Running;
             if let Some(step) = kept.task.steps.get_mut(step) {
                 step.state = TaskState::Running;
+                step.message = None;
                 step.started_at.get_or_insert_with(Utc::now);
+                step.finished_at = None;
             }
         })
         .await;
@@ -70,11 +78,14 @@ impl Progress {
         let rest = result.as_ref().ok().and_then(|(value, _)| rest(value));
         let done = state == TaskState::Completed;
         self.note(|kept| {
-            kept.rest.clone_from(&rest);
+            // What is left is there until the task has ended.
+            if let Some(rest) = &rest {
+                kept.rest = Some(rest.clone());
+            }
             let task = &mut kept.task;
             let steps = task.steps.len().max(1);
             if done {
-                let percent = (step + 1) * 100 / steps;
+                let percent = ((step + 1) * 100 / steps).min(100);
                 task.progress = u8::try_from(percent).unwrap_or(100);
             }
             if let Some(step) = task.steps.get_mut(step) {
@@ -85,6 +96,11 @@ impl Progress {
         })
         .await;
         result.map(|(value, _)| value)
+    }
+
+    /// What keeps how far a step is that hands over bit by bit.
+    pub(super) fn keeper(&self) -> Keeper {
+        Keeper { fleet: self.fleet.clone(), id: self.id }
     }
 
     /// Notes what came of the task.
@@ -104,9 +120,28 @@ impl Progress {
     }
 
     async fn note(&self, change: impl Fn(&mut Kept)) {
-        if let Err(error) = self.fleet.tasks().change(self.id, change).await {
-            warn!(error = %Chain(&error), task = %self.id, "task not noted");
-        }
+        let noted = self.fleet.tasks().change(self.id, change).await;
+        noted_or_told(self.id, noted);
+    }
+}
+
+/// Keeps what is left of a task, while a step of it is under way.
+pub(super) struct Keeper {
+    fleet: Fleet,
+    id: Xid,
+}
+
+impl Keeper {
+    pub(super) async fn keep(&self, rest: Rest) {
+        let change = |kept: &mut Kept| kept.rest = Some(rest.clone());
+        let noted = self.fleet.tasks().note(self.id, change).await;
+        noted_or_told(self.id, noted.map(drop));
+    }
+}
+
+fn noted_or_told(task: Xid, noted: Result<(), StoreError>) {
+    if let Err(error) = noted {
+        warn!(error = %Chain(&error), %task, "task not noted");
     }
 }
 

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{
     Rest, device_task,
-    progress::{Done, Progress},
+    progress::{Done, Keeper, Progress},
 };
 use crate::{
     Fleet,
@@ -57,7 +57,7 @@ pub(crate) async fn reset(
         .begin(caller, "device_reset", description, device, STEPS)
         .await?;
     let mut progress = Progress::new(fleet.clone(), &task);
-    let work = Work { live, fleet: fleet.clone(), left: TASK_PATIENCE };
+    let work = Work { live, fleet: fleet.clone(), patience: TASK_PATIENCE };
     let nodes = nodes.to_vec();
     fleet.spawn(async move {
         let result = work.steps(kind, &nodes, &mut progress).await;
@@ -105,6 +105,30 @@ pub(super) struct Sent {
     nodes: Vec<Asked>,
     /// Nodes of which the device would not do it, and why.
     refused: Vec<String>,
+    /// Nodes of which the device has not answered yet.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    ahead: Vec<String>,
+}
+
+impl Sent {
+    /// What is known of it when the server has been restarted: the rest is
+    /// left alone. Who waits for it may do otherwise meanwhile.
+    fn interrupted(mut self) -> Self {
+        let ahead = std::mem::take(&mut self.ahead);
+        if !ahead.is_empty() {
+            self.refused.push(format!(
+                "{}: the fleet server was restarted before the device had \
+                 answered or could be asked",
+                ahead.join(", ")
+            ));
+        }
+        self
+    }
+
+    fn said(&self) -> Option<String> {
+        let refused = &self.refused;
+        (!refused.is_empty()).then(|| refused.join("; "))
+    }
 }
 
 /// A node that is being reset.
@@ -125,7 +149,7 @@ pub(super) struct Work {
     pub(super) live: Live,
     pub(super) fleet: Fleet,
     /// How long the device's own tasks may take.
-    pub(super) left: Duration,
+    pub(super) patience: Duration,
 }
 
 impl Work {
@@ -145,32 +169,45 @@ impl Work {
                 Ok((targets, said))
             })
             .await?;
+        let keeper = progress.keeper();
         let sent = progress
             .hand_over(async {
-                let sent = self.send(targets, kind).await?;
-                let refused = &sent.refused;
-                let said = (!refused.is_empty()).then(|| refused.join("; "));
+                let sent = self.send(targets, kind, &keeper).await?;
+                let said = sent.said();
                 Ok((sent, said))
             })
             .await?;
-        progress.step(self.finish(sent)).await
+        progress.step(self.finish(sent, Instant::now() + self.patience)).await
     }
 
     /// Goes on with what was asked before the server was restarted.
-    pub(super) async fn go_on(self, sent: Sent, mut progress: Progress) {
+    pub(super) async fn go_on(
+        self,
+        task: Task,
+        sent: Sent,
+        mut progress: Progress,
+    ) {
+        let end = Instant::now() + self.patience;
+        let sent = sent.interrupted();
+        if progress.ahead(&task) > 1 {
+            // Nothing more is asked for.
+            let said = sent.said();
+            let asked = progress.step(async { Ok(((), said)) }).await;
+            debug_assert!(asked.is_ok(), "nothing was done");
+        }
         let finish = async {
-            device_task::connected(&self.live, self.left).await?;
-            self.finish(sent).await
+            device_task::connected(&self.live, end).await?;
+            self.finish(sent, end).await
         };
         let result = progress.step(finish).await;
         progress.end(result).await;
     }
 
     /// Waits until the nodes are as they should be.
-    async fn finish(&self, sent: Sent) -> Done<String> {
-        let Sent { kind, nodes, mut refused } = sent;
+    async fn finish(&self, sent: Sent, end: Instant) -> Done<String> {
+        let Sent { kind, nodes, mut refused, .. } = sent;
         let alone = nodes.len() == 1 && refused.is_empty();
-        let (done, mut failed) = self.follow(nodes).await;
+        let (done, mut failed) = self.follow(nodes, end).await;
         if alone && let Some((_, error)) = failed.pop() {
             return Err(error);
         }
@@ -193,28 +230,38 @@ impl Work {
         Err(Error::Conflict { pointer: None, message })
     }
 
-    /// Asks for all resets; those that began, and why others did not.
+    /// Asks for all resets; those that began, and why others did not. What the
+    /// device has answered is kept at once: those nodes are on their way.
     async fn send(
         &self,
         targets: Vec<Target>,
         kind: ResetType,
+        keeper: &Keeper,
     ) -> Result<Sent, Error> {
-        let (mut nodes, mut refused) = (Vec::new(), Vec::new());
+        let ahead = targets.iter().map(|target| target.id.clone()).collect();
+        let (nodes, refused) = (Vec::new(), Vec::new());
+        let mut sent = Sent { kind, nodes, refused, ahead };
         let several = targets.len() > 1;
         for target in targets {
-            match self.live.reset(&target, kind).await {
-                Ok(task) => nodes.push(Asked { target, task }),
+            let answer = self.live.reset(&target, kind).await;
+            sent.ahead.retain(|id| *id != target.id);
+            match answer {
+                Ok(task) => sent.nodes.push(Asked { target, task }),
                 Err(error) if several => {
-                    refused.push(format!("{}: {error}", target.id));
+                    sent.refused.push(format!("{}: {error}", target.id));
                 }
                 Err(error) => return Err(error),
             }
+            // The last answer is kept with the end of the step.
+            if !sent.ahead.is_empty() {
+                keeper.keep(sent.clone().into()).await;
+            }
         }
-        if nodes.is_empty() {
-            let message = refused.join("; ");
+        if sent.nodes.is_empty() {
+            let message = sent.refused.join("; ");
             return Err(Error::Conflict { pointer: None, message });
         }
-        Ok(Sent { kind, nodes, refused })
+        Ok(sent)
     }
 
     /// Waits for the device's own tasks; the nodes that are reset, and why
@@ -222,14 +269,13 @@ impl Work {
     async fn follow(
         &self,
         nodes: Vec<Asked>,
+        end: Instant,
     ) -> (Vec<Target>, Vec<(String, Error)>) {
-        let end = Instant::now() + self.left;
         let (mut done, mut failed) = (Vec::new(), Vec::new());
         for Asked { target, task } in nodes {
             let result = match task {
                 Some(task) => {
-                    let left = end.saturating_duration_since(Instant::now());
-                    let task = device_task::follow(&self.live, &task, left);
+                    let task = device_task::follow(&self.live, &task, end);
                     task.await.map(drop)
                 }
                 None => Ok(()),

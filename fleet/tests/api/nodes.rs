@@ -1,10 +1,13 @@
 //! A node of a rack that runs an agent of its own is shut down by that, which
 //! takes its time and may go wrong.
 
-use std::{fs, time::Duration};
+use std::{fs, path::PathBuf, time::Duration};
 
-use http::StatusCode;
+use http::{Method, StatusCode};
 use onprem_bmc::{agent::Agent, config::Config as AgentConfig};
+use onprem_fleet::store::{
+    Change, Collection, Embedded, Expect, Store as _, Write,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::time::{sleep, timeout};
@@ -118,6 +121,8 @@ impl Rack {
                 if task["steps"][2]["state"] == "running" {
                     return task;
                 }
+                let open = ["pending", "running"].map(Value::from);
+                assert!(open.contains(&task["state"]), "ended: {task:#}");
                 sleep(Duration::from_millis(50)).await;
             }
         };
@@ -203,21 +208,102 @@ async fn a_device_goes_on_with_a_task_while_the_fleet_starts_anew() {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn what_a_device_could_not_do_while_the_fleet_was_away_has_failed() {
-    let it = Rack::start(", shutdown_seconds = 1").await;
+    let it = Rack::start(", shutdown_seconds = 5").await;
     it.is_graceful().await;
     let task = it.reset("GracefulShutdown").await;
     it.waiting(&task).await;
     let Rack { fleet, way, agent, node, _folders } = it;
     let fleet = fleet.restart().await;
+    let open = fleet.get(&format!("/v1/tasks/{task}")).await;
+    assert_eq!(open["state"], "running", "{open:#}");
     way.leads_to(&fleet);
     let ended = task_ended(&fleet, &task).await;
     assert_eq!(ended["state"], "failed", "{ended:#}");
     let why = ended["result"].as_str().unwrap();
-    assert!(why.contains("still answers after 1 s"), "{why}");
+    assert!(why.contains("still answers after 5 s"), "{why}");
     assert_eq!(ended["steps"][2]["message"], why, "{ended:#}");
     // What has ended is left alone.
     let fleet = fleet.restart().await;
     assert_eq!(fleet.get(&format!("/v1/tasks/{task}")).await, ended);
+    agent.stop().await;
+    node.stop().await;
+}
+
+/// Restarts the server; what is kept of the task is changed meanwhile.
+async fn restarted(
+    fleet: Fleet,
+    task: &str,
+    change: impl Fn(&mut Value),
+) -> Fleet {
+    let store = async |path: PathBuf| {
+        let store = Embedded::open(&path.join("fleet.redb")).unwrap();
+        let kept = store.get(Collection::Tasks, task).await.unwrap().unwrap();
+        let mut body = kept.body;
+        change(&mut body);
+        let write = Write {
+            collection: Collection::Tasks,
+            id: task.to_owned(),
+            expect: Expect::Version(kept.version),
+            change: Change::Put { body, unique: Vec::new() },
+        };
+        store.apply(vec![write]).await.unwrap();
+    };
+    fleet.restart_after(store).await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_was_not_asked_when_the_fleet_ended_is_not_asked_any_more() {
+    let it = Rack::start("").await;
+    it.is_graceful().await;
+    let task = it.reset("GracefulShutdown").await;
+    it.goes().await;
+    it.waiting(&task).await;
+    let Rack { fleet, way, agent, node, _folders } = it;
+    // As if the server had died with one node asked of four, two of which
+    // were to come.
+    let fleet = restarted(fleet, &task, |kept| {
+        let asked = kept.pointer("/rest/reset/nodes/0/target/id");
+        assert_eq!(asked, Some(&json!("b1")), "{kept:#}");
+        let sent = &mut kept["rest"]["reset"];
+        sent["refused"] = json!(["b2: it said no"]);
+        sent["ahead"] = json!(["b3", "b4"]);
+        kept["steps"][1]["state"] = "running".into();
+        kept["steps"][2]["state"] = "pending".into();
+    });
+    let fleet = fleet.await;
+    way.leads_to(&fleet);
+    node.stop().await;
+    let ended = task_ended(&fleet, &task).await;
+    assert_eq!(ended["state"], "failed", "{ended:#}");
+    let why = ended["result"].as_str().unwrap();
+    let said = "it is off; not done: b2: it said no; b3, b4: the fleet server";
+    assert!(why.starts_with(said), "{why}");
+    assert_eq!(ended["steps"][1]["state"], "completed", "{ended:#}");
+    let said = ended["steps"][1]["message"].as_str().unwrap();
+    assert!(why.ends_with(said), "{said}");
+    assert_eq!(ended["steps"][2]["message"], why, "{ended:#}");
+    let nodes = fleet.get(&format!("{BLADE}/nodes")).await;
+    let off = |id: &str| {
+        let all = nodes["items"].as_array().unwrap();
+        all.iter().any(|it| it["id"] == id && it["powerState"] == "Off")
+    };
+    assert!(off("b1") && !off("b3") && !off("b4"), "{nodes:#}");
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_task_of_a_device_that_was_deleted_ends_when_the_fleet_starts() {
+    let it = Rack::start("").await;
+    it.is_graceful().await;
+    let task = it.reset("GracefulShutdown").await;
+    it.waiting(&task).await;
+    let Rack { fleet, agent, node, .. } = it;
+    let gone = fleet.call(Method::DELETE, BLADE, None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.body);
+    let fleet = fleet.restart().await;
+    let ended = task_ended(&fleet, &task).await;
+    assert_eq!(ended["state"], "failed", "{ended:#}");
+    assert_eq!(ended["result"], "the device was deleted", "{ended:#}");
     agent.stop().await;
     node.stop().await;
 }

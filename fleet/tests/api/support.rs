@@ -1,6 +1,10 @@
 //! A server in a folder of its own, and a client.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use bytes::Bytes;
 use http::{HeaderMap, Method, Request, StatusCode, header};
@@ -158,6 +162,17 @@ impl Fleet {
     pub(crate) async fn restart(self) -> Self {
         let Self { server, folder, .. } = self;
         server.stop().await;
+        Self::start_in(folder).await
+    }
+
+    /// The same, with something done to the folder in between.
+    pub(crate) async fn restart_after(
+        self,
+        change: impl AsyncFnOnce(PathBuf),
+    ) -> Self {
+        let Self { server, folder, .. } = self;
+        server.stop().await;
+        change(folder.path().to_owned()).await;
         Self::start_in(folder).await
     }
 
