@@ -97,6 +97,7 @@ async fn a_board_file_that_cannot_be_is_told_by_its_line() {
         ("\"exhaust\"", "\"CPU_Clock\"", 8, "a second `CPU_Clock`"),
         ("\"exhaust\"", "\"../x\"", 8, "`../x` is no id"),
         ("bus = \"i2c-1\"\n", "", 8, "say which `bus`"),
+        ("0x49", "0x99", 8, "`address` is 0x99: 0x03 to 0x77 exist"),
         ("upper_critical", "upper_crit", 8, "unknown field `upper_crit`"),
         ("i2c = \"/dev/i2c-1\"\n", "", 3, "say one of `i2c`, `serial`"),
         (
@@ -137,8 +138,14 @@ async fn a_recorded_board_is_played_back() {
         changes.recv().await.unwrap();
     }
     assert!(agent.stop().await);
-    // A recording is never written over.
-    let error = Agent::start(config.clone()).await.unwrap_err();
+    // A recording is never written over: the next start makes its own.
+    let before = std::fs::read(&recording).unwrap();
+    let agent = Agent::start(config.clone()).await.unwrap();
+    assert!(agent.stop().await);
+    assert_eq!(std::fs::read(&recording).unwrap(), before);
+    assert!(folder.path().join("i2c.jsonl.1").exists());
+    config.record = Some(folder.path().join("nowhere").join("i2c.jsonl"));
+    let error = Agent::start(config).await.map(drop).unwrap_err();
     let error = format!("{:#}", anyhow::Error::from(error));
     assert!(error.contains("cannot be recorded"), "{error}");
 

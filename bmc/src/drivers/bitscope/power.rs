@@ -113,19 +113,24 @@ mod tests {
             console::Consoles,
             protocol::{Secret, Wire},
         },
-        sim::{bitscope::Rack, serial::SimulatedSerial},
+        sim::{
+            bitscope::Rack,
+            serial::{LineFaults, SimulatedSerial},
+        },
     };
 
-    /// A bus that has seen its four nodes.
-    fn bus() -> (Rack, Bus) {
+    /// A bus that has seen its four nodes, and what can happen to its line.
+    fn bus() -> (Rack, Bus, LineFaults) {
         let rack = Rack::new(4);
-        let link = Box::new(SimulatedSerial::new(Box::new(rack.clone())));
+        let link = SimulatedSerial::new(Box::new(rack.clone()));
+        let faults = link.faults();
+        let link = Box::new(link);
         let timing = Timing { stagger: Duration::ZERO, dwell: Duration::ZERO };
         let consoles = Consoles::new(&[0, 1, 2, 3], None, 0);
         let wire = Wire::new(link, Secret::default());
         let bus = Bus::start(wire, consoles, timing).unwrap();
         wait(|| bus.known(3).0.last.is_some());
-        (rack, bus)
+        (rack, bus, faults)
     }
 
     fn wait(done: impl Fn() -> bool) {
@@ -138,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_cut_that_waits_for_the_bus_can_be_taken_back() {
-        let (rack, bus) = bus();
+        let (rack, bus, _) = bus();
         rack.hang(true);
         assert_eq!(bus.reach(2, Goal::Off).ok(), Some(false));
         // It is asked before it is told, and cannot answer.
@@ -154,8 +159,19 @@ mod tests {
     }
 
     #[test]
+    fn a_line_that_is_gone_is_told_and_found_again() {
+        let (_rack, bus, faults) = bus();
+        assert_eq!(bus.gone(2), None);
+        faults.unplug(true);
+        // The next look at a node finds out.
+        wait(|| bus.gone(2).is_some());
+        faults.unplug(false);
+        wait(|| bus.gone(2).is_none());
+    }
+
+    #[test]
     fn a_cut_that_was_told_cannot_be_taken_back() {
-        let (rack, bus) = bus();
+        let (rack, bus, _) = bus();
         assert_eq!(bus.reach(2, Goal::Off).ok(), Some(false));
         wait(|| !rack.is_on(2));
         assert!(!bus.withdraw(2));
