@@ -459,6 +459,7 @@ def a_cut_of_the_mains_ends_in_an_orderly_shutdown(fleet):
         assert "input is lost" in page, page[:4000]
         mains.write_text("on")
         wait("the mains again", 30, lambda: "input is lost" not in why())
+        wait("the blade again", 30, lambda: device()["powerState"] == "On")
     finally:
         end(agent)
         forget(fleet, "hats")

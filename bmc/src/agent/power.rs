@@ -5,7 +5,7 @@ use tracing::warn;
 
 use crate::{
     boards::Board,
-    model::{Inventory, Part, PowerRestorePolicy, Settings},
+    model::{Inventory, Part, Settings},
     state::{StateDir, StateError},
     tasks::{cycles::Cycles, power_plans::Plans, power_record::PowerRecord},
 };
@@ -39,13 +39,8 @@ pub(super) fn restore(
         let plan = plans.get(&system.id);
         let was_on = record.was_on(&system.id);
         let was_on = plan.map_or(was_on, |plan| plan.on);
-        let policy = settings.power_restore_policy;
-        let on = match policy.unwrap_or(system.restore_default) {
-            _ if !lost => was_on,
-            PowerRestorePolicy::AlwaysOn => true,
-            PowerRestorePolicy::AlwaysOff => false,
-            PowerRestorePolicy::LastState => was_on,
-        };
+        let policy = system.restore_policy(&settings);
+        let on = if lost { policy.leads_to(was_on) } else { was_on };
         power.restore(&system.id, on, lost);
         if let Some(plan) = plan.filter(|_| !lost) {
             power.resume(&system.id, plan.on);

@@ -194,3 +194,15 @@ pub struct Boot {
     /// Since when it says so; nothing where it always did.
     pub since: Option<DateTime<Utc>>,
 }
+
+impl PowerRestorePolicy {
+    /// Whether a system is on when the power is back, which `was_on` before.
+    #[must_use]
+    pub fn leads_to(self, was_on: bool) -> bool {
+        match self {
+            Self::AlwaysOn => true,
+            Self::AlwaysOff => false,
+            Self::LastState => was_on,
+        }
+    }
+}

@@ -7,7 +7,8 @@ use uuid::Uuid;
 
 use super::{
     BootMode, BootSource, Control, Health, Id, Instrument, Modem,
-    NetworkInterface, PowerRestorePolicy, RaidType, SensorKind, Switch,
+    NetworkInterface, PartSettings, PowerRestorePolicy, RaidType, SensorKind,
+    Switch,
 };
 use crate::commands::ResetType;
 
@@ -103,6 +104,17 @@ pub struct System {
     pub hosts_manager: bool,
     /// Where it is on a control bus, if it is on one.
     pub bay: Option<Bay>,
+}
+
+impl System {
+    /// What it does when the power comes back, with these `settings`.
+    #[must_use]
+    pub fn restore_policy(
+        &self,
+        settings: &PartSettings,
+    ) -> PowerRestorePolicy {
+        settings.power_restore_policy.unwrap_or(self.restore_default)
+    }
 }
 
 /// A place on a control bus, over which a system is switched and seen.

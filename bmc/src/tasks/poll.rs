@@ -5,16 +5,16 @@ use std::time::Duration;
 use onprem_link::task::blocking;
 use tokio::{
     task::JoinHandle,
-    time::{MissedTickBehavior, interval, sleep, timeout},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 use tracing::{error, info, warn};
 
 use super::pulse::Pulse;
 use crate::{
-    commands::Commands,
+    commands::{Commands, ResetType},
     drivers::{Batch, Driver, Wish},
-    model::Model,
+    model::{Health, Id, Model, Part, PowerState, Snapshot, Trouble},
 };
 
 /// How much longer than its interval a driver may take before the log says
@@ -23,6 +23,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// How long a part may take with what is done at the end.
 const FAREWELL: Duration = Duration::from_millis(1500);
+
+/// A system that stays on for so long was not switched.
+const STAYS: Duration = Duration::from_mins(10);
 
 /// Polls `driver` until `stop`. A driver that hangs keeps only its own thread:
 /// its readings go stale, and it is asked again when it has come back.
@@ -53,12 +56,16 @@ async fn ask(
     let patience = driver.interval() + PATIENCE;
     let mut ticks = interval(driver.interval());
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    let mut acted: Option<Acted> = None;
     loop {
         tokio::select! {
             () = stop.cancelled() => return,
             _ = ticks.tick() => {}
         }
         let known = model.snapshot();
+        if let Some(it) = acted.take_if(|it| it.is_over(&known)) {
+            model.post_troubles(&it.part(), &it.source, Vec::new());
+        }
         let asked = blocking(move || {
             driver.see(&known);
             drop(known);
@@ -79,9 +86,45 @@ async fn ask(
                 () = stop.cancelled() => return,
                 granted = fulfil(&name, &commands, &wish) => {
                     driver.heard(&wish, granted);
+                    if granted && wish.kind != ResetType::On {
+                        acted = Some(Acted::tell(&model, &name, wish));
+                    }
                 }
             }
         }
+    }
+}
+
+/// What a part has done with a system, which is told until that is on again.
+struct Acted {
+    source: Id,
+    system: Id,
+    since: Instant,
+    /// It was seen not to be on.
+    went: bool,
+}
+
+impl Acted {
+    /// Tells why `system` is not on.
+    fn tell(model: &Model, name: &str, wish: Wish) -> Self {
+        let Wish { system, kind, reason } = wish;
+        let text = format!("{} by `{name}`: {reason}", kind.as_str()).into();
+        let (word, health) = ("SwitchedByPart", Health::Warning);
+        let trouble = Trouble { word, text, health, slows: None, over: false };
+        let (source, since) = (name.into(), Instant::now());
+        let acted = Self { source, system, since, went: false };
+        model.post_troubles(&acted.part(), &acted.source, vec![trouble]);
+        acted
+    }
+
+    fn part(&self) -> Part {
+        Part::System(self.system.clone())
+    }
+
+    fn is_over(&mut self, known: &Snapshot) -> bool {
+        let on = known.power_state(&self.system) == PowerState::On;
+        self.went |= !on;
+        on && (self.went || self.since.elapsed() > STAYS)
     }
 }
 

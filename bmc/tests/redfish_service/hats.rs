@@ -113,16 +113,25 @@ async fn a_cut_of_the_mains_is_told_and_ends_in_an_orderly_shutdown() {
         }
     };
     timeout(Duration::from_secs(10), cut).await.expect("soft off");
+    // Why it is off is told where one looks.
+    let system = admin.get(NODE).await.body;
+    assert_eq!(system["Status"]["Health"], "Warning", "{system:#}");
+    let why = system["Status"]["Conditions"].to_string();
+    assert!(why.contains("on battery with 24 %"), "{why}");
     // The mains first, then the system.
     let log = entries(&admin, "SEL").await.to_string();
     for said in ["Power Supply / Converter", "Transition to Power Off"] {
         assert!(log.contains(said), "{said}: {log}");
     }
 
+    hat.lock().unwrap().level = 90.0;
     hat.lock().unwrap().mains = true;
     let back = |it: &Value| it["LineInputStatus"] == "Normal";
     let back = until(&admin, &supply, back).await;
     assert_eq!(back["Status"]["Health"], "OK");
+    // What went for lack of mains is back with them.
+    let well = |it: &Value| power(it) == "On" && it["Status"]["Health"] == "OK";
+    until(&admin, NODE, well).await;
 }
 
 /// The log `id`, wherever it is.

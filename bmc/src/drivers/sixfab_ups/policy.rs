@@ -1,5 +1,5 @@
 //! What happens when the mains are gone for too long: the system is shut down,
-//! and then the HAT cuts its power.
+//! and then the HAT cuts its power. When they are back, so is the system.
 
 use std::time::Duration;
 
@@ -39,6 +39,17 @@ pub(super) enum Act {
     Shutdown(String),
     /// Tell the HAT to cut.
     Cut,
+    /// Do with the system as it shall be after an outage, before which it was
+    /// on, or off.
+    Restore { was_on: bool },
+}
+
+/// A system that was shut down, or cut, for lack of mains.
+#[derive(Clone, Copy, Debug)]
+struct Gone {
+    was_on: bool,
+    /// It was seen to go.
+    seen: bool,
 }
 
 #[derive(Debug, Default)]
@@ -46,6 +57,7 @@ pub(super) struct Policy {
     pub(super) limits: Limits,
     stage: Stage,
     since: Option<Instant>,
+    gone: Option<Gone>,
 }
 
 impl Policy {
@@ -56,7 +68,7 @@ impl Policy {
     /// Takes whether the system is fed by the battery.
     pub(super) fn on_battery(&mut self, on_battery: bool, now: Instant) {
         if !on_battery {
-            // Who is on the way down stays down, and keeps its power.
+            // Who is on the way down goes down first, and keeps its power.
             (self.since, self.stage) = (None, Stage::Watching);
         } else if self.since.is_none() {
             self.since = Some(now);
@@ -67,6 +79,9 @@ impl Policy {
     pub(super) fn heard(&mut self, accepted: bool) {
         if let Stage::Asked(_, agreed) = &mut self.stage {
             *agreed = accepted;
+            if accepted {
+                self.gone = Some(Gone { was_on: true, seen: false });
+            }
         }
     }
 
@@ -78,7 +93,11 @@ impl Policy {
         level: Option<f64>,
         power: PowerState,
     ) -> Option<Act> {
-        let on_battery = now.duration_since(self.since?);
+        if let Some(gone) = &mut self.gone {
+            gone.seen |= power != PowerState::On;
+        }
+        let Some(since) = self.since else { return self.back(power) };
+        let on_battery = now.duration_since(since);
         let down = power == PowerState::Off;
         match self.stage {
             // The HAT did not take it a moment ago.
@@ -107,9 +126,21 @@ impl Policy {
         self.stage = Stage::Asked(now + RETRY, true);
     }
 
+    /// The mains are there: what went for lack of them comes back.
+    fn back(&mut self, power: PowerState) -> Option<Act> {
+        let Gone { was_on, seen } = self.gone?;
+        let down = power == PowerState::Off;
+        if down || (seen && power == PowerState::On) {
+            self.gone = None;
+        }
+        // The agent's own machine is brought back by the HAT.
+        (down && !self.limits.own).then_some(Act::Restore { was_on })
+    }
+
     #[expect(clippy::unnecessary_wraps, reason = "it is the answer of `next`")]
     fn cut(&mut self) -> Option<Act> {
         self.stage = Stage::Cut;
+        self.gone.get_or_insert(Gone { was_on: false, seen: true });
         Some(Act::Cut)
     }
 
@@ -170,13 +201,36 @@ mod tests {
     }
 
     #[test]
-    fn mains_that_come_back_leave_the_power_on() {
+    fn mains_that_come_back_bring_back_what_went() {
         let (mut policy, now) = (policy(false), Instant::now());
         policy.on_battery(true, now);
         policy.next(now, Some(1.0), PowerState::On).unwrap();
         policy.heard(true);
         policy.on_battery(false, now);
-        assert_eq!(policy.next(now, Some(1.0), PowerState::Off), None);
+        let (on, off) = (PowerState::On, PowerState::Off);
+        let mut next = |power| policy.next(now, Some(1.0), power);
+        assert_eq!(next(on), None, "it has not begun to go");
+        assert_eq!(next(PowerState::PoweringOff), None);
+        assert_eq!(next(off), Some(Act::Restore { was_on: true }));
+        assert_eq!(next(off), None, "once");
+    }
+
+    #[test]
+    fn who_was_off_or_is_on_again_is_known_to_be() {
+        let (mut policy, now) = (policy(false), Instant::now());
+        let (on, off) = (PowerState::On, PowerState::Off);
+        policy.on_battery(true, now);
+        assert_eq!(policy.next(now, Some(1.0), off), Some(Act::Cut));
+        policy.on_battery(false, now);
+        let back = Some(Act::Restore { was_on: false });
+        assert_eq!(policy.next(now, Some(1.0), off), back);
+        policy.on_battery(true, now);
+        policy.next(now, Some(1.0), on).unwrap();
+        policy.heard(true);
+        policy.next(now, Some(1.0), off).unwrap();
+        policy.on_battery(false, now);
+        assert_eq!(policy.next(now, Some(1.0), on), None);
+        assert_eq!(policy.next(now, Some(1.0), off), None, "it went by itself");
     }
 
     #[test]

@@ -25,8 +25,8 @@ use crate::{
     commands::ResetType,
     drivers::{Batch, Driver, Farewell, Wish, good_for},
     model::{
-        Health, Id, Part, PowerState, Quantity, Sample, Sensor, Snapshot,
-        Trouble,
+        Health, Id, Part, PowerRestorePolicy, PowerState, Quantity, Sample,
+        Sensor, Snapshot, Trouble,
     },
 };
 
@@ -86,6 +86,8 @@ pub(super) struct Ups {
     clock_at: Option<Instant>,
     /// The system that it feeds, and whether that is on.
     system: Option<(Id, PowerState)>,
+    /// What that does when the power is back.
+    restores: PowerRestorePolicy,
     level: Option<f64>,
     fan: FanState,
     turn: usize,
@@ -111,6 +113,10 @@ impl Driver for Ups {
         let system = known.chassis(&self.chassis);
         let system = system.and_then(|chassis| chassis.systems.first());
         self.system = system.map(|id| (id.clone(), known.power_state(id)));
+        if let Some(system) = system.and_then(|id| known.system(id)) {
+            let part = Part::System(system.id.clone());
+            self.restores = system.restore_policy(&known.settings.of(&part));
+        }
     }
 
     fn heard(&mut self, wish: &Wish, granted: bool) {
@@ -175,6 +181,7 @@ impl Ups {
             cut_comes: false,
             clock_at: None,
             system: None,
+            restores: PowerRestorePolicy::default(),
             level: None,
             fan: FanState::default(),
             turn: 0,
@@ -464,6 +471,13 @@ impl Ups {
             Some(Act::Shutdown(reason)) => {
                 let kind = ResetType::GracefulShutdown;
                 batch.wishes.push(Wish { system, kind, reason });
+            }
+            Some(Act::Restore { was_on }) => {
+                let kind = ResetType::On;
+                let reason = "the mains are back".to_owned();
+                let back = self.restores.leads_to(was_on);
+                let wish = back.then_some(Wish { system, kind, reason });
+                batch.wishes.extend(wish);
             }
             Some(Act::Cut) => {
                 let own = self.plan.limits.own;

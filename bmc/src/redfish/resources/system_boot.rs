@@ -60,14 +60,12 @@ pub(super) fn describe(
     snapshot: &Snapshot,
 ) -> ComputerSystem {
     let offers = !system.boot_sources.is_empty();
-    let policy = system.restores_power.then(|| {
-        let policy = settings.power_restore_policy;
-        match policy.unwrap_or(system.restore_default) {
+    let policy =
+        system.restores_power.then(|| match system.restore_policy(settings) {
             PowerRestorePolicy::AlwaysOn => PowerRestorePolicyTypes::AlwaysOn,
             PowerRestorePolicy::AlwaysOff => PowerRestorePolicyTypes::AlwaysOff,
             PowerRestorePolicy::LastState => PowerRestorePolicyTypes::LastState,
-        }
-    });
+        });
     let last_reset = snapshot.resets.get(&system.id).copied();
     let last_reset = last_reset.or(system.last_reset);
     // The watchdog is that of the machine the agent runs on.
