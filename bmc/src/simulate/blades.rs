@@ -102,7 +102,7 @@ struct Blades<'a> {
     options: &'a Options,
     /// What they have in common.
     config: Config,
-    recording: Recording,
+    recording: Option<Recording>,
 }
 
 impl<'a> Blades<'a> {
@@ -112,13 +112,18 @@ impl<'a> Blades<'a> {
             let (listen, count) = (options.listen, options.count);
             bail!("no {count} ports follow {listen}");
         }
-        let recording = match &options.replay {
-            Some(path) => Recording::read(path).with_context(|| {
+        let read = |path: &PathBuf| {
+            Recording::read(path).with_context(|| {
                 format!("{} cannot be played back", path.display())
-            })?,
-            None => Recording::default(),
+            })
         };
-        // Nothing of this machine is theirs: no fan, no line, no disk.
+        let recording = options.replay.as_ref().map(read).transpose()?;
+        // Nothing of this machine is theirs: no power, no fan, no line, no
+        // disk. What is said of one agent's buses is not said of all.
+        config.allow_host_power = false;
+        config.allow_volumes = false;
+        config.allow_network_changes = false;
+        (config.record, config.replay) = (None, None);
         config.root = config.state_dir.join("no-machine");
         fs::create_dir_all(&config.root).with_context(|| {
             format!("cannot make {}", config.root.display())
@@ -165,8 +170,7 @@ impl<'a> Blades<'a> {
         if let port @ 1.. = config.listen.port() {
             config.listen.set_port(port.saturating_add(index));
         }
-        let recording = self.options.replay.as_ref();
-        let recording = recording.map(|_| self.recording.clone());
+        let recording = self.recording.clone();
         let agent = Agent::one_of_many(config, recording).await;
         let agent = agent.with_context(|| format!("{name} does not start"))?;
         let address = agent.redfish_address();
