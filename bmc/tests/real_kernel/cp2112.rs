@@ -9,7 +9,8 @@ use std::{
     collections::BTreeMap,
     fs::{self, File, OpenOptions},
     io::{Read as _, Write as _},
-    path::PathBuf,
+    os::unix::fs::symlink,
+    path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
     thread::{self, JoinHandle},
     time::Duration,
@@ -25,8 +26,6 @@ pub(crate) type Parts = BTreeMap<u8, Box<dyn I2cPart>>;
 
 /// A bridge that is plugged in, until it is dropped.
 pub(crate) struct Bridge {
-    /// The device file of its bus.
-    pub(crate) bus: PathBuf,
     file: Option<File>,
     serving: Option<JoinHandle<()>>,
 }
@@ -38,8 +37,9 @@ static COUNT: AtomicU32 = AtomicU32::new(0);
 const FOUND: Duration = Duration::from_secs(20);
 
 impl Bridge {
-    /// Plugs one in, with `parts` on its bus.
-    pub(crate) fn plug_in(parts: Parts) -> Self {
+    /// Plugs one in, with `parts` on its bus. `bus` leads to it then, whatever
+    /// number the kernel gives it: that of one before it may be another's.
+    pub(crate) fn plug_in(bus: &Path, parts: Parts) -> Self {
         let mut file = OpenOptions::new()
             .read(true)
             .write(true)
@@ -57,14 +57,16 @@ impl Bridge {
         };
         let serving = Some(thread::spawn(move || far.serve()));
         let asked = Instant::now();
-        let bus = loop {
-            if let Some(bus) = bus(&serial_number) {
-                break bus;
+        let device = loop {
+            if let Some(device) = device(&serial_number) {
+                break device;
             }
             assert!(asked.elapsed() < FOUND, "no kernel driver for a CP2112");
             pause(Duration::from_millis(20));
         };
-        Self { bus, file: Some(file), serving }
+        let _ = fs::remove_file(bus);
+        symlink(device, bus).unwrap();
+        Self { file: Some(file), serving }
     }
 
     /// Unplugs it. The kernel waits until nobody has its bus open.
@@ -93,7 +95,7 @@ impl Drop for Bridge {
 }
 
 /// The device file of the kernel's bus behind the CP2112 with that number.
-fn bus(serial_number: &str) -> Option<PathBuf> {
+fn device(serial_number: &str) -> Option<PathBuf> {
     let mut adapters = fs::read_dir("/sys/class/i2c-adapter").ok()?.flatten();
     adapters.find_map(|adapter| {
         let of = adapter.path().canonicalize().ok()?;

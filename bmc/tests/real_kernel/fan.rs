@@ -1,13 +1,12 @@
 //! A fan behind a driver of the kernel's, which is bound to the registers of
 //! `i2c-stub`.
 
-use std::{fs, path::PathBuf, time::Duration};
+use std::{fs, path::PathBuf};
 
 use onprem_bmc::bus::{I2cBus, KernelI2c};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
 
 use crate::{
     support::rig::{Rig, config},
@@ -55,18 +54,10 @@ async fn a_fan_of_the_hosts_turns_as_it_is_told_and_is_let_go() {
         .as_str()
         .unwrap_or_else(|| panic!("{fans:#}"));
     let fan = fan.trim_start_matches("/redfish/v1").to_owned();
-    let turning = async {
-        loop {
-            let fan = rig.get(&fan).await;
-            let rpm = fan["SpeedPercent"]["SpeedRPM"].as_f64();
-            if rpm.is_some_and(|rpm| rpm > 0.0) {
-                return rpm;
-            }
-            sleep(Duration::from_millis(250)).await;
-        }
-    };
-    let rpm = timeout(Duration::from_secs(30), turning).await.unwrap();
-    assert_eq!(rpm, of("fan1_input").parse().ok());
+    let rpm = |fan: &Value| fan["SpeedPercent"]["SpeedRPM"].as_f64();
+    let turns = |fan: &Value| rpm(fan).is_some_and(|it| it > 0.0);
+    let fan = rig.until(&fan, turns).await;
+    assert_eq!(rpm(&fan), of("fan1_input").parse().ok());
 
     let controls = rig.get("/Chassis/host/Controls").await;
     let control = controls["Members"][0]["@odata.id"].as_str().unwrap();

@@ -16,14 +16,17 @@ use onprem_bmc::{
     model::Quality,
     sim::{argon::Argon, sixfab_ups::SixfabUps, tmp117::Tmp117},
 };
-use reqwest::StatusCode;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
+use tempfile::TempDir;
 
 use crate::{
     cp2112::{Bridge, Parts},
     pause,
-    support::rig::Rig,
+    support::{
+        rig::Rig,
+        served::LOOK,
+        wait::{seen, until},
+    },
     variable,
 };
 
@@ -66,41 +69,17 @@ fn board(bus: &Path) -> String {
         .replace("shutdown_after_seconds = 120, ", "")
 }
 
-/// Waits until the resource at `path` says what `fits`.
-async fn until(rig: &Rig, path: &str, fits: impl Fn(&Value) -> bool) -> Value {
-    let looking = async {
-        loop {
-            let now = rig.get(path).await;
-            if fits(&now) {
-                return now;
-            }
-            sleep(Duration::from_millis(250)).await;
-        }
-    };
-    timeout(Duration::from_mins(1), looking).await.expect(path)
-}
-
-/// Waits until `fits` holds of the parts.
-async fn seen(fits: impl Fn() -> bool) {
-    let looking = async {
-        while !fits() {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_mins(1), looking).await.expect("seen on the bus");
-}
-
 /// Drives the fan by hand. The agent lets nobody do so while it cannot read what
-/// it watches; the kernel's driver gives a bridge that is slow to answer up.
-async fn drive(rig: &Rig, percent: u8) {
+/// it watches, and takes it back where it loses that; the kernel's driver gives
+/// a bridge that is slow to answer up.
+async fn drive(rig: &Rig, hats: &Hats, percent: u8) {
     let fan = "/Chassis/blade/Controls/argon";
     let manual = json!({"ControlMode": "Manual", "SetPoint": percent});
-    let asking = async {
-        while rig.patch(fan, manual.clone()).await != StatusCode::OK {
-            sleep(Duration::from_millis(250)).await;
-        }
+    let ask = async || {
+        rig.patch(fan, manual.clone()).await;
+        hats.argon(|it| it.duty)
     };
-    timeout(Duration::from_mins(1), asking).await.expect("driven by hand");
+    until(fan, LOOK, ask, |duty| *duty == percent).await;
 }
 
 fn power(system: &Value) -> &str {
@@ -113,15 +92,16 @@ const NODE: &str = "/Systems/node";
 #[ignore = "needs uhid and hid-cp2112"]
 async fn hats_are_driven_lost_and_found_again() {
     let hats = Hats::new(Argon::new(true));
-    let bridge = Bridge::plug_in(hats.parts());
-    let rig = Rig::with_board(&board(&bridge.bus)).await;
+    let folder = TempDir::new().unwrap();
+    let bus = folder.path().join("bus");
+    let bridge = Bridge::plug_in(&bus, hats.parts());
+    let rig = Rig::with_board(&board(&bus)).await;
     rig.quality("ups_Input_Voltage", |it| *it == Quality::Good).await;
     rig.quality("exhaust", |it| *it == Quality::Good).await;
     let input = "/Chassis/blade/PowerSubsystem/PowerSupplies/ups_Input";
-    until(&rig, input, |it| it["FirmwareVersion"] == "v1.02.03").await;
+    rig.until(input, |it| it["FirmwareVersion"] == "v1.02.03").await;
 
-    drive(&rig, 70).await;
-    seen(|| hats.argon(|it| it.duty) == 70).await;
+    drive(&rig, &hats, 70).await;
 
     let good = |quality: &Quality| *quality == Quality::Good;
     bridge.unplug().await;
@@ -130,32 +110,34 @@ async fn hats_are_driven_lost_and_found_again() {
     let sensor = "/Chassis/blade/Sensors/ups_Input_Voltage";
     let sensor = rig.get(sensor).await;
     assert_eq!(sensor["Status"]["Health"], "Critical", "{sensor:#}");
-    // Its number is free again, and so the bridge's.
-    let _bridge = Bridge::plug_in(hats.parts());
+    let _bridge = Bridge::plug_in(&bus, hats.parts());
     rig.quality("ups_Input_Voltage", good).await;
 
     hats.ups(|it| it.mains = false);
-    until(&rig, input, |it| it["LineInputStatus"] == "LossOfInput").await;
+    rig.until(input, |it| it["LineInputStatus"] == "LossOfInput").await;
     assert_eq!(power(&rig.get(NODE).await), "On");
     hats.ups(|it| it.level = 20.0);
-    until(&rig, NODE, |it| power(it) == "Off").await;
-    seen(|| hats.ups(|it| it.off)).await;
+    rig.until(NODE, |it| power(it) == "Off").await;
+    seen("the UPS", || hats.ups(|it| it.off)).await;
 }
 
 #[tokio::test]
 #[ignore = "needs uhid and hid-cp2112"]
 async fn an_argon_without_registers_is_told_apart_and_never_cuts_the_power() {
     let hats = Hats::new(Argon::new(false));
-    let bridge = Bridge::plug_in(hats.parts());
+    let folder = TempDir::new().unwrap();
+    let bus = folder.path().join("bus");
+    let _bridge = Bridge::plug_in(&bus, hats.parts());
     let detect = |it: String| it.replace("\"registers\"", "\"detect\"");
-    let rig = Rig::with_board(&detect(board(&bridge.bus))).await;
-    for percent in [100, 40] {
-        drive(&rig, percent).await;
-        seen(|| hats.argon(|it| it.duty) == percent).await;
-    }
-    let percent = "/Chassis/blade/ThermalSubsystem/Fans/argon";
+    let rig = Rig::with_board(&detect(board(&bus))).await;
+    drive(&rig, &hats, 100).await;
+    let fan = "/Chassis/blade/ThermalSubsystem/Fans/argon";
+    let shown = async || {
+        drive(&rig, &hats, 40).await;
+        rig.get(fan).await
+    };
     let at = |it: &Value| it["SpeedPercent"]["Reading"].as_f64();
-    until(&rig, percent, |it| at(it) == Some(40.0)).await;
+    until(fan, LOOK, shown, |it| at(it) == Some(40.0)).await;
     assert!(!hats.argon(|it| it.cut));
 }
 
@@ -163,8 +145,10 @@ async fn an_argon_without_registers_is_told_apart_and_never_cuts_the_power() {
 #[ignore = "needs uhid, hid-cp2112 and gpio-sim"]
 async fn a_pulse_on_the_kernels_line_is_a_press_of_the_button() {
     let hats = Hats::new(Argon::new(true));
-    let bridge = Bridge::plug_in(hats.parts());
-    let rig = Rig::with_board(&board(&bridge.bus)).await;
+    let folder = TempDir::new().unwrap();
+    let bus = folder.path().join("bus");
+    let _bridge = Bridge::plug_in(&bus, hats.parts());
+    let rig = Rig::with_board(&board(&bus)).await;
     rig.quality("ups_Input_Voltage", |it| *it == Quality::Good).await;
     let pull = format!("{}/sim_gpio4/pull", variable("HIL_GPIO_SYS"));
     // A pulse that a busy machine makes too long means nothing, or a page; one
@@ -178,7 +162,7 @@ async fn a_pulse_on_the_kernels_line_is_a_press_of_the_button() {
             pause(Duration::from_millis(300));
         }
     });
-    until(&rig, NODE, |it| power(it) == "Off").await;
+    rig.until(NODE, |it| power(it) == "Off").await;
     drop(off);
     pressing.join().unwrap();
 }

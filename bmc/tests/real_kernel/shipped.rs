@@ -15,7 +15,7 @@ use tempfile::TempDir;
 use tokio::time::timeout;
 use tokio_tungstenite::tungstenite::{Error, Message};
 
-use crate::support::served::{PATIENCE, Served};
+use crate::support::{served::Served, wait::PATIENCE};
 
 /// A rack that is simulated until it is dropped.
 struct Rack {

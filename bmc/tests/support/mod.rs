@@ -16,3 +16,4 @@ pub mod process;
 pub mod rig;
 pub mod served;
 pub mod tree;
+pub mod wait;

@@ -1,6 +1,6 @@
 //! An agent in this process, on a simulated blade, with a client.
 
-use std::{fs, path::Path, time::Duration};
+use std::{fs, path::Path};
 
 use onprem_bmc::{
     agent::Agent,
@@ -13,8 +13,10 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::timeout;
 
-/// How long anything may take that a test waits for.
-const PATIENCE: Duration = Duration::from_mins(1);
+use super::{
+    served::LOOK,
+    wait::{PATIENCE, until},
+};
 
 /// The board that ships.
 pub fn board() -> String {
@@ -97,6 +99,15 @@ impl Rig {
         let response = self.request(Method::GET, path, None).await;
         assert_eq!(response.status(), StatusCode::OK, "{path}");
         body(response).await
+    }
+
+    /// The resource at `path`, once it `fits`.
+    pub async fn until(
+        &self,
+        path: &str,
+        fits: impl Fn(&Value) -> bool,
+    ) -> Value {
+        until(path, LOOK, async || self.get(path).await, fits).await
     }
 
     pub async fn post(&self, path: &str, value: Value) -> (StatusCode, Value) {

@@ -10,14 +10,12 @@ use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use super::{
     process::{Process, agent},
     rig::body,
+    wait::{PATIENCE, until},
 };
 
-/// How long anything may take that a test waits for, on a machine that is
-/// emulated by a busy one.
-pub const PATIENCE: Duration = Duration::from_mins(2);
-
-/// How often it is looked whether something has become so.
-const LOOK: Duration = Duration::from_millis(250);
+/// How often it is looked whether something has become so: an emulated
+/// processor has other things to do.
+pub const LOOK: Duration = Duration::from_millis(250);
 
 /// An agent that serves Redfish, and is killed when the test is over.
 pub struct Served {
@@ -84,19 +82,7 @@ impl Served {
         path: &str,
         fits: impl Fn(&Value) -> bool,
     ) -> Value {
-        let mut last = Value::Null;
-        let looking = async {
-            loop {
-                last = self.get(path).await;
-                if fits(&last) {
-                    return;
-                }
-                sleep(LOOK).await;
-            }
-        };
-        let in_time = timeout(PATIENCE, looking).await;
-        assert!(in_time.is_ok(), "{path} stays {last:#}");
-        last
+        until(path, LOOK, async || self.get(path).await, fits).await
     }
 
     /// The WebSocket at `path`.
