@@ -170,10 +170,14 @@ fn a_board_that_cannot_be_is_named_with_its_line() {
     let file = folder.path().join("board.toml");
     for (old, new, expected) in [
         ("idle_watts", "idle_wats", "unknown field `idle_wats`"),
-        ("of = \"node\"", "of = \"nod\"", "no system `nod`"),
+        (
+            "of = \"node\"",
+            "of = \"nod\"",
+            "`of`: no system `nod` (did you mean `node`?); there is node",
+        ),
         ("capacity = 9.0", "capacity = 0.0", "more than 0 is expected"),
-        ("[\"node\"]", "[\"a\"]", "no system `a`"),
-        ("Input_Power\"\nboard", "X\"\nboard", "no sensor `X`"),
+        ("[\"node\"]", "[\"a\"]", "`systems`: no system `a`; there is node"),
+        ("Input_Power\"\nboard", "X\"\nboard", "`power`: no sensor `X`"),
     ] {
         let before = board().split(old).next().unwrap().to_owned();
         let line = before.matches('\n').count() + 1;

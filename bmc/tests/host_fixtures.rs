@@ -27,7 +27,7 @@ fn host(root: &Path) -> Host {
 
 /// A machine in words, with what its sensors say.
 fn describe(root: &Path) -> String {
-    let Scan { inventory, mut drivers } = host(root).scan();
+    let Scan { inventory, mut drivers, .. } = host(root).scan();
     let mut samples: Vec<Sample> =
         drivers.iter_mut().flat_map(|d| d.poll().samples).collect();
     samples.sort_by(|a, b| a.id.cmp(&b.id));
@@ -255,7 +255,7 @@ fn a_virtual_machine_is_named_by_its_acpi_tables() {
 fn a_part_that_comes_later_is_found_and_one_that_goes_is_missed() {
     let root = unpack("pi5");
     let mut host = host(root.path());
-    let Scan { inventory, mut drivers } = host.scan();
+    let Scan { inventory, mut drivers, .. } = host.scan();
     let model = Model::new(inventory, Settings::default());
     let poll = |drivers: &mut Vec<Box<dyn Driver>>| {
         for driver in drivers {
@@ -276,7 +276,7 @@ fn a_part_that_comes_later_is_found_and_one_that_goes_is_missed() {
     fs::create_dir(hwmon.join("hwmon9")).unwrap();
     fs::write(hwmon.join("hwmon9/name"), "tmp102\n").unwrap();
     fs::write(hwmon.join("hwmon9/temp1_input"), "21500\n").unwrap();
-    let Scan { inventory, drivers: new } = host.scan();
+    let Scan { inventory, drivers: new, .. } = host.scan();
     assert_eq!(new.len(), 1);
     model.update_inventory(inventory);
     drivers.extend(new);
@@ -293,7 +293,7 @@ fn a_part_that_comes_later_is_found_and_one_that_goes_is_missed() {
 #[test]
 fn a_chip_that_comes_back_under_another_number_is_found_again() {
     let root = unpack("pi5");
-    let Scan { inventory, mut drivers } = host(root.path()).scan();
+    let Scan { inventory, mut drivers, .. } = host(root.path()).scan();
     let model = Model::new(inventory, Settings::default());
     let mut celsius = || {
         for driver in &mut drivers {

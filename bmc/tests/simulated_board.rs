@@ -37,7 +37,7 @@ impl Bench {
         )
         .unwrap();
         let simulation = board.simulation().unwrap().clone();
-        let Scan { inventory, drivers } = board.scan();
+        let Scan { inventory, drivers, .. } = board.scan();
         let model = Model::new(inventory, Settings::default());
         Self { model, drivers, simulation, board }
     }
@@ -117,4 +117,30 @@ async fn what_is_switched_off_cools_down_and_its_fan_stops() {
     assert_eq!(bench.power(), PowerState::PoweringOn);
     bench.after(5).await;
     assert_eq!(bench.power(), PowerState::On);
+}
+
+#[test]
+fn no_two_boards_that_ship_are_the_same_machine() {
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/boards");
+    // What `./dev up` starts has its own names.
+    let up = include_str!("../../dev");
+    let mut seen = std::collections::BTreeMap::new();
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let text = std::fs::read_to_string(&path).unwrap();
+        let said = text.lines().find_map(|line| line.split_once("--name "));
+        let said = said.map(|(_, said)| said.split_whitespace().collect());
+        let mut known: Vec<&str> = said.unwrap_or_default();
+        assert!(known.iter().all(|it| !up.contains(it)), "{path:?}");
+        known.retain(|it| !it.starts_with("--"));
+        let numbers = text.split("serial_number = \"").skip(1);
+        known.extend(numbers.filter_map(|it| it.split('"').next()));
+        known.retain(|it| !it.is_empty());
+        for it in known {
+            let before = seen.insert(it.to_owned(), path.clone());
+            let other = before.is_some_and(|before| before != path);
+            assert!(!other, "{it} is of {path:?} and another board");
+        }
+    }
+    assert!(seen.len() > 12, "{seen:?}");
 }

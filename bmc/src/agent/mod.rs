@@ -157,7 +157,7 @@ impl Agent {
             board,
             simulation,
             buses,
-            scan: Scan { inventory, drivers },
+            scan: Scan { inventory, drivers, troubles },
             volumes,
             look,
             accounts,
@@ -169,6 +169,7 @@ impl Agent {
         let kept =
             power::restore(&*board, &state, boot, &inventory, &settings)?;
         let model = known(inventory, settings, volumes, look, &kept.record);
+        Scan::tell_troubles(troubles, &model);
         let exporter = Exporter::new(model.clone());
         let (instruments, modems, wires) =
             (board.instruments(), board.modems(), board.wires());

@@ -5,6 +5,7 @@ use std::{fs, io, net::Ipv4Addr, path::Path, path::PathBuf};
 use serde::Deserialize;
 use toml::Spanned;
 
+use super::names;
 use crate::{
     drivers::segment,
     model::{
@@ -421,6 +422,19 @@ impl Source {
         };
         let at = self.text.find(&format!("\"{id}\"")).unwrap_or_default();
         Err(self.wrong_at(at, no_segment(id)))
+    }
+
+    /// Checks that what `key` says is one of the ids `known` of what is a
+    /// `what`.
+    pub(super) fn names<'a>(
+        &self,
+        key: &str,
+        what: &str,
+        name: &Spanned<Id>,
+        known: impl Iterator<Item = &'a Id>,
+    ) -> Result<(), BoardError> {
+        let found = names::check(what, name.as_ref(), known.map(|id| &**id));
+        found.map_err(|why| self.wrong(name, format!("`{key}`: {why}")))
     }
 
     /// The error that the file describes too little, for `reason`.

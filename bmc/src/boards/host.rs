@@ -300,7 +300,7 @@ impl Host {
 impl Board for Host {
     fn scan(&mut self) -> Scan {
         let drivers = self.discover();
-        Scan { inventory: self.inventory(), drivers }
+        Scan { inventory: self.inventory(), drivers, ..Scan::default() }
     }
 
     fn power(&self) -> Arc<dyn Power> {

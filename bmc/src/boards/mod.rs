@@ -4,6 +4,7 @@ pub mod assembly;
 pub mod file;
 pub mod hand;
 pub mod host;
+pub mod names;
 pub mod next_boot;
 pub mod part;
 mod parts;
@@ -22,7 +23,8 @@ use crate::{
     fabric::Wiring,
     model::{
         Capture, CaptureAsked, CaptureError, CaptureRequest, Id, Inventory,
-        Part, PartSettings, PowerModels, PowerState, Volume, VolumeWish,
+        Model, Part, PartSettings, PowerModels, PowerState, Trouble, Volume,
+        VolumeWish,
     },
     node_agent::Target,
     state::StateError,
@@ -37,7 +39,22 @@ pub struct Scan {
     pub inventory: Inventory,
     /// Drivers of parts that were not there at the look before.
     pub drivers: Vec<Box<dyn Driver>>,
+    /// What is wrong with parts of the machine as the board sees it: all of
+    /// it, of each that may have something.
+    pub troubles: Vec<(Part, Vec<Trouble>)>,
 }
+
+impl Scan {
+    /// Tells `model` what is wrong with parts.
+    pub fn tell_troubles(troubles: Vec<(Part, Vec<Trouble>)>, model: &Model) {
+        for (part, troubles) in troubles {
+            model.post_troubles(&part, &SOURCE.into(), troubles);
+        }
+    }
+}
+
+/// Who says what is wrong with parts of a board.
+const SOURCE: &str = "board";
 
 impl std::fmt::Debug for Scan {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -46,6 +63,7 @@ impl std::fmt::Debug for Scan {
         f.debug_struct("Scan")
             .field("inventory", &self.inventory)
             .field("drivers", &drivers)
+            .field("troubles", &self.troubles)
             .finish()
     }
 }

@@ -11,12 +11,14 @@ use std::{
 use serde::de::DeserializeOwned;
 
 use super::{
-    Controls, Instruments, Modems, Power, PowerModes, Switches, wires::Wires,
+    Controls, Instruments, Modems, Power, PowerModes, Switches,
+    names::{self, Reference},
+    wires::Wires,
 };
 use crate::{
     bus::{
         Chip, I2cBus, KernelI2c, SmBus,
-        gpio::{GpioLines, KernelGpio},
+        gpio::{GpioLines, KernelGpio, LineName},
         record::Recorder,
         replay::Recording,
         serial::{KernelSerial, SerialLink},
@@ -81,6 +83,12 @@ pub trait Part: Send {
     /// Adds to `inventory` what the part brings. It does not wait for the
     /// part.
     fn describe(&mut self, inventory: &mut Inventory);
+
+    /// What of the board the part names: sensors, outputs, systems. Names that
+    /// nothing has are seen by the board, which says so.
+    fn refers(&self) -> Vec<Reference> {
+        Vec::new()
+    }
 
     /// What has to be asked again and again. It is asked for once.
     fn drivers(&mut self) -> Vec<Box<dyn Driver>>;
@@ -177,6 +185,10 @@ pub(super) struct Buses {
     simulated: SimulatedBuses,
     /// Buses and addresses that parts are at, and which.
     taken: BTreeMap<(String, u8), Id>,
+    /// The serial lines that parts have.
+    taken_lines: Vec<String>,
+    /// Parts that can be told to misbehave.
+    pub(super) told: Vec<Id>,
     /// The numbers that the kernel has for buses.
     numbers: BTreeMap<String, u32>,
 }
@@ -266,6 +278,8 @@ impl Buses {
             gpio: BTreeMap::new(),
             simulated: SimulatedBuses::default(),
             taken: BTreeMap::new(),
+            taken_lines: Vec::new(),
+            told: Vec::new(),
             numbers: BTreeMap::new(),
         }
     }
@@ -388,9 +402,8 @@ impl Fitting<'_> {
     ) -> Result<Chip, String> {
         let address = self.address.unwrap_or(usual);
         self.named()?;
-        let bus = self.buses.i2c.get(self.bus);
-        let bus =
-            bus.ok_or_else(|| format!("bus `{}` is no I²C bus", self.bus))?;
+        let buses = self.buses.i2c.keys().map(|name| &**name);
+        names::check("I²C bus", self.bus, buses)?;
         if !(0x03..=0x77).contains(&address) {
             return Err(format!(
                 "`address` is {address:#04x}: 0x03 to 0x77 exist"
@@ -404,7 +417,13 @@ impl Fitting<'_> {
         }
         if let Some(sim) = self.buses.simulated.i2c.get(self.bus) {
             sim.attach(address, simulator());
+            if let Some(simulation) = self.simulation {
+                sim.tell(address, simulation.part(&self.id));
+                self.buses.told.push(self.id.clone());
+            }
         }
+        let bus = self.buses.i2c.get(self.bus);
+        let bus = bus.ok_or_else(|| format!("no I²C bus `{}`", self.bus))?;
         Ok(bus.chip(address))
     }
 
@@ -454,18 +473,27 @@ impl Fitting<'_> {
         simulator: impl FnOnce() -> P,
     ) -> Result<Box<dyn SerialLink>, String> {
         self.named()?;
-        let taken = self.buses.serial.remove(self.bus);
-        let (far, baud) = taken.ok_or_else(|| {
-            format!(
-                "bus `{}` is no serial line of this board, or another part's",
+        if self.buses.taken_lines.iter().any(|name| name == self.bus) {
+            return Err(format!(
+                "serial line `{}` is another part's",
                 self.bus
-            )
-        })?;
+            ));
+        }
+        let lines = self.buses.serial.keys().map(|name| &**name);
+        names::check("serial line", self.bus, lines)?;
+        let taken = self.buses.serial.remove(self.bus);
+        let (far, baud) =
+            taken.ok_or_else(|| format!("no serial line `{}`", self.bus))?;
+        self.buses.taken_lines.push(self.bus.to_owned());
         let link: Box<dyn SerialLink> = match far {
             Far::Kernel(path) => Box::new(KernelSerial::new(&path, baud)),
             Far::Recorded(recording) => recording.serial(self.bus),
             Far::Simulated => {
                 let line = SimulatedSerial::new(Box::new(simulator()));
+                if let Some(simulation) = self.simulation {
+                    line.faults().tell(simulation.part(&self.id));
+                    self.buses.told.push(self.id.clone());
+                }
                 let lines = &mut self.buses.simulated.lines;
                 lines.insert(self.bus.to_owned(), line.faults());
                 Box::new(line)
@@ -493,25 +521,42 @@ impl Fitting<'_> {
         self.buses.simulated.parts.insert(self.bus.to_owned(), part);
     }
 
-    /// The GPIO lines called `bus`, or those of this machine where the board
-    /// file has no such bus.
-    #[must_use]
-    pub fn gpio(&self, bus: &str) -> Arc<dyn GpioLines> {
-        let lines = self.buses.gpio.get(bus).cloned();
-        lines.unwrap_or_else(|| self.buses.own_lines())
-    }
-
-    /// The lines of the bus that the part is on; those of this machine where
-    /// the board file names none.
+    /// The GPIO lines called `bus`, those of this machine where that is empty,
+    /// for a part that will take the line `wanted`.
     ///
     /// # Errors
-    /// The bus is none of this sort.
-    pub fn lines(&self) -> Result<Arc<dyn GpioLines>, String> {
-        if self.bus.is_empty() {
+    /// There is no such bus, or it is simulated, and has no such line. What
+    /// lines a machine has is only known when one is taken.
+    pub fn gpio(
+        &self,
+        bus: &str,
+        wanted: Option<&LineName>,
+    ) -> Result<Arc<dyn GpioLines>, String> {
+        if bus.is_empty() {
             return Ok(self.buses.own_lines());
         }
-        let lines = self.buses.gpio.get(self.bus).cloned();
-        lines.ok_or_else(|| format!("bus `{}` has no GPIO lines", self.bus))
+        let buses = self.buses.gpio.keys().map(|name| &**name);
+        names::check("bus of GPIO lines", bus, buses)?;
+        if let (Some(simulated), Some(line)) =
+            (self.buses.simulated.gpio.get(bus), wanted)
+        {
+            let known = simulated.names();
+            let known = known.iter().map(|name| &**name);
+            names::check("GPIO line", &line.to_string(), known)?;
+        }
+        let lines = self.buses.gpio.get(bus).cloned();
+        Ok(lines.unwrap_or_else(|| self.buses.own_lines()))
+    }
+
+    /// The same of the bus that the part is on.
+    ///
+    /// # Errors
+    /// See [`Self::gpio`].
+    pub fn lines(
+        &self,
+        wanted: Option<&LineName>,
+    ) -> Result<Arc<dyn GpioLines>, String> {
+        self.gpio(self.bus, wanted)
     }
 
     /// A simulated fan, where the lines that the part is on are simulated; its

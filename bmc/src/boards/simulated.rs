@@ -27,7 +27,7 @@ use crate::{
         OperatingSystem, PowerSupply, Sensor, SensorKind, System, Thresholds,
     },
     sim::{
-        self, Measure, Node, Plant, Scheduled, SimulatedAttribute,
+        self, Fault, Measure, Node, Plant, Scheduled, SimulatedAttribute,
         SimulatedNode, Simulation, Timing, switch::SimulatedWiring,
         volumes::SimulatedVolumes,
     },
@@ -132,7 +132,8 @@ impl Board for Simulated {
                 drivers.push(Box::new(node));
             }
         }
-        Scan { inventory: self.inventory.clone(), drivers }
+        let inventory = self.inventory.clone();
+        Scan { inventory, drivers, ..Scan::default() }
     }
 
     fn power(&self) -> Arc<dyn Power> {
@@ -288,16 +289,14 @@ impl Builder<'_> {
     ) -> Result<Chassis, BoardError> {
         let mut systems = Vec::new();
         for system in section.systems.iter().flatten() {
-            self.known_system(system)?;
+            self.known_system("systems", system)?;
             systems.push(system.as_ref().clone());
         }
         if let Some(outer) = &section.contained_by {
-            let mut all = self.source.board.chassis.iter();
-            let inside_out = *outer.as_ref() == section.id;
-            if inside_out || !all.any(|c| c.id == *outer.as_ref()) {
-                let reason = format!("no other chassis `{}`", outer.as_ref());
-                return Err(self.source.wrong(outer, reason));
-            }
+            let others = self.source.board.chassis.iter().map(|it| &it.id);
+            let others = others.filter(|id| **id != section.id);
+            let key = "contained_by";
+            self.source.names(key, "other chassis", outer, others)?;
         }
         let mut sensors = Vec::new();
         for sensor in section.sensor.iter().flatten() {
@@ -338,13 +337,11 @@ impl Builder<'_> {
         let supplies = section.power_supply.iter().flatten();
         let power_supplies = supplies
             .map(|supply| {
-                let sensor = |id: &Option<Spanned<Id>>| {
+                let sensor = |key, id: &Option<Spanned<Id>>| {
                     let Some(id) = id else { return Ok(None) };
-                    if sensors.iter().any(|s| s.id == *id.as_ref()) {
-                        return Ok(Some(id.as_ref().clone()));
-                    }
-                    let reason = format!("no sensor `{}`", id.as_ref());
-                    Err(self.source.wrong(id, reason))
+                    let known = sensors.iter().map(|it| &it.id);
+                    self.source.names(key, "sensor", id, known)?;
+                    Ok(Some(id.as_ref().clone()))
                 };
                 Ok(PowerSupply {
                     id: supply.id.clone(),
@@ -352,9 +349,9 @@ impl Builder<'_> {
                     kind: supply.kind.map(Into::into).unwrap_or_default(),
                     board: identity(&supply.board),
                     capacity_watts: supply.capacity_watts,
-                    voltage: sensor(&supply.voltage)?,
-                    current: sensor(&supply.current)?,
-                    power: sensor(&supply.power)?,
+                    voltage: sensor("voltage", &supply.voltage)?,
+                    current: sensor("current", &supply.current)?,
+                    power: sensor("power", &supply.power)?,
                     ..PowerSupply::default()
                 })
             })
@@ -381,7 +378,7 @@ impl Builder<'_> {
         chassis: &ChassisSection,
         section: &SensorSection,
     ) -> Result<Sensor, BoardError> {
-        self.known_system(&section.of)?;
+        self.known_system("of", &section.of)?;
         let measure = section.measures;
         if matches!(measure, Measure::FanSpeed | Measure::FanDuty) {
             let reason = "a fan brings its own sensors".to_owned();
@@ -441,7 +438,7 @@ impl Builder<'_> {
         section: &FanSection,
         sensors: &mut Vec<Sensor>,
     ) -> Result<Fan, BoardError> {
-        self.known_system(&section.cools)?;
+        self.known_system("cools", &section.cools)?;
         self.positive("full_speed_rpm", &section.full_speed_rpm)?;
         let id = &section.id;
         let full_speed = *section.full_speed_rpm.as_ref();
@@ -475,12 +472,12 @@ impl Builder<'_> {
         Ok(fan)
     }
 
-    fn known_system(&self, id: &Spanned<Id>) -> Result<(), BoardError> {
-        if self.nodes.contains_key(id.as_ref()) {
-            return Ok(());
-        }
-        let reason = format!("no system `{}`", id.as_ref());
-        Err(self.source.wrong(id, reason))
+    fn known_system(
+        &self,
+        key: &str,
+        id: &Spanned<Id>,
+    ) -> Result<(), BoardError> {
+        self.source.names(key, "system", id, self.nodes.keys())
     }
 
     fn faults(&self) -> Result<Vec<Scheduled>, BoardError> {
@@ -488,12 +485,22 @@ impl Builder<'_> {
         sections
             .map(|section| {
                 let part = section.part.as_ref();
-                let mut sensors = self.sensors.iter();
-                let known = self.nodes.contains_key(part)
-                    || self.fans.contains_key(part)
-                    || sensors.any(|wired| wired.sensor.id == *part);
-                if !known {
-                    let reason = format!("no part `{part}`");
+                let sensors = self.sensors.iter().map(|it| &it.sensor.id);
+                // Those on buses say themselves whether they can be told to.
+                let parts = self.source.board.part.iter();
+                let parts = parts.map(|it| it.id.as_ref());
+                let machine = self.nodes.keys().chain(self.fans.keys());
+                let known = machine.chain(sensors).chain(parts);
+                self.source.names("part", "part", &section.part, known)?;
+                let fits = match section.kind {
+                    Fault::Stick => self.fans.contains_key(part),
+                    Fault::Hang => self.nodes.contains_key(part),
+                    Fault::Unplug | Fault::Stall | Fault::Fail => true,
+                };
+                if !fits {
+                    let reason = format!(
+                        "`{part}`: only a fan can `stick`, only a system `hang`"
+                    );
                     return Err(self.source.wrong(&section.part, reason));
                 }
                 let lasts: Option<Duration> =

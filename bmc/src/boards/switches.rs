@@ -136,11 +136,9 @@ impl Builder<'_> {
             })?;
             return Ok(first.id.clone());
         };
-        if self.chassis.iter().any(|it| it.id == *named.as_ref()) {
-            return Ok(named.as_ref().clone());
-        }
-        let reason = format!("no chassis `{}`", named.as_ref());
-        Err(self.source.wrong(named, reason))
+        let known = self.chassis.iter().map(|it| &it.id);
+        self.source.names("chassis", "chassis", named, known)?;
+        Ok(named.as_ref().clone())
     }
 
     /// The system and the interface at the other end of a port.
@@ -156,17 +154,13 @@ impl Builder<'_> {
             }
             return Ok(None);
         };
-        let mut all = self.systems.iter();
-        let Some(on) = all.find(|it| it.id == *system.as_ref()) else {
-            let reason = format!("no system `{}`", system.as_ref());
-            return Err(self.source.wrong(system, reason));
-        };
-        let mut all = on.interfaces.iter();
-        if !all.any(|it| it.id == *interface.as_ref()) {
-            let reason = format!("no interface `{}`", interface.as_ref());
-            return Err(self.source.wrong(interface, reason));
-        }
-        Ok(Some((on.id.clone(), interface.as_ref().clone())))
+        let known = self.systems.iter().map(|it| &it.id);
+        self.source.names("system", "system", system, known)?;
+        let is_it = |it: &&System| it.id == *system.as_ref();
+        let on = self.systems.iter().filter(is_it);
+        let known = on.flat_map(|it| &it.interfaces).map(|it| &it.id);
+        self.source.names("interface", "interface", interface, known)?;
+        Ok(Some((system.as_ref().clone(), interface.as_ref().clone())))
     }
 
     fn vlans(&self, of: &SwitchPortSection) -> Result<Memberships, BoardError> {

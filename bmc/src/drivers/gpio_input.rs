@@ -143,7 +143,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         place,
         sensor: it.id.clone(),
         chassis: chassis.clone(),
-        lines: fitting.lines()?,
+        lines: fitting.lines(Some(&options.line))?,
         line: options.line,
         polarity,
         least: Duration::from_millis(debounce),

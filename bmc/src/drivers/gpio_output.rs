@@ -17,6 +17,7 @@ use super::{Batch, Driver, Farewell, INTERVAL, good_for, meter::sensor};
 use crate::{
     boards::{
         Switches,
+        names::{Reference, Referred},
         part::{Fitting, Kind, Part, chassis_of},
     },
     bus::gpio::{GpioLines, LineName, Output, Polarity},
@@ -162,7 +163,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let mut it = sensor(&id, &name, "", SensorKind::Percent, &place);
     it.range = Some((0.0, 100.0));
     let line = Line {
-        lines: fitting.lines()?,
+        lines: fitting.lines(Some(&options.line))?,
         name: options.line.clone(),
         polarity,
         wanted: None,
@@ -210,6 +211,18 @@ impl Part for Fitted {
             chassis.sensors.push(self.sensor.clone());
             chassis.switches.extend(self.switch.clone());
         }
+    }
+
+    fn refers(&self) -> Vec<Reference> {
+        let Some(switch) = &self.switch else { return Vec::new() };
+        let needs = switch.needs.iter();
+        let needs = needs.map(|id| Reference::sensor("needs", id));
+        let never = switch.never_with.iter().map(|id| Reference {
+            key: "never_with",
+            to: Referred::Output,
+            name: id.clone(),
+        });
+        needs.chain(never).collect()
     }
 
     fn drivers(&mut self) -> Vec<Box<dyn Driver>> {

@@ -10,7 +10,10 @@ use serde::Deserialize;
 
 use super::{Batch, Driver, INTERVAL, good_for, segment};
 use crate::{
-    boards::part::{Part, chassis_of},
+    boards::{
+        names::Reference,
+        part::{Part, chassis_of},
+    },
     bus::{Chip, I2cError},
     model::{
         Id, Inventory, PhysicalContext, PowerSupply, Quantity, Sample, Sensor,
@@ -231,6 +234,7 @@ pub(super) struct Fitted {
     chassis: Id,
     sensors: Vec<Sensor>,
     supplies: Vec<PowerSupply>,
+    refers: Vec<Reference>,
     driver: Option<Box<dyn Driver>>,
 }
 
@@ -258,7 +262,14 @@ impl Fitted {
         driver: impl Driver,
     ) -> Self {
         let driver = Some(Box::new(driver) as Box<dyn Driver>);
-        Self { chassis, sensors, supplies: Vec::new(), driver }
+        let (supplies, refers) = (Vec::new(), Vec::new());
+        Self { chassis, sensors, supplies, refers, driver }
+    }
+
+    /// The same, with what of the board it names.
+    pub(super) fn referring(mut self, refers: Vec<Reference>) -> Self {
+        self.refers = refers;
+        self
     }
 
     /// The same, with what feeds the chassis.
@@ -274,6 +285,10 @@ impl Part for Fitted {
             chassis.sensors.extend(self.sensors.iter().cloned());
             chassis.power_supplies.extend(self.supplies.iter().cloned());
         }
+    }
+
+    fn refers(&self) -> Vec<Reference> {
+        self.refers.clone()
     }
 
     fn drivers(&mut self) -> Vec<Box<dyn Driver>> {

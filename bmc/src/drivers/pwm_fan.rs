@@ -22,6 +22,7 @@ use super::{
 use crate::{
     boards::{
         Controls,
+        names::Reference,
         part::{Fitting, Kind, Part, chassis_of},
     },
     bus::{
@@ -176,7 +177,7 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     };
     let mut duty = fan("Duty", SensorKind::Percent);
     duty.range = Some((0.0, 100.0));
-    let lines = fitting.lines()?;
+    let lines = fitting.lines(line.as_ref())?;
     let tachometer =
         line.map(|line| Tachometer { lines, line, pulses, input: None });
     let speed =
@@ -229,7 +230,6 @@ impl Part for Fitted {
         let Some(chassis) = chassis_of(inventory, &self.chassis) else {
             return;
         };
-        let watched = chassis.sensor(&self.follows).map(|it| it.id.clone());
         let speed = self.speed.as_ref().map(|it| it.id.clone());
         chassis.sensors.push(self.duty.clone());
         chassis.sensors.extend(self.speed.clone());
@@ -244,8 +244,12 @@ impl Part for Fitted {
             name: self.name.clone(),
             fan: self.id.clone(),
             sensor: self.duty.id.clone(),
-            watched,
+            watched: Some(self.follows.clone()),
         });
+    }
+
+    fn refers(&self) -> Vec<Reference> {
+        vec![Reference::sensor("follows", &self.follows)]
     }
 
     fn drivers(&mut self) -> Vec<Box<dyn Driver>> {

@@ -15,7 +15,10 @@ use serde::Deserialize;
 
 use super::{Driver, segment};
 use crate::{
-    boards::part::{Fitting, Kind, Part},
+    boards::{
+        names::{Reference, Referred},
+        part::{Fitting, Kind, Part},
+    },
     bus::{pause, serial::SerialLink},
     console::{Attached, Line},
     model::{Id, Inventory, System},
@@ -102,6 +105,11 @@ impl Drop for Fitted {
 impl Part for Fitted {
     fn describe(&mut self, inventory: &mut Inventory) {
         inventory.systems.extend(self.own.clone());
+    }
+
+    fn refers(&self) -> Vec<Reference> {
+        let name = self.id.clone();
+        vec![Reference { key: "system", to: Referred::System, name }]
     }
 
     fn drivers(&mut self) -> Vec<Box<dyn Driver>> {

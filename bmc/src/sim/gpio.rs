@@ -57,6 +57,23 @@ impl SimulatedGpio {
         Self { shared: Arc::new(shared) }
     }
 
+    /// What its lines are called.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        self.lock().keys().cloned().collect()
+    }
+
+    /// Takes the line `name` away, as where its chip is pulled out.
+    pub fn unplug(&self, name: &str) {
+        self.lock().remove(name);
+        self.shared.changed.notify_all();
+    }
+
+    /// Brings it back.
+    pub fn plug(&self, name: &str) {
+        self.lock().entry(name.to_owned()).or_default();
+    }
+
     /// Puts a voltage on the line `name`, as what is wired to it does.
     pub fn pull(&self, name: &str, high: bool) {
         let at = self.shared.began.elapsed();
@@ -95,8 +112,7 @@ impl SimulatedGpio {
         let name = line.to_string();
         let mut lines = self.lock();
         let Some(found) = lines.get_mut(&name) else {
-            let reason = format!("line {name} is on no chip of this machine");
-            return Err(io::Error::new(io::ErrorKind::NotFound, reason));
+            return Err(gone(&name));
         };
         if found.taken {
             let reason = format!("line {name} is taken by somebody else");
@@ -109,6 +125,11 @@ impl SimulatedGpio {
         let period = Duration::ZERO;
         Ok(Held { lines: self.clone(), name, inverted, period })
     }
+}
+
+fn gone(name: &str) -> io::Error {
+    let reason = format!("line {name} is on no chip of this machine");
+    io::Error::new(io::ErrorKind::NotFound, reason)
 }
 
 impl GpioLines for SimulatedGpio {
@@ -163,7 +184,9 @@ impl Output for Held {
 impl Input for Held {
     fn level(&mut self) -> io::Result<bool> {
         let mut lines = self.lines.lock();
-        let Some(line) = lines.get_mut(&self.name) else { return Ok(false) };
+        let Some(line) = lines.get_mut(&self.name) else {
+            return Err(gone(&self.name));
+        };
         // What may yet bounce back is not so.
         let first = line.edges.first().filter(|_| !self.period.is_zero());
         let high = first.map_or(line.high, |(high, _)| !high);
@@ -182,7 +205,9 @@ impl Input for Held {
             still,
         );
         let (mut lines, _) = waited.unwrap_or_else(PoisonError::into_inner);
-        let Some(line) = lines.get_mut(&self.name) else { return Ok(None) };
+        let Some(line) = lines.get_mut(&self.name) else {
+            return Err(gone(&self.name));
+        };
         if let (true, Some(half)) = (line.edges.is_empty(), line.pulse) {
             // Nobody waits for what is as regular as this.
             line.high = !line.high;

@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use super::SimulatedPart;
 use crate::bus::{Call, SmBus};
 
 /// A part as the bus sees it: bytes come, and bytes are fetched.
@@ -52,6 +53,8 @@ struct Shared {
 #[derive(Debug, Default)]
 struct State {
     parts: BTreeMap<u8, Box<dyn I2cPart>>,
+    /// What a simulation tells of them: whether they answer.
+    told: BTreeMap<u8, SimulatedPart>,
     unplugged: Vec<u8>,
     /// How many calls fail, and as what (`errno`).
     failing: BTreeMap<u8, (u32, i32)>,
@@ -81,6 +84,11 @@ impl SimulatedI2c {
     /// Puts `part` on the bus.
     pub fn attach(&self, address: u8, part: impl I2cPart + 'static) {
         self.lock().parts.insert(address, Box::new(part));
+    }
+
+    /// Lets the part at `address` misbehave as `told` does.
+    pub(crate) fn tell(&self, address: u8, told: SimulatedPart) {
+        self.lock().told.insert(address, told);
     }
 
     /// Takes the part at `address` off the bus, until [`Self::plug`].
@@ -153,6 +161,11 @@ impl SmBus for SimulatedI2c {
         let mut state = self.lock();
         if state.log.len() < LOG {
             state.log.push((address, call.clone()));
+        }
+        if let Some(told) = state.told.get(&address).cloned() {
+            drop(state);
+            told.answers()?;
+            state = self.lock();
         }
         if state.stuck {
             let patience = state.patience.unwrap_or(STUCK);

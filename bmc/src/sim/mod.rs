@@ -278,6 +278,14 @@ impl SimulatedPart {
         self.fault(Fault::Hang);
     }
 
+    /// Waits while the part is stalled.
+    ///
+    /// # Errors
+    /// What its bus says where it is unplugged, or fails.
+    pub(super) fn answers(&self) -> io::Result<()> {
+        self.simulation.ask(&self.id, |_| ())
+    }
+
     /// Lets the next read or command fail.
     pub fn fail_next(&self) {
         self.simulation.lock().faults.fail_next(&self.id);

@@ -14,6 +14,7 @@ use std::{
 
 use serialport::{SerialPort as _, TTYPort};
 
+use super::SimulatedPart;
 use crate::bus::{pause, serial::SerialLink};
 
 /// A part that gets and sends bytes.
@@ -53,6 +54,8 @@ struct Faults {
     noise: Vec<u8>,
     theirs: Vec<u8>,
     log: Vec<u8>,
+    /// What a simulation tells of the part: whether it answers.
+    told: Option<SimulatedPart>,
 }
 
 /// `EIO`: what the kernel says of a converter that was pulled out.
@@ -83,6 +86,11 @@ impl LineFaults {
         self.lock().theirs.extend(bytes);
     }
 
+    /// Lets the part misbehave as `told` does.
+    pub(crate) fn tell(&self, told: SimulatedPart) {
+        self.lock().told = Some(told);
+    }
+
     /// What was sent since this was last asked.
     #[must_use]
     pub fn sent(&self) -> Vec<u8> {
@@ -95,6 +103,10 @@ impl LineFaults {
 
     /// The faults of a line that is there.
     fn there(&self) -> io::Result<MutexGuard<'_, Faults>> {
+        let told = self.lock().told.clone();
+        if let Some(told) = told {
+            told.answers()?;
+        }
         let faults = self.lock();
         if faults.unplugged {
             return Err(io::Error::from_raw_os_error(GONE));

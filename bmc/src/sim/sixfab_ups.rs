@@ -39,7 +39,9 @@ pub struct SixfabUps {
     pub watchdog: Option<u8>,
     /// How often the watchdog was fed.
     pub fed: u32,
-    /// Whether it was told to cut the power.
+    /// Whether it was told to cut the power; the system gets none until the
+    /// adapter gives power again, or it is told to. Nobody has written down
+    /// what a real one does then.
     pub off: bool,
     /// What it wants: 13 that the system goes down, 14 that it starts anew.
     pub wants: Option<u8>,
@@ -53,6 +55,9 @@ pub struct SixfabUps {
     pub safe_level: Option<u8>,
     /// How many of the next answers are garbled.
     pub garble: u32,
+    /// Whether the adapter gave power when it was last spoken to, where it
+    /// was.
+    had_mains: Option<bool>,
     minutes: u8,
     limit: u8,
     answer: VecDeque<u8>,
@@ -80,6 +85,7 @@ impl Default for SixfabUps {
             schedule: BTreeMap::new(),
             safe_level: None,
             garble: 0,
+            had_mains: None,
             minutes: 4,
             limit: 10,
             answer: VecDeque::new(),
@@ -105,6 +111,10 @@ impl SixfabUps {
             Some(said) if said.trim() == "on" => self.mains = true,
             _ => {}
         }
+        if self.mains && self.had_mains == Some(false) {
+            self.off = false;
+        }
+        self.had_mains = Some(self.mains);
     }
 
     fn number(&self, command: u8) -> Option<f64> {
@@ -113,10 +123,14 @@ impl SixfabUps {
         } else {
             [self.input[0], 0.0, 0.0, 0.0]
         };
-        let [gets_volts, gets_amperes, gets_watts] = self.system;
+        let [gets_volts, gets_amperes, gets_watts] =
+            if self.off { [0.0; 3] } else { self.system };
         let [cell, cell_volts, charge, charge_watts] = self.battery;
-        let [charge, charge_watts] =
-            if self.mains { [charge, charge_watts] } else { DISCHARGE };
+        let [charge, charge_watts] = match (self.mains, self.off) {
+            (true, _) => [charge, charge_watts],
+            (false, false) => DISCHARGE,
+            (false, true) => [0.0; 2],
+        };
         let turns = self.fan_mode != 2 && !self.fan_broken;
         Some(match command {
             1 => celsius * 100.0,
@@ -192,6 +206,10 @@ impl SixfabUps {
             }
             (35, _) => {
                 self.off = true;
+                true
+            }
+            (42 | 43, _) => {
+                self.off = false;
                 true
             }
             // Without a value, these ask whether it wants that.

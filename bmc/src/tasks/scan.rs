@@ -9,7 +9,7 @@ use tracing::{error, info};
 
 use super::{poll::poll, pulse::Pulse};
 use crate::{
-    boards::{Board, look},
+    boards::{Board, Scan, look},
     commands::Commands,
     model::Model,
 };
@@ -53,6 +53,7 @@ pub(crate) async fn scan(
             }
         };
         model.update_inventory(found.inventory);
+        Scan::tell_troubles(found.troubles, &model);
         for driver in found.drivers {
             info!(driver = driver.name(), "part found");
             let (model, commands) = (model.clone(), commands.clone());

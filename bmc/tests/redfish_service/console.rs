@@ -465,7 +465,7 @@ async fn a_console_of_nobody_is_refused() {
             board.replace("system = \"node\"\n\n#", "system = \"nod\"\n\n#"),
             "no system `nod`",
         ),
-        (format!("{board}{twice}"), "a second console of system `node`"),
+        (format!("{board}{twice}"), "a second console of `node`"),
     ] {
         let error = refused(&text).await;
         assert!(error.contains(said), "{said}: {error}");

@@ -245,11 +245,10 @@ async fn a_button_is_pressed_and_an_led_shows_where_the_chassis_is() {
 
 #[tokio::test]
 async fn a_line_that_somebody_else_has_is_critical_and_taken_when_it_is_free() {
-    let blade = Blade::with_board(|_| {
-        board().replace("\"GPIO5\", \"GPIO6\"", "\"GPIO5\"")
-    });
-    let blade = blade.await;
+    let blade = Blade::with_board(|_| board()).await;
     let admin = blade.admin();
+    let lines = blade.agent.buses().gpio("gpio").unwrap().clone();
+    lines.unplug("GPIO6");
     let lost = |it: &Value| it["Status"]["State"] == "UnavailableOffline";
     let it = until(&admin, &sensor("flow"), lost).await;
     assert_eq!(it["Status"]["Health"], "Critical");
@@ -257,6 +256,8 @@ async fn a_line_that_somebody_else_has_is_critical_and_taken_when_it_is_free() {
     assert!(why.contains("line GPIO6 is on no chip"), "{it:#}");
     let reply = put(&admin, "heater", 100).await;
     assert_eq!(reply.status, 409, "who knows whether anything flows");
+    lines.plug("GPIO6");
+    until(&admin, &sensor("flow"), |it| it["Status"]["Health"] == "OK").await;
 
     let taken = SimulatedGpio::new(["GPIO1"]);
     let line = LineName::Named("GPIO1".into());
@@ -306,11 +307,15 @@ async fn a_fan_follows_its_sensor_stalls_and_is_at_full_speed_at_the_end() {
 async fn what_a_line_cannot_be_told_is_told_with_the_value() {
     for (from, to, said) in [
         ("debounce_ms = 50", "debounce_ms = 50000", "is 50000, not 0 to 5000"),
-        ("[\"drain\"]", "[\"drains\"]", "`never_with`: no output `drains`"),
+        (
+            "[\"drain\"]",
+            "[\"drains\"]",
+            "`never_with`: no output `drains` (did you mean `drain`?)",
+        ),
         (
             "needs = [\"flow\"]",
             "needs = [\"flows\"]",
-            "`needs`: no sensor `flows`",
+            "`needs`: no sensor `flows` (did you mean `flow`?)",
         ),
         (
             "shows = \"locator\"",
@@ -333,7 +338,7 @@ async fn what_a_line_cannot_be_told_is_told_with_the_value() {
             "least_on_seconds = 90000",
             "is 90000, not 0 to",
         ),
-        ("bus = \"gpio\"", "bus = \"i2c-1\"", "bus `i2c-1` has no GPIO lines"),
+        ("bus = \"gpio\"", "bus = \"i2c-1\"", "no bus of GPIO lines `i2c-1`"),
     ] {
         let board = board();
         assert!(board.contains(from), "{from}");

@@ -113,6 +113,11 @@ async fn a_cut_of_the_mains_is_told_and_ends_in_an_orderly_shutdown() {
         }
     };
     timeout(Duration::from_secs(10), cut).await.expect("soft off");
+    // Who has no power measures none.
+    for id in ["System_Voltage", "System_Current", "Battery_Current"] {
+        let sensor = at(&format!("Sensors/ups_{id}"));
+        until(&admin, &sensor, |it| it["Reading"].as_f64() == Some(0.0)).await;
+    }
     // Why it is off is told where one looks.
     let system = admin.get(NODE).await.body;
     assert_eq!(system["Status"]["Health"], "Warning", "{system:#}");
@@ -132,6 +137,8 @@ async fn a_cut_of_the_mains_is_told_and_ends_in_an_orderly_shutdown() {
     // What went for lack of mains is back with them.
     let well = |it: &Value| power(it) == "On" && it["Status"]["Health"] == "OK";
     until(&admin, NODE, well).await;
+    let fed = |it: &Value| it["Reading"].as_f64() == Some(5.08);
+    until(&admin, &at("Sensors/ups_System_Voltage"), fed).await;
 }
 
 /// The log `id`, wherever it is.

@@ -34,6 +34,7 @@ mod logs;
 mod manager;
 mod mdns;
 mod modem;
+mod names;
 mod network_protocol;
 mod node_agents;
 mod oem;

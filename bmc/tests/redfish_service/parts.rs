@@ -92,8 +92,18 @@ async fn two_parts_cannot_be_in_one_place() {
 #[tokio::test]
 async fn a_board_file_that_cannot_be_is_told_by_its_line() {
     for (from, to, line, said) in [
-        ("\"tmp117\"", "\"tmp118\"", 9, "`tmp118` is no kind of part"),
-        ("bus = \"i2c-1\"", "bus = \"i2c-2\"", 8, "bus `i2c-2` is no"),
+        (
+            "\"tmp117\"",
+            "\"tmp118\"",
+            9,
+            "no kind of part `tmp118` (did you mean `tmp117`?); there are ads",
+        ),
+        (
+            "bus = \"i2c-1\"",
+            "bus = \"i2c-2\"",
+            8,
+            "no I²C bus `i2c-2` (did you mean `i2c-1`?)",
+        ),
         ("\"exhaust\"", "\"CPU_Clock\"", 8, "a second `CPU_Clock`"),
         ("\"exhaust\"", "\"../x\"", 8, "`../x` is no id"),
         ("bus = \"i2c-1\"\n", "", 8, "say which `bus`"),
@@ -104,7 +114,7 @@ async fn a_board_file_that_cannot_be_is_told_by_its_line() {
             "id = \"exhaust\"",
             "id = \"exhaust\"\nchassis = \"x\"",
             9,
-            "no chassis",
+            "no chassis `x`; there is blade",
         ),
     ] {
         let text = PART.replacen(from, to, 1);

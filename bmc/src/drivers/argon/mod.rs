@@ -23,6 +23,7 @@ use super::{Batch, Driver, INTERVAL, good_for};
 use crate::{
     boards::{
         Controls,
+        names::Reference,
         part::{Fitting, Kind, Part, chassis_of},
     },
     bus::{Chip, I2cError, gpio::LineName, pause},
@@ -318,9 +319,11 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     };
     let mut drivers: Vec<Box<dyn Driver>> = vec![Box::new(watch)];
     if options.button != ButtonWord::None {
-        let lines = fitting.gpio(options.lines.as_deref().unwrap_or_default());
         let usual = || LineName::Named(BUTTON.to_owned());
         let line = options.line.unwrap_or_else(usual);
+        let bus = options.lines.as_deref().unwrap_or_default();
+        let lines = fitting.gpio(bus, Some(&line));
+        let lines = lines.map_err(|reason| format!("`lines`: {reason}"))?;
         let acts = options.button == ButtonWord::Act;
         let button = Button::new(&id, chassis.clone(), lines, line, acts);
         drivers.push(Box::new(button));
@@ -345,7 +348,6 @@ impl Part for Fitted {
         let Some(chassis) = chassis_of(inventory, &self.chassis) else {
             return;
         };
-        let watched = chassis.sensor(&self.follows).map(|it| it.id.clone());
         chassis.sensors.push(self.sensor.clone());
         chassis.fans.push(Fan {
             id: self.id.clone(),
@@ -358,8 +360,12 @@ impl Part for Fitted {
             name: self.name.clone(),
             fan: self.id.clone(),
             sensor: self.sensor.id.clone(),
-            watched,
+            watched: Some(self.follows.clone()),
         });
+    }
+
+    fn refers(&self) -> Vec<Reference> {
+        vec![Reference::sensor("follows", &self.follows)]
     }
 
     fn drivers(&mut self) -> Vec<Box<dyn Driver>> {

@@ -95,6 +95,8 @@ impl Bench {
              resistance_still = 9, resistance_full = 4, load = [[0, 8]] }}\n\
              [[chassis]]\nid = 'box'\nname = 'box'\nkind = 'blade'\n\
              board = {{}}\nsystems = ['node']\n\
+             sensor = [{{ id = 'cpu', name = 'CPU', of = 'node', \
+             measures = 'processor_temperature' }}]\n\
              [[bus]]\nid = 'bus'\nsimulated = true\n{bus} = '/dev/bus'\n\
              [[part]]\nid = 'part'\nkind = '{}'\nbus = 'bus'\n\
              chassis = 'box'\n[part.options]\n{}\n",
@@ -115,7 +117,7 @@ impl Bench {
                 Far::Serial(board.buses().line("bus").unwrap().clone())
             }
         };
-        let Scan { inventory, drivers } = board.scan();
+        let Scan { inventory, drivers, .. } = board.scan();
         // The machine beside it has a driver as well.
         let of_part = |it: &dyn Driver| {
             it.name().starts_with(row.kind) || it.name().ends_with(" on bus")
@@ -124,6 +126,8 @@ impl Bench {
             drivers.into_iter().filter(|it| of_part(&**it)).collect();
         assert_eq!(drivers.len(), 1, "{row:?}");
         let sensors = inventory.chassis.iter().flat_map(|it| &it.sensors);
+        // That of the machine is read by the machine.
+        let sensors = sensors.filter(|it| &*it.id != "cpu");
         let sensors = sensors.map(|it| it.id.clone()).collect();
         let well = BTreeMap::new();
         Self { row, drivers, sensors, far, well, _folder: folder }

@@ -22,7 +22,7 @@ use self::{
 use super::{Batch, Driver, good_for};
 use crate::{
     boards::{
-        Power,
+        Power, names,
         part::{Fitting, Kind, Part, chassis_of},
     },
     commands::{CommandError, ResetType},
@@ -94,7 +94,10 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     })?;
     let resident = options.console.as_ref().map(|id| {
         let node = nodes.iter().find(|node| node.system.id == *id);
-        let node = node.ok_or_else(|| format!("`console`: no node `{id}`"))?;
+        let known = nodes.iter().map(|it| &*it.system.id);
+        let known = names::check("node", id, known);
+        known.map_err(|reason| format!("`console`: {reason}"))?;
+        let node = node.ok_or("`console` names no node")?;
         Ok::<_, String>(node.address)
     });
     let consoles = Consoles::new(&addresses, resident.transpose()?, speed);

@@ -114,9 +114,11 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         it.range = Some((0.0, 100.0));
         it.thresholds.lower_critical = Some(50.0);
     }
+    let lines = fitting.gpio(&options.lines, options.power_line.as_ref());
+    let lines = lines.map_err(|reason| format!("`lines`: {reason}"))?;
     let shared = Arc::new(Shared {
         at: Mutex::new(At::new(link)),
-        lines: fitting.gpio(&options.lines),
+        lines,
         power: options.power_line,
         vendor: Mutex::default(),
     });

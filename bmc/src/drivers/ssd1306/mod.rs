@@ -18,7 +18,10 @@ use super::{
     meter::{Fitted, sensor},
 };
 use crate::{
-    boards::part::{Fitting, Kind, Part},
+    boards::{
+        names::Reference,
+        part::{Fitting, Kind, Part},
+    },
     bus::{Chip, I2cError},
     model::{Id, Percent, Sample, SensorKind, Snapshot},
     sim,
@@ -190,6 +193,12 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     it.range = Some((0.0, 100.0));
     let chassis = fitting.chassis.clone();
     let pages = lines / 8;
+    let shown =
+        [("temperature", &options.temperature), ("power", &options.power)];
+    let refers = shown
+        .into_iter()
+        .filter_map(|(key, id)| Some(Reference::sensor(key, id.as_ref()?)))
+        .collect();
     let status = status::Status {
         chassis: chassis.clone(),
         temperature: options.temperature,
@@ -202,7 +211,8 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
         status,
         frame: vec![[0; WIDTH]; pages],
     };
-    Ok(Box::new(Fitted::driven(chassis, vec![it], display)))
+    let fitted = Fitted::driven(chassis, vec![it], display);
+    Ok(Box::new(fitted.referring(refers)))
 }
 
 fn lock(panel: &Mutex<Panel>) -> MutexGuard<'_, Panel> {

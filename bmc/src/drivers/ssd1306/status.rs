@@ -71,7 +71,7 @@ impl Status {
         let fits = |it: &&Sensor| it.kind == kind;
         let sensors = || chassis.sensors.iter().filter(fits);
         let sensor = if let Some(id) = said {
-            chassis.sensor(id)
+            known.inventory.chassis.iter().find_map(|it| it.sensor(id))
         } else {
             use PhysicalContext::{Cpu, PowerSupply};
             let of = |context| sensors().find(move |it| it.context == context);
