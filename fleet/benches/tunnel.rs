@@ -18,7 +18,7 @@ use std::{
 
 use bytes::Bytes;
 use http::{Request, Response};
-use http_body_util::{BodyExt as _, Empty, Full};
+use http_body_util::{BodyExt as _, Empty};
 use hyper::{body::Incoming, service::service_fn};
 use hyper_util::rt::{TokioExecutor, TokioIo};
 use onprem_bmc::phone_home::{self, Options, State};
@@ -26,10 +26,11 @@ use onprem_fleet::tunnel::{
     Admission, Authority, DeviceListener, Directory, DirectoryError, Enrolment,
     GrantFor, ListenOptions, Standing, TunnelOptions, Tunnels, empty,
 };
+use onprem_http::Body;
 use onprem_link::{
     clock::FleetClock,
     enrol::{Fingerprint, JoinToken},
-    grant::{Grant, Role},
+    grant::Role,
     id::Xid,
 };
 use tokio::{
@@ -114,13 +115,13 @@ fn agent(
     let mut options =
         Options::new(url, folder.path().join("fleet"), Uuid::new_v4());
     options.join_token_file = Some(file);
-    let handler = |_: Request<Incoming>, _: Grant| async { answer() };
+    let handler = phone_home::handler(|_, _| async { answer() });
     let stop = CancellationToken::new();
     (folder, phone_home::start(options, handler, tasks, stop))
 }
 
-fn answer() -> Response<Full<Bytes>> {
-    Response::new(Full::from(Bytes::from_static(BODY)))
+fn answer() -> Response<Body> {
+    Response::new(Body::from(Bytes::from_static(BODY)))
 }
 
 async fn latency(address: SocketAddr, token: &JoinToken, tunnels: &Tunnels) {

@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use http::{HeaderValue, Request, Response, header::CONTENT_TYPE};
-use hyper::body::Incoming;
-use onprem_link::{enrol::Facts, grant::Grant, log::Chain};
+use http::{HeaderValue, Response, header::CONTENT_TYPE};
+use onprem_http::Body;
+use onprem_link::{enrol::Facts, log::Chain};
 use tracing::{info, warn};
 
 use crate::{
@@ -12,7 +12,7 @@ use crate::{
     config::Config,
     model::{Chassis, Inventory, System},
     phone_home::{self, Line},
-    redfish::{Body, Origin, Service},
+    redfish::{Origin, Service},
     server::{Bound, ServerConfig},
     state::{StateDir, StateError},
 };
@@ -95,8 +95,8 @@ pub(super) fn line(
 pub(super) fn tunnelled(
     service: Arc<Service>,
     exporter: Exporter,
-) -> impl phone_home::Handler<Body = Body> {
-    move |request: Request<Incoming>, grant: Grant| {
+) -> phone_home::Handler {
+    phone_home::handler(move |request, grant| {
         let (service, exporter) = (Arc::clone(&service), exporter.clone());
         async move {
             if request.uri().path() != "/metrics" {
@@ -108,5 +108,5 @@ pub(super) fn tunnelled(
             response.headers_mut().insert(CONTENT_TYPE, kind);
             response
         }
-    }
+    })
 }

@@ -304,7 +304,7 @@ impl Agent {
         // What is below TLS here has no port.
         let peer = SocketAddr::new(peer, 0);
         let origin = Origin::Tls { peer, certificates: None };
-        server::converse(stream, service, origin, stop).await
+        server::converse(Box::new(stream), service, origin, stop).await
     }
 
     /// What shows that the agent's tasks make progress.

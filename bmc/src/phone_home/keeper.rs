@@ -2,6 +2,7 @@
 
 use std::{convert::Infallible, time::Duration};
 
+use hyper_util::rt::TokioIo;
 use onprem_link::{
     backoff::{Backoff, STABLE},
     clock::FleetClock,
@@ -55,9 +56,9 @@ enum Pause {
 }
 
 /// The task that keeps the tunnel.
-pub(super) struct Keeper<H> {
+pub(super) struct Keeper {
     options: Options,
-    handler: H,
+    handler: Handler,
     state: watch::Sender<State>,
     tasks: TaskTracker,
     backoff: Backoff,
@@ -74,10 +75,10 @@ struct Member {
     enrolment: Enrolment,
 }
 
-impl<H: Handler> Keeper<H> {
+impl Keeper {
     pub(super) fn new(
         options: Options,
-        handler: H,
+        handler: Handler,
         state: watch::Sender<State>,
         tasks: TaskTracker,
     ) -> Self {
@@ -207,7 +208,7 @@ impl<H: Handler> Keeper<H> {
         let ended = {
             let _cut = tracked.stop.clone().drop_guard();
             let served = serve::serve(
-                opened.io,
+                Box::new(TokioIo::new(opened.io)),
                 self.handler.clone(),
                 checker,
                 self.options.keep_alive,

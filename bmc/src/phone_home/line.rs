@@ -132,9 +132,9 @@ impl Line {
 
     /// Calls the fleet whenever it is wanted, until `stop`, and serves it with
     /// `handler`.
-    pub fn start<H: Handler>(
+    pub fn start(
         self: &Arc<Self>,
-        handler: H,
+        handler: Handler,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) {
@@ -242,9 +242,9 @@ impl Line {
         Ok(())
     }
 
-    async fn run<H: Handler>(
+    async fn run(
         &self,
-        handler: H,
+        handler: Handler,
         tasks: TaskTracker,
         stop: CancellationToken,
     ) {

@@ -15,6 +15,7 @@ use std::{net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
 use arc_swap::ArcSwapOption;
 use http::{Request, Response};
 use hyper::body::Incoming;
+use onprem_http::{Answer, Body};
 use onprem_link::{
     backoff::Backoff, enrol::Facts, grant::Grant, id::Xid, task::Tasks as _,
     tunnel::KeepAlive,
@@ -126,46 +127,24 @@ impl State {
 }
 
 /// Answers what the fleet asks; the grant has been checked.
-pub trait Handler: Clone + Send + Sync + 'static {
-    /// The body of its answers.
-    type Body: http_body::Body<
-            Data = bytes::Bytes,
-            Error: Into<Box<dyn std::error::Error + Send + Sync>>,
-        > + Send
-        + Unpin
-        + 'static;
+pub type Handler =
+    Arc<dyn Fn(Request<Incoming>, Grant) -> Answer + Send + Sync>;
 
-    /// The answer to `request`.
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        grant: Grant,
-    ) -> impl Future<Output = Response<Self::Body>> + Send;
-}
-
-impl<H, F, B> Handler for H
+/// Makes a handler of a function that returns a future.
+pub fn handler<F>(
+    answer: impl Fn(Request<Incoming>, Grant) -> F + Send + Sync + 'static,
+) -> Handler
 where
-    H: Fn(Request<Incoming>, Grant) -> F + Clone + Send + Sync + 'static,
-    F: Future<Output = Response<B>> + Send,
-    B: http_body::Body<Data = bytes::Bytes> + Send + Unpin + 'static,
-    B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
+    F: Future<Output = Response<Body>> + Send + 'static,
 {
-    type Body = B;
-
-    fn handle(
-        &self,
-        request: Request<Incoming>,
-        grant: Grant,
-    ) -> impl Future<Output = Response<B>> + Send {
-        self(request, grant)
-    }
+    Arc::new(move |request, grant| Box::pin(answer(request, grant)))
 }
 
 /// Calls home until `stop`, and serves the fleet with `handler`. Tells how
 /// things stand.
-pub fn start<H: Handler>(
+pub fn start(
     options: Options,
-    handler: H,
+    handler: Handler,
     tasks: &TaskTracker,
     stop: CancellationToken,
 ) -> watch::Receiver<State> {

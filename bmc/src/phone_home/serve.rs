@@ -1,24 +1,11 @@
 //! Serves the fleet through an open tunnel.
 
-use std::{
-    convert::Infallible,
-    pin::{Pin, pin},
-    sync::Arc,
-    task::{Context, Poll},
-    time::Duration,
-};
+use std::{future::ready, io, sync::Arc, time::Duration};
 
-use bytes::Bytes;
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
-use http_body::{Body, Frame, SizeHint};
-use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    rt::{Read, Write},
-    server::conn::http2,
-    service::service_fn,
-};
+use hyper::{body::Incoming, server::conn::http2};
 use hyper_util::rt::TokioTimer;
+use onprem_http::{Answer, Body, Stream};
 use onprem_link::{
     executor::Tracked,
     grant::{GrantChecker, GrantError},
@@ -28,7 +15,7 @@ use onprem_link::{
     },
 };
 use serde_json::json;
-use tokio::time::timeout;
+use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 use tracing::warn;
 
@@ -37,51 +24,46 @@ use super::Handler;
 /// How long requests on their way get when the agent stops.
 const DRAIN: Duration = Duration::from_secs(1);
 
-/// Serves the fleet on `io` until one of both ends it.
-pub(super) async fn serve<I, H>(
-    io: I,
-    handler: H,
+/// Serves the fleet on `stream` until one of both ends it.
+pub(super) async fn serve(
+    stream: Box<dyn Stream>,
+    handler: Handler,
     checker: GrantChecker,
     keep_alive: KeepAlive,
     tracked: Tracked,
     stop: &CancellationToken,
-) -> Result<(), hyper::Error>
-where
-    I: Read + Write + Unpin,
-    H: Handler,
-{
-    let checker = Arc::new(checker);
-    let service = service_fn(move |request| {
-        let (handler, checker) = (handler.clone(), Arc::clone(&checker));
-        async move { Ok::<_, Infallible>(answer(request, &handler, &checker).await) }
-    });
-    let mut connection = pin!(
-        http2::Builder::new(tracked)
-            .timer(TokioTimer::new())
-            .keep_alive_interval(keep_alive.interval)
-            .keep_alive_timeout(keep_alive.timeout)
-            .max_concurrent_streams(MAX_STREAMS)
-            .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
-            .max_local_error_reset_streams(MAX_PENDING_RESETS)
-            .initial_stream_window_size(STREAM_WINDOW)
-            .initial_connection_window_size(CONNECTION_WINDOW)
-            .max_send_buf_size(SEND_BUFFER)
-            .max_header_list_size(MAX_HEADERS)
-            .enable_connect_protocol()
-            .serve_connection(io, service)
-    );
-    if let Some(ended) = stop.run_until_cancelled(connection.as_mut()).await {
-        return ended;
+) -> io::Result<()> {
+    let mut manner = http2::Builder::new(tracked);
+    manner
+        .timer(TokioTimer::new())
+        .keep_alive_interval(keep_alive.interval)
+        .keep_alive_timeout(keep_alive.timeout)
+        .max_concurrent_streams(MAX_STREAMS)
+        .max_pending_accept_reset_streams(MAX_PENDING_RESETS)
+        .max_local_error_reset_streams(MAX_PENDING_RESETS)
+        .initial_stream_window_size(STREAM_WINDOW)
+        .initial_connection_window_size(CONNECTION_WINDOW)
+        .max_send_buf_size(SEND_BUFFER)
+        .max_header_list_size(MAX_HEADERS)
+        .enable_connect_protocol();
+    let handler: onprem_http::Handler =
+        Arc::new(move |request| answer(request, &handler, &checker));
+    let served = onprem_http::http2(stream, handler, manner, stop.clone());
+    let drained = async {
+        stop.cancelled().await;
+        sleep(DRAIN).await;
+    };
+    tokio::select! {
+        ended = served => ended,
+        () = drained => Ok(()),
     }
-    connection.as_mut().graceful_shutdown();
-    timeout(DRAIN, connection).await.unwrap_or(Ok(()))
 }
 
-async fn answer<H: Handler>(
+fn answer(
     mut request: Request<Incoming>,
-    handler: &H,
+    handler: &Handler,
     checker: &GrantChecker,
-) -> Response<AnswerBody<H::Body>> {
+) -> Answer {
     let grant = request
         .headers_mut()
         .remove(GRANT_HEADER)
@@ -91,26 +73,23 @@ async fn answer<H: Handler>(
             checker.check(text, request.method().as_str())
         });
     match grant {
-        Ok(grant) => {
-            handler.handle(request, grant).await.map(AnswerBody::Handler)
-        }
+        Ok(grant) => handler(request, grant),
         Err(error) => {
             warn!(
                 %error, method = %request.method(), path = request.uri().path(),
                 "request of the fleet refused"
             );
-            refuse(error)
+            Box::pin(ready(refuse(error)))
         }
     }
 }
 
-fn refuse<B>(error: GrantError) -> Response<AnswerBody<B>> {
+fn refuse(error: GrantError) -> Response<Body> {
     let body = json!({"error": {
         "code": "OnPrem.1.0.GrantRefused",
         "message": error.to_string(),
     }});
-    let body = Full::from(body.to_string());
-    let mut answer = Response::new(AnswerBody::Refusal(body));
+    let mut answer = Response::new(Body::from(body.to_string()));
     *answer.status_mut() = match error {
         GrantError::TooMany => StatusCode::SERVICE_UNAVAILABLE,
         GrantError::OtherMethod => StatusCode::FORBIDDEN,
@@ -121,45 +100,9 @@ fn refuse<B>(error: GrantError) -> Response<AnswerBody<B>> {
     answer
 }
 
-/// The handler's body, or a refusal before it came to the handler.
-enum AnswerBody<B> {
-    Handler(B),
-    Refusal(Full<Bytes>),
-}
-
-impl<B: Body<Data = Bytes> + Unpin> Body for AnswerBody<B> {
-    type Data = Bytes;
-    type Error = B::Error;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, B::Error>>> {
-        match &mut *self {
-            Self::Handler(body) => Pin::new(body).poll_frame(context),
-            Self::Refusal(body) => Pin::new(body)
-                .poll_frame(context)
-                .map_err(|never| match never {}),
-        }
-    }
-
-    fn is_end_stream(&self) -> bool {
-        match self {
-            Self::Handler(body) => body.is_end_stream(),
-            Self::Refusal(body) => body.is_end_stream(),
-        }
-    }
-
-    fn size_hint(&self) -> SizeHint {
-        match self {
-            Self::Handler(body) => body.size_hint(),
-            Self::Refusal(body) => body.size_hint(),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
+    use bytes::Bytes;
     use http::Method;
     use http_body_util::{BodyExt as _, Empty};
     use hyper_util::rt::TokioIo;
@@ -214,12 +157,12 @@ mod tests {
         let handler = |request: Request<Incoming>, grant: Grant| async move {
             assert!(!request.headers().contains_key(GRANT_HEADER));
             let who = format!("{} {}", grant.subject, grant.role);
-            Response::new(Full::<Bytes>::from(who))
+            Response::new(Body::from(who))
         };
         let keep_alive = KeepAlive::default();
         let serving = serve(
-            TokioIo::new(theirs),
-            handler,
+            Box::new(theirs),
+            super::super::handler(handler),
             checker,
             keep_alive,
             tracked.clone(),

@@ -2,7 +2,6 @@
 //! the tunnel.
 
 mod audit;
-mod body;
 mod capture;
 mod console;
 mod diagnostic;
@@ -40,6 +39,7 @@ use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
 };
+use onprem_http::Body;
 use onprem_link::task::Tasks as _;
 use onprem_redfish::message::{heartbeat_event, platform};
 use onprem_redfish::privilege::{Privilege, Privileges};
@@ -47,6 +47,7 @@ use serde_json::{Map, Value};
 use tokio::{sync::Notify, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
+pub use self::resource::Origin;
 use self::{
     audit::Audit,
     diagnostic::Dumps,
@@ -58,7 +59,6 @@ use self::{
     resources::RESOURCES,
     router::{Route, Routes},
 };
-pub use self::{body::Body, resource::Origin};
 use crate::{
     accounts::Accounts,
     boards::{Instruments, Modems, PowerModes, host, wires::Wires},

@@ -1,13 +1,11 @@
 //! The doors of the agent: one TLS port for Redfish, one for metrics.
 
-mod alarm;
 mod csr;
 mod room;
 mod tls;
 mod trust;
 
 use std::{
-    convert::Infallible,
     io,
     net::{IpAddr, SocketAddr},
     path::PathBuf,
@@ -15,33 +13,24 @@ use std::{
     time::Duration,
 };
 
-use bytes::Bytes;
 use http::{
     HeaderValue, Request, Response, StatusCode, Uri,
     header::{CONTENT_TYPE, HOST, LOCATION},
 };
-use http_body_util::Full;
-use hyper::{
-    body::Incoming,
-    server::conn::{http1, http2},
-    service::service_fn,
-};
-use hyper_util::rt::{TokioExecutor, TokioIo, TokioTimer};
-use onprem_link::{log::Chain, task::Tasks as _};
+use hyper::server::conn::http2;
+use hyper_util::rt::TokioTimer;
+use onprem_http::{Body, Handler, Manner, Stream, handler};
+use onprem_link::{executor::Tracked, log::Chain, task::Tasks as _};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::crypto::CryptoProvider;
 use tokio::{
-    io::{AsyncRead, AsyncWrite},
     net::{TcpListener, TcpStream},
     time::{interval, sleep, timeout},
 };
 use tokio_rustls::TlsAcceptor;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use self::{
-    alarm::Alarm,
-    room::{Place, Room},
-};
+use self::room::{Place, Room};
 pub(crate) use self::{
     csr::{Algorithm, Part, Unfit, Wanted},
     tls::Identity,
@@ -50,7 +39,7 @@ pub(crate) use self::{
 pub use self::{tls::TlsError, trust::Presented};
 use crate::{
     collectors::{CONTENT_TYPE as METRICS, Exporter},
-    redfish::{Body, Door, Origin, Service},
+    redfish::{Door, Origin, Service},
     tasks::pulse::{BEAT, Pulse, Pulses},
 };
 
@@ -64,8 +53,6 @@ const HURRY: Duration = Duration::from_secs(1);
 /// How long it may take for the head of a request, on a connection that may
 /// have been idle before.
 const HEADER: Duration = Duration::from_mins(1);
-/// The largest head of a request, and what is read ahead of its body.
-const HEAD: usize = 64 << 10;
 /// What it may take to keep an answer under way, in bytes: each request moves
 /// it about.
 const ANSWER: usize = 4 << 10;
@@ -95,37 +82,15 @@ pub struct ServerConfig {
     pub addresses: Vec<IpAddr>,
 }
 
-/// Serves a connection until it ends by itself, or `stop` asks it to end
-/// after the request under way.
-macro_rules! drain {
-    ($connection:expr, $stop:expr) => {{
-        let mut connection = std::pin::pin!($connection);
-        let ended = tokio::select! {
-            biased;
-            ended = connection.as_mut() => ended,
-            () = $stop.cancelled() => {
-                connection.as_mut().graceful_shutdown();
-                connection.await
-            }
-        };
-        ended.map_err(io::Error::other)
-    }};
-}
-
-/// The service, as a connection asks it.
-macro_rules! answers {
-    ($service:expr, $origin:expr) => {
-        service_fn(|request: Request<Incoming>| {
-            let (service, origin) = (Arc::clone(&$service), $origin.clone());
-            let answer = async move {
-                let response = service.handle(request, origin).await;
-                Ok::<Response<Body>, Infallible>(response)
-            };
-            let size = size_of_val(&answer);
-            debug_assert!(size <= ANSWER, "an answer takes {size} bytes");
-            answer
-        })
-    };
+/// The Redfish service, as the connection of `origin` asks it.
+fn answers(service: Arc<Service>, origin: Origin) -> Handler {
+    handler(move |request| {
+        let (service, origin) = (Arc::clone(&service), origin.clone());
+        let answer = async move { service.handle(request, origin).await };
+        let size = size_of_val(&answer);
+        debug_assert!(size <= ANSWER, "an answer takes {size} bytes");
+        answer
+    })
 }
 
 /// Why the server does not start.
@@ -175,7 +140,7 @@ pub async fn start(
     let port = Some(address.port());
     service.show(Door { port, identity: Some(identity) });
     let exporter = service.exporter().clone();
-    let redfish = Arc::new(Redfish { service, acceptor });
+    let redfish = Arc::new(Redfish { service, acceptor, tasks: tasks.clone() });
     tasks.start(accept(
         listener,
         tasks.clone(),
@@ -274,6 +239,7 @@ async fn accept<F>(
 struct Redfish {
     service: Arc<Service>,
     acceptor: TlsAcceptor,
+    tasks: TaskTracker,
 }
 
 impl Redfish {
@@ -291,8 +257,8 @@ impl Redfish {
             Ok(_) if first == [TLS_HANDSHAKE] => {}
             Ok(_) => return redirect(stream, stop).await,
         }
-        let accepting = self.acceptor.accept(stream);
-        let stream = timeout(patience, accepting).await??;
+        let shaking = onprem_http::shake_hands(&self.acceptor, stream);
+        let stream = timeout(patience, shaking).await??;
         let tls = stream.get_ref().1;
         let http2 = tls.alpn_protocol() == Some(b"h2");
         let shown = tls.peer_certificates();
@@ -308,37 +274,33 @@ impl Redfish {
         });
         let origin = Origin::Tls { peer, certificates };
         let service = Arc::clone(&self.service);
-        if http2 {
-            let connection = http2::Builder::new(TokioExecutor::new())
-                .timer(TokioTimer::new())
-                .max_concurrent_streams(STREAMS)
-                .keep_alive_interval(HEADER)
-                .enable_connect_protocol()
-                .serve_connection(
-                    TokioIo::new(stream),
-                    answers!(service, origin),
-                );
-            drain!(connection, stop)
-        } else {
-            converse(stream, service, origin, stop).await
+        if !http2 {
+            return converse(Box::new(stream), service, origin, stop).await;
         }
+        let end = CancellationToken::new();
+        let _ended = end.clone().drop_guard();
+        let tracked = Tracked { tasks: self.tasks.clone(), stop: end };
+        let mut manner = http2::Builder::new(tracked);
+        manner
+            .timer(TokioTimer::new())
+            .max_concurrent_streams(STREAMS)
+            .keep_alive_interval(HEADER)
+            .enable_connect_protocol();
+        let handler = answers(service, origin);
+        onprem_http::http2(Box::new(stream), handler, manner, stop).await
     }
 }
 
 /// Serves HTTP/1.1 on what lies below TLS.
 pub(crate) async fn converse(
-    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    stream: Box<dyn Stream>,
     service: Arc<Service>,
     origin: Origin,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let connection = http1::Builder::new()
-        .timer(Alarm::default())
-        .header_read_timeout(HEADER)
-        .max_buf_size(HEAD)
-        .serve_connection(TokioIo::new(stream), answers!(service, origin))
-        .with_upgrades();
-    drain!(connection, stop)
+    let manner = Manner { header: HEADER, keep_alive: true };
+    let handler = answers(service, origin);
+    onprem_http::http1(stream, handler, manner, stop).await
 }
 
 /// Plain HTTP is told where TLS is: on the same port.
@@ -347,10 +309,10 @@ async fn redirect(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let local = stream.local_addr()?;
-    let service = service_fn(move |request: Request<Incoming>| {
+    let handler = handler(move |request| {
         let location = secure(&request, local);
         async move {
-            let mut response = Response::new(Full::<Bytes>::default());
+            let mut response = Response::new(Body::default());
             *response.status_mut() = match location {
                 Some(location) => {
                     response.headers_mut().insert(LOCATION, location);
@@ -358,15 +320,11 @@ async fn redirect(
                 }
                 None => StatusCode::BAD_REQUEST,
             };
-            Ok::<_, Infallible>(response)
+            response
         }
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HANDSHAKE)
-        .keep_alive(false)
-        .serve_connection(TokioIo::new(stream), service);
-    drain!(connection, stop)
+    let manner = Manner { header: HANDSHAKE, keep_alive: false };
+    onprem_http::http1(Box::new(stream), handler, manner, stop).await
 }
 
 /// The same URI under `https`.
@@ -392,20 +350,17 @@ async fn scrape(
     _place: Place,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let service = service_fn(move |request: Request<Incoming>| {
-        let mut response = Response::new(Full::<Bytes>::default());
+    let handler = handler(move |request| {
+        let mut response = Response::new(Body::default());
         if request.uri().path() == "/metrics" {
-            *response.body_mut() = Full::from(exporter.render());
+            *response.body_mut() = exporter.render().into();
             let kind = HeaderValue::from_static(METRICS);
             response.headers_mut().insert(CONTENT_TYPE, kind);
         } else {
             *response.status_mut() = StatusCode::NOT_FOUND;
         }
-        std::future::ready(Ok::<_, Infallible>(response))
+        std::future::ready(response)
     });
-    let connection = http1::Builder::new()
-        .timer(TokioTimer::new())
-        .header_read_timeout(HEADER)
-        .serve_connection(TokioIo::new(stream), service);
-    drain!(connection, stop)
+    let manner = Manner { header: HEADER, keep_alive: true };
+    onprem_http::http1(Box::new(stream), handler, manner, stop).await
 }

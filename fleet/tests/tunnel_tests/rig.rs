@@ -5,16 +5,14 @@ use std::{
     future::pending,
     net::SocketAddr,
     path::Path,
-    pin::Pin,
     sync::{Arc, Mutex, MutexGuard},
-    task::{Context, Poll},
     thread,
     time::Duration,
 };
 
 use bytes::Bytes;
+use futures_util::stream::poll_fn;
 use http::{Method, Request, Response, StatusCode};
-use http_body::Frame;
 use http_body_util::BodyExt as _;
 use hyper::body::Incoming;
 use onprem_bmc::phone_home::{self, Options, State};
@@ -23,6 +21,7 @@ use onprem_fleet::tunnel::{
     Enrolment, GrantFor, ListenOptions, Standing, TunnelError, TunnelOptions,
     Tunnels,
 };
+use onprem_http::Body;
 use onprem_link::{
     backoff::Backoff,
     clock::FleetClock,
@@ -297,7 +296,8 @@ impl Agent {
 
     pub(crate) fn run(folder: TempDir, options: Options) -> Self {
         let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
-        let state = phone_home::start(options, answer, &tasks, stop.clone());
+        let handler = phone_home::handler(answer);
+        let state = phone_home::start(options, handler, &tasks, stop.clone());
         Self { folder, state, tasks, stop }
     }
 
@@ -376,12 +376,12 @@ impl Stalling {
         adapt(&mut calls);
         let (resume, stalled) = std::sync::mpsc::channel::<()>();
         let stalled = Arc::new(Mutex::new(stalled));
-        let handler = move |request: Request<Incoming>, grant| {
+        let handler = phone_home::handler(move |request, grant| {
             if request.uri().path() == "/stall" {
                 stalled.lock().unwrap().recv().unwrap();
             }
             answer(request, grant)
-        };
+        });
         let (tell, mut state) = mpsc::channel(1);
         let stop = CancellationToken::new();
         let stopped = stop.clone();
@@ -461,7 +461,7 @@ pub(crate) fn put_token(folder: &Path, token: &JoinToken) {
 }
 
 /// What the agents of these tests answer.
-async fn answer(request: Request<Incoming>, grant: Grant) -> Response<Channel> {
+async fn answer(request: Request<Incoming>, grant: Grant) -> Response<Body> {
     let (chunks, body) = mpsc::channel(8);
     let send = |text: String| chunks.try_send(Bytes::from(text)).unwrap();
     match request.uri().path() {
@@ -475,34 +475,25 @@ async fn answer(request: Request<Incoming>, grant: Grant) -> Response<Channel> {
         // One event, and then nothing for as long as somebody listens.
         "/events" => {
             send("data: first\n\n".to_owned());
-            return Response::new(Channel(body, Some(chunks)));
+            return channel(body, Some(chunks));
         }
         "/never" => pending().await,
         _ => {
-            let mut answer = Response::new(Channel(body, None));
+            let mut answer = channel(body, None);
             *answer.status_mut() = StatusCode::NOT_FOUND;
             return answer;
         }
     }
-    Response::new(Channel(body, None))
+    channel(body, None)
 }
 
 /// A body of chunks; with a sender kept it stays open.
-pub(crate) struct Channel(
-    mpsc::Receiver<Bytes>,
-    #[expect(dead_code, reason = "kept so that the channel stays open")]
-    Option<mpsc::Sender<Bytes>>,
-);
-
-impl http_body::Body for Channel {
-    type Data = Bytes;
-    type Error = std::convert::Infallible;
-
-    fn poll_frame(
-        mut self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let chunk = self.0.poll_recv(context);
-        chunk.map(|chunk| chunk.map(|chunk| Ok(Frame::data(chunk))))
-    }
+fn channel(
+    mut chunks: mpsc::Receiver<Bytes>,
+    kept: Option<mpsc::Sender<Bytes>>,
+) -> Response<Body> {
+    Response::new(Body::events(poll_fn(move |context| {
+        let _open = &kept;
+        chunks.poll_recv(context)
+    })))
 }

@@ -27,9 +27,7 @@ enum Kind {
 
 impl Body {
     /// A body that is sent as the stream brings it.
-    pub(crate) fn events(
-        events: impl Stream<Item = Bytes> + Send + 'static,
-    ) -> Self {
+    pub fn events(events: impl Stream<Item = Bytes> + Send + 'static) -> Self {
         Self(Kind::Events(Box::pin(events)))
     }
 }

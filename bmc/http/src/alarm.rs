@@ -17,7 +17,7 @@ use tokio::time::{Instant, sleep_until};
 /// is asked for: that would cost each request two turns in the runtime's list
 /// of alarms.
 #[derive(Clone, Default)]
-pub(super) struct Alarm(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
+pub(crate) struct Alarm(Arc<Mutex<Option<Pin<Box<tokio::time::Sleep>>>>>);
 
 impl fmt::Debug for Alarm {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
