@@ -5,7 +5,14 @@
 mod alarm;
 mod body;
 
-use std::{convert::Infallible, io, pin::Pin, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    fmt, io,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll},
+    time::Duration,
+};
 
 use http::{Request, Response};
 use hyper::{
@@ -34,7 +41,58 @@ pub trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 impl<S: AsyncRead + AsyncWrite + Unpin + Send> Stream for S {}
 
 /// An answer under way.
-pub type Answer = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+type Later = Pin<Box<dyn Future<Output = Response<Body>> + Send>>;
+
+/// An answer: one that is at hand, or one under way.
+pub struct Answer(Stage);
+
+enum Stage {
+    /// Nobody has it yet.
+    Now(Option<Response<Body>>),
+    Later(Later),
+}
+
+impl Answer {
+    /// An answer under way.
+    pub fn later(
+        answer: impl Future<Output = Response<Body>> + Send + 'static,
+    ) -> Self {
+        Self(Stage::Later(Box::pin(answer)))
+    }
+}
+
+impl From<Response<Body>> for Answer {
+    fn from(response: Response<Body>) -> Self {
+        Self(Stage::Now(Some(response)))
+    }
+}
+
+impl fmt::Debug for Answer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0 {
+            Stage::Now(_) => "Now",
+            Stage::Later(_) => "Later",
+        })
+    }
+}
+
+impl Future for Answer {
+    type Output = Response<Body>;
+
+    fn poll(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Self::Output> {
+        match &mut self.0 {
+            Stage::Now(response) => match response.take() {
+                Some(response) => Poll::Ready(response),
+                // It was taken already.
+                None => Poll::Pending,
+            },
+            Stage::Later(answer) => answer.as_mut().poll(context),
+        }
+    }
+}
 
 /// A connection that is served, until it ends.
 pub type Served = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
@@ -50,16 +108,6 @@ pub struct Manner {
     pub header: Duration,
     /// May there be another request after the first?
     pub keep_alive: bool,
-}
-
-/// Makes a handler of a function that returns a future.
-pub fn handler<F>(
-    answer: impl Fn(Request<Incoming>) -> F + Send + Sync + 'static,
-) -> Handler
-where
-    F: Future<Output = Response<Body>> + Send + 'static,
-{
-    Arc::new(move |request| Box::pin(answer(request)))
 }
 
 /// Serves a connection until it ends by itself, or `stop` asks it to end

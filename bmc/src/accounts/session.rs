@@ -17,6 +17,9 @@ pub const LIMIT: usize = 10_000;
 /// How many an account may have at once. One more ends the one that it did not
 /// use for the longest time: a script that never logs out harms nobody else.
 pub const PER_ACCOUNT: usize = 2_000;
+/// The size of a token in bytes; its hexadecimal digits fit into one block of
+/// SHA-256, which each request computes.
+const TOKEN: usize = 24;
 /// How often sessions that timed out are looked for, unless all are in use.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -134,7 +137,7 @@ impl Sessions {
         context: Option<String>,
         limits: SessionLimits,
     ) -> Result<(String, Arc<Session>), Full> {
-        let token = hex::<32>();
+        let token = hex::<TOKEN>();
         let now = Instant::now();
         let session = Arc::new(Session {
             id: hex::<8>(),

@@ -96,17 +96,13 @@ pub(super) fn tunnelled(
     service: Arc<Service>,
     exporter: Exporter,
 ) -> phone_home::Handler {
-    phone_home::handler(move |request, grant| {
-        let (service, exporter) = (Arc::clone(&service), exporter.clone());
-        async move {
-            if request.uri().path() != "/metrics" {
-                let origin = Origin::Tunnel(Box::new(grant));
-                return service.handle(request, origin).await;
-            }
-            let mut response = Response::new(Body::from(exporter.render()));
-            let kind = HeaderValue::from_static(collectors::CONTENT_TYPE);
-            response.headers_mut().insert(CONTENT_TYPE, kind);
-            response
+    Arc::new(move |request, grant| {
+        if request.uri().path() != "/metrics" {
+            return service.handle(request, Origin::Tunnel(Box::new(grant)));
         }
+        let mut response = Response::new(Body::from(exporter.render()));
+        let kind = HeaderValue::from_static(collectors::CONTENT_TYPE);
+        response.headers_mut().insert(CONTENT_TYPE, kind);
+        response.into()
     })
 }

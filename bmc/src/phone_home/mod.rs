@@ -137,7 +137,7 @@ pub fn handler<F>(
 where
     F: Future<Output = Response<Body>> + Send + 'static,
 {
-    Arc::new(move |request, grant| Box::pin(answer(request, grant)))
+    Arc::new(move |request, grant| Answer::later(answer(request, grant)))
 }
 
 /// Calls home until `stop`, and serves the fleet with `handler`. Tells how

@@ -1,6 +1,6 @@
 //! Serves the fleet through an open tunnel.
 
-use std::{future::ready, io, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use http::{HeaderValue, Request, Response, StatusCode, header::CONTENT_TYPE};
 use hyper::{body::Incoming, server::conn::http2};
@@ -79,7 +79,7 @@ fn answer(
                 %error, method = %request.method(), path = request.uri().path(),
                 "request of the fleet refused"
             );
-            Box::pin(ready(refuse(error)))
+            refuse(error).into()
         }
     }
 }

@@ -36,45 +36,110 @@ pub(super) struct Exchange<'a> {
     pub(super) reset: OnceLock<String>,
 }
 
-impl Exchange<'_> {
+/// What lies at the path that is asked for.
+struct Target<'a> {
+    path: &'a str,
+    found: Option<(Route, Vec<&'a str>)>,
+    /// May anyone ask, without saying who?
+    open: bool,
+}
+
+impl<'a> Exchange<'a> {
+    pub(super) fn new(
+        service: &'a Service,
+        parts: &'a request::Parts,
+        origin: &'a Origin,
+    ) -> Self {
+        let peer = match origin {
+            Origin::Tls { peer, .. } => Some(peer.ip()),
+            Origin::Tunnel(_) => None,
+        };
+        let (caller, opened, reset) = Default::default();
+        Self { service, parts, peer, origin, caller, opened, reset }
+    }
+
     pub(super) async fn answer(
         &mut self,
         body: Incoming,
     ) -> Result<Response<Body>, Error> {
-        let service = self.service;
+        let target = self.target();
+        if self.asks_who(&target) {
+            let identity = self.service.identify(self.parts, self.origin).await;
+            self.admit(identity, &target)?;
+        }
+        let (path, route, ids) = self.check(target)?;
+        match route {
+            Route::Resource(entry) if is_read(&self.parts.method) => {
+                self.get(entry, path, &ids)
+            }
+            route => self.rarely(route, path, &ids, body).await,
+        }
+    }
+
+    /// The answer, if it is at hand: that to the GET of a resource by somebody
+    /// whose password needs no look.
+    pub(super) fn at_hand(&mut self) -> Option<Result<Response<Body>, Error>> {
+        let target = self.target();
+        let Some((Route::Resource(entry), _)) = target.found else {
+            return None;
+        };
+        if !is_read(&self.parts.method) {
+            return None;
+        }
+        let admitted = if self.asks_who(&target) {
+            let identity = self.service.known(self.parts, self.origin)?;
+            self.admit(identity, &target)
+        } else {
+            Ok(())
+        };
+        Some(admitted.and_then(|()| {
+            let (path, _, ids) = self.check(target)?;
+            self.get(entry, path, &ids)
+        }))
+    }
+
+    fn target(&self) -> Target<'a> {
         let path = self.parts.uri.path();
         let path = path.strip_suffix('/').unwrap_or(path);
-        let found = service.routes.find(path);
-        let method = &self.parts.method;
+        let found = self.service.routes.find(path);
         let open = self.is_open(found.as_ref().map(|(route, _)| *route));
+        Target { path, found, open }
+    }
+
+    fn asks_who(&self, target: &Target<'_>) -> bool {
         // What lies behind an open resource may be asked for with it.
-        let shaped = self.parts.uri.query().is_some();
-        if !open || shaped {
-            let identity = service.identify(self.parts, self.origin).await;
-            match identity {
-                Ok(caller) => self.caller = Some(caller),
-                Err(error) if !open => return Err(error),
-                Err(_) => {}
-            }
+        !target.open || self.parts.uri.query().is_some()
+    }
+
+    fn admit(
+        &mut self,
+        identity: Result<Caller, Error>,
+        target: &Target<'_>,
+    ) -> Result<(), Error> {
+        match identity {
+            Ok(caller) => self.caller = Some(caller),
+            Err(error) if !target.open => return Err(error),
+            Err(_) => {}
         }
+        Ok(())
+    }
+
+    /// What lies at the path, if the head of the request is as it should be.
+    fn check(
+        &self,
+        target: Target<'a>,
+    ) -> Result<(&'a str, Route, Vec<&'a str>), Error> {
         self.check_headers()?;
+        let Target { path, found, .. } = target;
         let (route, ids) = found.ok_or_else(|| Error::not_found(path))?;
+        let method = &self.parts.method;
         if !KNOWN.contains(&method.as_str()) {
             return Err(Error::method_unknown());
         }
         if is_write(method) {
             Query::refuse(self.parts.uri.query().unwrap_or_default())?;
         }
-        match route {
-            Route::Resource(entry)
-                if matches!(*method, Method::GET | Method::HEAD) =>
-            {
-                self.get(entry, path, &ids)
-            }
-            // The rest is rare and large: what every request moves about is
-            // kept small.
-            route => Box::pin(self.rarely(route, path, &ids, body)).await,
-        }
+        Ok((path, route, ids))
     }
 
     /// Answers what is no GET of a resource.
@@ -134,7 +199,7 @@ impl Exchange<'_> {
 
     /// May anyone ask, without saying who?
     fn is_open(&self, route: Option<Route>) -> bool {
-        let read = matches!(self.parts.method, Method::GET | Method::HEAD);
+        let read = is_read(&self.parts.method);
         match route {
             Some(Route::Document(document)) => read && document.is_open(),
             Some(Route::Resource(entry)) if read => {
@@ -339,6 +404,10 @@ pub(super) fn canonical(path: &str) -> &str {
 /// The methods that some resource knows, or that HTTP does.
 const KNOWN: [&str; 7] =
     ["GET", "HEAD", "POST", "PATCH", "DELETE", "PUT", "OPTIONS"];
+
+fn is_read(method: &Method) -> bool {
+    matches!(*method, Method::GET | Method::HEAD)
+}
 
 pub(super) fn is_write(method: &Method) -> bool {
     !matches!(*method, Method::GET | Method::HEAD | Method::OPTIONS)

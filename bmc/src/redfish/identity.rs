@@ -35,15 +35,37 @@ impl Service {
         head: &Parts,
         origin: &Origin,
     ) -> Result<Caller, Error> {
+        if let Some(known) = self.known(head, origin) {
+            return known;
+        }
+        let header = head.headers.get(AUTHORIZATION);
+        let header = header.and_then(|value| value.to_str().ok());
+        let (user, password) =
+            header.and_then(basic).ok_or_else(Error::unauthorized)?;
+        if !self.accounts.book().policy.basic {
+            return Err(Error::unauthorized());
+        }
+        let peer = match origin {
+            Origin::Tls { peer, .. } => Some(peer.ip()),
+            Origin::Tunnel(_) => None,
+        };
+        let account = Box::pin(self.log_in(&user, &password, peer)).await?;
+        Ok(Caller::of(&account, &self.accounts.book(), None))
+    }
+
+    /// Who asks, where no password has to be looked at.
+    pub(super) fn known(
+        &self,
+        head: &Parts,
+        origin: &Origin,
+    ) -> Option<Result<Caller, Error>> {
         let headers = &head.headers;
-        let (peer, shown) = match origin {
-            Origin::Tls { peer, certificates } => {
-                (Some(peer.ip()), certificates.as_ref())
-            }
+        let shown = match origin {
+            Origin::Tls { certificates, .. } => certificates.as_ref(),
             Origin::Tunnel(grant) => {
                 let role = accounts::predefined(grant.role.name());
                 let role = role.map(|role| role.privileges);
-                return Ok(Caller {
+                return Some(Ok(Caller {
                     name: grant.subject.clone(),
                     privileges: role.unwrap_or_default(),
                     session: None,
@@ -51,40 +73,35 @@ impl Service {
                     key: None,
                     certificate: false,
                     must_change_password: false,
-                });
+                }));
             }
         };
         let book = self.accounts.book();
         if let Some(token) = headers.get(TOKEN) {
-            let token = token.to_str().map_err(|_| Error::unauthorized())?;
-            let limits = book.policy.session_limits();
-            let session = self.accounts.sessions.find(token, limits);
-            let session = session.ok_or_else(Error::unauthorized)?;
-            return match book.accounts.get(&session.user) {
-                Some(account) if account.enabled => {
-                    Ok(Caller::of(account, &book, Some(session.id.clone())))
-                }
-                _ => Err(Error::unauthorized()),
-            };
+            let token = token.to_str().ok();
+            let session = token.and_then(|token| {
+                let limits = book.policy.session_limits();
+                self.accounts.sessions.find(token, limits)
+            });
+            let caller = session.and_then(|session| {
+                let account = book.accounts.get(&session.user);
+                let account = account.filter(|account| account.enabled)?;
+                Some(Caller::of(account, &book, Some(session.id.clone())))
+            });
+            return Some(caller.ok_or_else(Error::unauthorized));
         }
-        let header = headers.get(AUTHORIZATION);
+        let password = headers.contains_key(AUTHORIZATION);
         // A browser adds a certificate, and a password that it knows, to
         // whatever a page sends.
         let foreign = is_write(&head.method) && is_from_elsewhere(head);
-        if foreign && (header.is_some() || shown.is_some()) {
-            return Err(Error::forbidden());
+        if foreign && (password || shown.is_some()) {
+            return Some(Err(Error::forbidden()));
         }
-        if let (None, Some(shown)) = (header, shown) {
-            return self.vouched(shown, &book);
+        if password {
+            return None;
         }
-        let header = header.and_then(|value| value.to_str().ok());
-        let (user, password) =
-            header.and_then(basic).ok_or_else(Error::unauthorized)?;
-        if !book.policy.basic {
-            return Err(Error::unauthorized());
-        }
-        let account = Box::pin(self.log_in(&user, &password, peer)).await?;
-        Ok(Caller::of(&account, &book, None))
+        let vouched = shown.map(|shown| self.vouched(shown, &book));
+        Some(vouched.unwrap_or_else(|| Err(Error::unauthorized())))
     }
 
     /// The account that a client certificate stands for.

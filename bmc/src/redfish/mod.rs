@@ -38,8 +38,9 @@ use chrono::{DateTime, Utc};
 use http::{
     HeaderName, HeaderValue, Method, Request, Response, StatusCode,
     header::{CACHE_CONTROL, CONTENT_LENGTH, CONTENT_TYPE},
+    request,
 };
-use onprem_http::Body;
+use onprem_http::{Answer, Body};
 use onprem_link::task::Tasks as _;
 use onprem_redfish::message::{heartbeat_event, platform};
 use onprem_redfish::privilege::{Privilege, Privileges};
@@ -386,61 +387,72 @@ impl Service {
     ///
     /// A write goes on when the caller does not wait for its end: nobody gets
     /// past the audit log, or leaves half a change, by hanging up.
-    pub async fn handle<B>(
+    pub fn handle<B>(
         self: &Arc<Self>,
         request: Request<B>,
         origin: Origin,
-    ) -> Response<Body>
+    ) -> Answer
     where
         B: http_body::Body + Send + 'static,
         B::Data: Send,
         B::Error: Into<Box<dyn std::error::Error + Send + Sync>>,
     {
         let (parts, body) = console::as_get(request).into_parts();
-        if !is_write(&parts.method) {
-            let request = Request::from_parts(parts, Incoming::default());
-            return self.answer(request, origin).await;
-        }
-        let request = Request::from_parts(parts, Incoming::new(body));
         let service = Arc::clone(self);
-        let answer = async move { service.answer(request, origin).await };
-        self.tasks
-            .spawn(answer)
-            .await
-            .unwrap_or_else(|_| error_response(&Error::internal()))
+        if is_write(&parts.method) {
+            let answer = service.answer(parts, Incoming::new(body), origin);
+            let answer = self.tasks.spawn(answer);
+            let broken = |_| error_response(&Error::internal());
+            return Answer::later(async move {
+                answer.await.unwrap_or_else(broken)
+            });
+        }
+        if let Some(answer) = self.at_hand(&parts, &origin) {
+            return answer.into();
+        }
+        Answer::later(service.answer(parts, Incoming::default(), origin))
+    }
+
+    /// The answer to a read, where it is at hand: nearly always.
+    fn at_hand(
+        &self,
+        parts: &request::Parts,
+        origin: &Origin,
+    ) -> Option<Response<Body>> {
+        let mut exchange = Exchange::new(self, parts, origin);
+        let answer = exchange.at_hand()?;
+        Some(self.conclude(&parts.method, answer))
     }
 
     async fn answer(
-        &self,
-        request: Request<Incoming>,
+        self: Arc<Self>,
+        parts: request::Parts,
+        body: Incoming,
         origin: Origin,
     ) -> Response<Body> {
-        let (parts, body) = request.into_parts();
-        let method = parts.method.clone();
-        let mut exchange = Exchange {
-            service: self,
-            parts: &parts,
-            peer: match &origin {
-                Origin::Tls { peer, .. } => Some(peer.ip()),
-                Origin::Tunnel(_) => None,
-            },
-            origin: &origin,
-            caller: None,
-            opened: OnceLock::new(),
-            reset: OnceLock::new(),
-        };
+        let mut exchange = Exchange::new(&self, &parts, &origin);
         let answer = exchange.answer(body).await;
-        let mut response =
-            answer.unwrap_or_else(|error| error_response(&error));
-        if is_write(&method) {
+        let response = self.conclude(&parts.method, answer);
+        if is_write(&parts.method) {
             exchange.audit(response.status()).await;
         }
+        response
+    }
+
+    /// What goes out: an answer, or the error instead, with what all have.
+    fn conclude(
+        &self,
+        method: &Method,
+        answer: Result<Response<Body>, Error>,
+    ) -> Response<Body> {
+        let mut response =
+            answer.unwrap_or_else(|error| error_response(&error));
         finish(&mut response);
         if method == Method::HEAD {
             *response.body_mut() = Body::default();
         }
         let requests = &self.exporter.metrics().requests;
-        requests.count(&method, response.status());
+        requests.count(method, response.status());
         response
     }
 }

@@ -19,7 +19,7 @@ use http::{
 };
 use hyper::server::conn::http2;
 use hyper_util::rt::TokioTimer;
-use onprem_http::{Body, Handler, Manner, Stream, handler};
+use onprem_http::{Body, Handler, Manner, Stream};
 use onprem_link::{executor::Tracked, log::Chain, task::Tasks as _};
 use rustix::net::sockopt::set_tcp_user_timeout;
 use rustls::crypto::CryptoProvider;
@@ -53,9 +53,6 @@ const HURRY: Duration = Duration::from_secs(1);
 /// How long it may take for the head of a request, on a connection that may
 /// have been idle before.
 const HEADER: Duration = Duration::from_mins(1);
-/// What it may take to keep an answer under way, in bytes: each request moves
-/// it about.
-const ANSWER: usize = 4 << 10;
 /// Streams on one HTTP/2 connection.
 const STREAMS: u32 = 64;
 /// How long to wait after the operating system refused a connection.
@@ -84,13 +81,7 @@ pub struct ServerConfig {
 
 /// The Redfish service, as the connection of `origin` asks it.
 fn answers(service: Arc<Service>, origin: Origin) -> Handler {
-    handler(move |request| {
-        let (service, origin) = (Arc::clone(&service), origin.clone());
-        let answer = async move { service.handle(request, origin).await };
-        let size = size_of_val(&answer);
-        debug_assert!(size <= ANSWER, "an answer takes {size} bytes");
-        answer
-    })
+    Arc::new(move |request| service.handle(request, origin.clone()))
 }
 
 /// Why the server does not start.
@@ -309,19 +300,16 @@ async fn redirect(
     stop: CancellationToken,
 ) -> io::Result<()> {
     let local = stream.local_addr()?;
-    let handler = handler(move |request| {
-        let location = secure(&request, local);
-        async move {
-            let mut response = Response::new(Body::default());
-            *response.status_mut() = match location {
-                Some(location) => {
-                    response.headers_mut().insert(LOCATION, location);
-                    StatusCode::PERMANENT_REDIRECT
-                }
-                None => StatusCode::BAD_REQUEST,
-            };
-            response
-        }
+    let handler: Handler = Arc::new(move |request| {
+        let mut response = Response::new(Body::default());
+        *response.status_mut() = match secure(&request, local) {
+            Some(location) => {
+                response.headers_mut().insert(LOCATION, location);
+                StatusCode::PERMANENT_REDIRECT
+            }
+            None => StatusCode::BAD_REQUEST,
+        };
+        response.into()
     });
     let manner = Manner { header: HANDSHAKE, keep_alive: false };
     onprem_http::http1(Box::new(stream), handler, manner, stop).await
@@ -350,7 +338,7 @@ async fn scrape(
     _place: Place,
     stop: CancellationToken,
 ) -> io::Result<()> {
-    let handler = handler(move |request| {
+    let handler: Handler = Arc::new(move |request| {
         let mut response = Response::new(Body::default());
         if request.uri().path() == "/metrics" {
             *response.body_mut() = exporter.render().into();
@@ -359,7 +347,7 @@ async fn scrape(
         } else {
             *response.status_mut() = StatusCode::NOT_FOUND;
         }
-        std::future::ready(response)
+        response.into()
     });
     let manner = Manner { header: HEADER, keep_alive: true };
     onprem_http::http1(Box::new(stream), handler, manner, stop).await

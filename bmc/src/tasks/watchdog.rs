@@ -175,7 +175,7 @@ impl Keeper {
         let peer = ([127, 0, 0, 1], 0).into();
         let origin = Origin::Tls { peer, certificates: None };
         let answer = self.service.handle(request, origin);
-        let answer = timeout(PATIENCE.min(limit), Box::pin(answer)).await;
+        let answer = timeout(PATIENCE.min(limit), answer).await;
         answer.is_err().then(|| "the service does not answer".to_owned())
     }
 
