@@ -49,6 +49,9 @@
           return event.state === "attached" ? "Connected." :
             event.state === "opening" ? "The console is about to be opened." : event.reason;
         case "writer": return event.you ? "You type." : event.who ? `${event.who} types.` : "Nobody types.";
+        case "power":
+          document.getElementById("terminal-off").hidden = !event.off;
+          return null;
         case "lost": from += event.bytes; return `${event.bytes} bytes were lost.`;
         default: return event.reason;
       }
@@ -67,7 +70,8 @@
         wait = 1000;
         if (typeof data === "string") {
           const fresh = from === null;
-          state.textContent = told(JSON.parse(data));
+          const news = told(JSON.parse(data));
+          if (news) state.textContent = news;
           if (fresh && from !== null) { lines = [""]; at = 0; draw(); }
           return;
         }

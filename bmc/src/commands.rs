@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeSet, fmt, io, time::Duration};
 
-use onprem_link::file::is_full;
+use onprem_link::{file::is_full, span::in_words};
 use serde::{Deserialize, Serialize};
 use tokio::{
     sync::{mpsc, oneshot},
@@ -157,12 +157,14 @@ pub enum CommandError {
     },
     /// It was started again too often.
     #[error(
-        "{part} was started again too often: once more in {} s",
-        wait.as_secs()
+        "{part} was started {limit} times within an hour: once more in {}",
+        in_words(*wait)
     )]
     TooOften {
         /// The part.
         part: Part,
+        /// How often it may be started within an hour.
+        limit: usize,
         /// How long until it may be started again.
         wait: Duration,
     },

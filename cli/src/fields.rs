@@ -10,10 +10,31 @@ pub(crate) fn value(property: &Property, text: &str) -> Result<Value, Failure> {
     if property.nullable && text == "null" {
         return Ok(Value::Null);
     }
-    of_kind(&property.kind, text).map_err(|expected| {
+    let value = of_kind(&property.kind, text);
+    let value = value.and_then(|value| within(property, value));
+    value.map_err(|expected| {
         let message = format!("`{text}` is no {}: {expected}", property.name);
         Failure::new(Code::Invalid, message)
     })
+}
+
+/// A number that the field can have.
+fn within(property: &Property, value: Value) -> Result<Value, String> {
+    let Some(number) = value.as_f64() else { return Ok(value) };
+    let low = property.minimum.is_some_and(|least| number < least);
+    let high = property.maximum.is_some_and(|most| number > most);
+    match (property.minimum, property.maximum) {
+        (Some(least), None) if low => {
+            Err(format!("{least} or more is expected"))
+        }
+        (None, Some(most)) if high => {
+            Err(format!("{most} at most is expected"))
+        }
+        (Some(least), Some(most)) if low || high => {
+            Err(format!("{least} to {most} is expected"))
+        }
+        _ => Ok(value),
+    }
 }
 
 fn of_kind(kind: &Kind, text: &str) -> Result<Value, String> {
@@ -42,7 +63,8 @@ fn of_kind(kind: &Kind, text: &str) -> Result<Value, String> {
                     .filter(Value::is_array)
                     .ok_or_else(|| "this is not JSON".into());
             }
-            let words = text.split(',').filter(|word| !word.is_empty());
+            let words = text.split(',').map(str::trim);
+            let words = words.filter(|word| !word.is_empty());
             let items: Result<_, _> =
                 words.map(|word| of_kind(inner, word)).collect();
             Ok(Value::Array(items?))

@@ -83,7 +83,7 @@ fn columns(resource: &Resource, form: Form) -> impl Iterator<Item = &Column> {
 pub(crate) fn look(resource: &Resource, item: &Value, form: Form) -> String {
     match form {
         Form::Table | Form::Wide | Form::Csv => columns(resource, form)
-            .map(|column| table::cell(&column.property, item))
+            .map(|column| table::seen(&column.property, item))
             .collect::<Vec<_>>()
             .join("\n"),
         Form::Name => plain(&resource.label_of(item)),
@@ -215,6 +215,12 @@ pub(crate) fn describe(
 /// The value of a property; structures take a line for each part.
 fn lines(screen: &Screen, property: &Property, item: &Value) -> Vec<String> {
     let value = property.value(item).unwrap_or(&Value::Null);
+    if property.is_past(item) {
+        return match property.past(&plain(&property.show(value))) {
+            text if text.is_empty() => vec!["–".into()],
+            text => vec![text],
+        };
+    }
     match value {
         Value::Object(_) if !property.properties.is_empty() => property
             .properties

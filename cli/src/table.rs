@@ -23,7 +23,7 @@ pub(crate) fn render(
     let rows: Vec<Vec<String>> = items
         .iter()
         .map(|item| {
-            let cell = |column: &&Column| cell(&column.property, item);
+            let cell = |column: &&Column| seen(&column.property, item);
             columns.iter().map(cell).collect()
         })
         .collect();
@@ -62,6 +62,12 @@ pub(crate) fn render(
 /// What stands over a column.
 pub(crate) fn name(property: &Property) -> String {
     property.pointer.trim_start_matches('/').replace('/', ".")
+}
+
+/// What people see in a cell: what was last known of something says so.
+pub(crate) fn seen(property: &Property, item: &Value) -> String {
+    let text = cell(property, item);
+    if property.is_past(item) { property.past(&text) } else { text }
 }
 
 /// What stands in a cell: values as they are, on one line.

@@ -254,12 +254,14 @@ impl<'a> Filter<'a> {
         tagged
             && same(&self.wanted.manufacturer, &device.manufacturer)
             && same(&self.wanted.model, &device.model)
-            && self.wanted.health.is_none_or(|h| device.health == Some(h))
     }
 
     /// What depends on the connection.
     fn takes_now(&self, device: &Device) -> bool {
-        self.wanted.state.is_none_or(|state| device.state == state)
+        let well = self.wanted.health.is_none_or(|wanted| {
+            device.state == DeviceState::Online && device.health == Some(wanted)
+        });
+        well && self.wanted.state.is_none_or(|state| device.state == state)
             && self.wanted.tainted.is_none_or(|t| device.tainted == t)
             && (self.words.is_empty() || self.says_all(device))
     }

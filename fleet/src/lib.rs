@@ -11,6 +11,7 @@ mod envelopes;
 pub mod error;
 pub mod events;
 pub mod fleet;
+mod impact;
 pub mod join_tokens;
 pub mod live;
 pub mod log;

@@ -5,9 +5,9 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::{
-    api::{Affected, DeviceNode, Health, Impact, PowerState, ResetType},
+    api::{DeviceNode, Health, PowerState, ResetType},
     error::Error,
-    live::{CAPTURE, Live, health, text, word},
+    live::{CAPTURE, CONSOLE, Live, health, text, word},
 };
 
 /// The most reasons that are kept of a device, and of a node.
@@ -33,7 +33,7 @@ pub(crate) struct Target {
     /// Its id, for people.
     pub(crate) id: String,
     /// Where it is.
-    path: String,
+    pub(crate) path: String,
     /// Where its reset is asked for.
     reset: String,
     /// How it was.
@@ -50,6 +50,23 @@ impl Live {
         Ok(systems.iter().map(node).collect())
     }
 
+    /// The node with this id or name.
+    ///
+    /// # Errors
+    /// The device cannot be asked; it has no such node, or several.
+    pub async fn node(&self, name: &str) -> Result<DeviceNode, Error> {
+        let systems = self.members("/redfish/v1/Systems").await?;
+        let found = match &called(&systems, name)[..] {
+            [] => return Err(Error::not_found("node", name)),
+            [id] => systems
+                .iter()
+                .find(|it| text(it, "/Id").as_ref() == Some(id))
+                .map(node),
+            several => return Err(several_are(name, several)),
+        };
+        found.ok_or_else(|| Error::not_found("node", name))
+    }
+
     /// How the device is as a whole.
     ///
     /// # Errors
@@ -58,12 +75,18 @@ impl Live {
         let systems = self.members("/redfish/v1/Systems").await?;
         let chassis = self.members("/redfish/v1/Chassis").await?;
         let mut found = Condition::default();
-        for part in systems.iter().chain(&chassis) {
+        let mut known: Vec<Option<String>> = Vec::new();
+        // What holds several says once what is wrong with all of them.
+        for part in chassis.iter().chain(&systems) {
             found.health = found.health.max(health(part));
-            for reason in reasons(part) {
-                let room = found.reasons.len() < REASONS;
-                if room && !found.reasons.contains(&reason) {
+            let fresh: Vec<(String, Option<String>)> = conditions(part)
+                .filter(|(_, cause)| cause.is_none() || !known.contains(cause))
+                .filter(|(reason, _)| !found.reasons.contains(reason))
+                .collect();
+            for (reason, cause) in fresh {
+                if found.reasons.len() < REASONS {
                     found.reasons.push(reason);
+                    known.push(cause);
                 }
             }
         }
@@ -80,64 +103,6 @@ impl Live {
     ) -> Result<Option<PowerState>, Error> {
         let systems = self.members("/redfish/v1/Systems").await?;
         Ok(overall(systems.iter().map(|it| word(it, "/PowerState"))))
-    }
-
-    /// What a reset of `nodes` would touch: of all that can be reset, where
-    /// none is named.
-    ///
-    /// # Errors
-    /// The device cannot be asked; it has no such node.
-    pub async fn impact(
-        &self,
-        kind: Option<ResetType>,
-        nodes: &[String],
-    ) -> Result<Impact, Error> {
-        let systems = self.members("/redfish/v1/Systems").await?;
-        let ids = named(&systems, nodes)?;
-        let mut impact = Impact::default();
-        let mut kinds: Vec<String> = Vec::new();
-        for system in &systems {
-            let it = node(system);
-            if !nodes.is_empty() && !ids.contains(&it.id) {
-                continue;
-            }
-            for kind in &it.reset_types {
-                if !kinds.contains(kind) {
-                    kinds.push(kind.clone());
-                }
-            }
-            let able = match kind {
-                None => !it.reset_types.is_empty(),
-                Some(kind) => allows(system, kind),
-            };
-            let runs_agent = it.runs_agent.then_some("the agent runs on it");
-            let note = match (able, runs_agent) {
-                (_, Some(note)) => Some(note),
-                (true, None) => None,
-                (false, None) => Some("it cannot do this"),
-            };
-            let named = it.name != it.id && !it.name.is_empty();
-            let affected = Affected {
-                name: if named {
-                    format!("{} ({})", it.id, it.name)
-                } else {
-                    it.id
-                },
-                state: it.power_state.map(|state| state.to_string()),
-                note: note.map(str::to_owned),
-            };
-            if able {
-                impact.affects.push(affected);
-            } else {
-                impact.spares.push(affected);
-            }
-        }
-        impact.choices.insert("resetType".to_owned(), kinds);
-        let can = |it: &&Value| reset_of(it).is_some();
-        let able = systems.iter().filter(can);
-        let able = able.filter_map(|system| text(system, "/Id"));
-        impact.choices.insert("nodes".to_owned(), able.collect());
-        Ok(impact)
     }
 
     /// The nodes that a reset is for: those named, or all that can do it.
@@ -210,11 +175,21 @@ impl Live {
     }
 }
 
-fn node(system: &Value) -> DeviceNode {
+fn count(system: &Value, name: &str) -> Option<u32> {
+    let value = system.pointer(&format!("/Oem/OnPrem/{name}"))?;
+    u32::try_from(value.as_u64()?).ok()
+}
+
+pub(crate) fn node(system: &Value) -> DeviceNode {
     let chassis = system.pointer("/Links/Chassis/0/@odata.id");
     let chassis = chassis.and_then(Value::as_str);
     let oem = |name: &str| format!("/Oem/OnPrem/{name}");
     let runs = system.pointer(&oem("HostsManager"));
+    // Who cannot be switched is never started.
+    let starts = |name: &str| {
+        let can = reset_of(system).is_some();
+        count(system, name).filter(|_| can)
+    };
     DeviceNode {
         id: text(system, "/Id").unwrap_or_default(),
         name: text(system, "/Name").unwrap_or_default(),
@@ -229,11 +204,14 @@ fn node(system: &Value) -> DeviceNode {
         model: text(system, "/Model"),
         reset_types: reset_types(system),
         runs_agent: runs == Some(&Value::Bool(true)),
+        console: text(system, CONSOLE).and_then(|_| text(system, "/Id")),
+        starts_left: starts("StartsLeft"),
+        starts_per_hour: starts("StartsPerHour"),
         read_at: Utc::now(),
     }
 }
 
-fn reset_of(system: &Value) -> Option<String> {
+pub(crate) fn reset_of(system: &Value) -> Option<String> {
     text(system, "/Actions/#ComputerSystem.Reset/target")
 }
 
@@ -251,53 +229,119 @@ fn reset_types(system: &Value) -> Vec<String> {
     known.collect()
 }
 
-fn allows(system: &Value, kind: ResetType) -> bool {
+pub(crate) fn allows(system: &Value, kind: ResetType) -> bool {
     let word = json!(kind);
     let types = reset_types(system);
     reset_of(system).is_some()
         && (types.is_empty() || types.iter().any(|it| word == **it))
 }
 
-/// The ids of the systems that `nodes` are. An id goes before a name.
+/// The ids of the systems that go by `name`. An id goes before a name.
+fn called(systems: &[Value], name: &str) -> Vec<String> {
+    let by = |field: &str| -> Vec<String> {
+        let own = systems.iter().filter(|system| {
+            let own = text(system, field);
+            own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+        });
+        own.filter_map(|system| text(system, "/Id")).collect()
+    };
+    let found = by("/Id");
+    if found.is_empty() { by("/Name") } else { found }
+}
+
+/// The ids of the systems that `nodes` are: each an id, a name, or several of
+/// these as people type them, `c0, c2` or `c0 c2`, or `c0-c3` for all from one
+/// to the other.
 ///
 /// # Errors
 /// No system has such a name, or several have.
-fn named(systems: &[Value], nodes: &[String]) -> Result<Vec<String>, Error> {
-    let mut ids = Vec::new();
-    for name in nodes {
-        let called = |field: &str| -> Vec<String> {
-            let own = systems.iter().filter(|system| {
-                let own = text(system, field);
-                own.is_some_and(|own| own.eq_ignore_ascii_case(name))
+pub(crate) fn named(
+    systems: &[Value],
+    nodes: &[String],
+) -> Result<Vec<String>, Error> {
+    let mut ids: Vec<String> = Vec::new();
+    for entry in nodes {
+        let entry = entry.trim();
+        // A name may have spaces in it.
+        let whole = called(systems, entry);
+        let found = if whole.is_empty() {
+            let words = entry.split([',', ';']).flat_map(|part| {
+                let whole = !called(systems, part.trim()).is_empty();
+                if whole {
+                    vec![part.trim()]
+                } else {
+                    part.split_whitespace().collect()
+                }
             });
-            own.filter_map(|system| text(system, "/Id")).collect()
+            let words: Vec<&str> = words.filter(|it| !it.is_empty()).collect();
+            if words.is_empty() {
+                return Err(Error::invalid("/nodes", "it names no node"));
+            }
+            let mut found = Vec::new();
+            for word in words {
+                found.extend(one_or_range(systems, word)?);
+            }
+            found
+        } else {
+            one_or_range(systems, entry)?
         };
-        let mut found = called("/Id");
-        if found.is_empty() {
-            found = called("/Name");
+        for id in found {
+            if !ids.contains(&id) {
+                ids.push(id);
+            }
         }
-        let shown: String = name.chars().take(64).collect();
-        let message = match found.len() {
-            0 => format!("it has no node `{shown}`"),
-            1 => {
-                ids.append(&mut found);
-                continue;
-            }
-            _ => {
-                let found = found.join(", ");
-                format!("`{shown}` is several nodes: say which of {found}")
-            }
-        };
-        return Err(Error::invalid("/nodes", message));
     }
     Ok(ids)
 }
 
-/// What is wrong with a part, in its own words.
-fn reasons(part: &Value) -> Vec<String> {
+fn one_or_range(systems: &[Value], word: &str) -> Result<Vec<String>, Error> {
+    let found = called(systems, word);
+    match &found[..] {
+        [_] => return Ok(found),
+        [] => {}
+        several => return Err(several_are(word, several)),
+    }
+    let ids: Vec<String> =
+        systems.iter().filter_map(|it| text(it, "/Id")).collect();
+    let place = |end: &str| match &called(systems, end)[..] {
+        [id] => ids.iter().position(|own| own == id),
+        _ => None,
+    };
+    let range = word.match_indices('-').find_map(|(at, _)| {
+        let (first, last) = (word.get(..at)?, word.get(at + 1..)?);
+        ids.get(place(first)?..=place(last)?)
+    });
+    if let Some(range) = range.filter(|range| !range.is_empty()) {
+        return Ok(range.to_vec());
+    }
+    let shown: String = word.chars().take(64).collect();
+    let few: Vec<_> = ids.iter().take(64).map(String::as_str).collect();
+    let few = few.join(", ");
+    let message = format!("it has no node `{shown}`; it has {few}");
+    Err(Error::invalid("/nodes", message))
+}
+
+fn several_are(name: &str, ids: &[String]) -> Error {
+    let shown: String = name.chars().take(64).collect();
+    let ids = ids.join(", ");
+    let message = format!("`{shown}` is several nodes: say which of {ids}");
+    Error::invalid("/nodes", message)
+}
+
+/// What is wrong with a part, in its own words, and what causes it where that
+/// is said.
+fn conditions(
+    part: &Value,
+) -> impl Iterator<Item = (String, Option<String>)> + '_ {
     let said = part.pointer("/Status/Conditions").and_then(Value::as_array);
-    let said = said.into_iter().flatten().filter_map(|it| text(it, "/Message"));
-    said.take(REASONS).collect()
+    let said = said.into_iter().flatten();
+    said.filter_map(|it| {
+        Some((text(it, "/Message")?, text(it, "/MessageArgs/1")))
+    })
+}
+
+fn reasons(part: &Value) -> Vec<String> {
+    conditions(part).map(|(reason, _)| reason).take(REASONS).collect()
 }
 
 /// The state of all: on if any is.
@@ -326,6 +370,35 @@ mod tests {
         let going = [Some(Off), Some(PoweringOff)];
         assert_eq!(overall(going.into_iter()), Some(PoweringOff));
         assert_eq!(overall([None].into_iter()), None);
+    }
+
+    #[test]
+    fn nodes_are_named_as_people_type_lists() {
+        let systems: Vec<Value> = ["c0", "c1", "c2", "c3", "d-0"]
+            .iter()
+            .map(|id| json!({"Id": id, "Name": format!("Node {id}")}))
+            .collect();
+        let ids = |entries: &[&str]| {
+            let entries: Vec<String> =
+                entries.iter().map(|it| (*it).to_owned()).collect();
+            named(&systems, &entries).map(|ids| ids.join(" "))
+        };
+        for (entries, found) in [
+            (&["c1, c2"][..], "c1 c2"),
+            (&["c1 C2", "c1"], "c1 c2"),
+            (&["c1;c3\n"], "c1 c3"),
+            (&["c1-c3"], "c1 c2 c3"),
+            (&["Node c0, c1-c2"], "c0 c1 c2"),
+            (&["c3-d-0"], "c3 d-0"),
+            (&["d-0"], "d-0"),
+        ] {
+            assert_eq!(ids(entries).unwrap(), found, "{entries:?}");
+        }
+        for wrong in ["c1-x", "c3-c1", "x", ", ,"] {
+            assert!(ids(&[wrong]).is_err(), "{wrong}");
+        }
+        let error = ids(&["c1, nope"]).unwrap_err().to_string();
+        assert!(error.contains("no node `nope`; it has c0, c1"), "{error}");
     }
 
     #[test]

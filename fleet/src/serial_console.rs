@@ -21,7 +21,7 @@ use crate::{
     api::{DeviceConsole, SerialConsole},
     auth::Caller,
     error::Error,
-    live::{Live, link, reason, text, word},
+    live::{CONSOLE as URI, Live, link, reason, text, word},
     tunnel::{self, TunnelError},
 };
 
@@ -137,8 +137,6 @@ impl Live {
         found.ok_or_else(|| Error::not_found("console", word))
     }
 }
-
-const URI: &str = "/SerialConsole/WebSocket/ConsoleURI";
 
 fn console(system: &Value) -> Option<DeviceConsole> {
     text(system, URI).filter(|uri| is_own(uri))?;

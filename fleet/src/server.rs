@@ -83,6 +83,12 @@ pub enum StartError {
     /// The API cannot be served.
     #[error("cannot serve the API")]
     Api(#[from] BuildError),
+    /// Devices cannot be told to connect to it.
+    #[error(
+        "`public_devices_url = \"{0}\"` is no address that devices can \
+         connect to: https://host:port expected"
+    )]
+    DevicesUrl(String),
     /// Devices cannot be served.
     #[error("cannot serve devices")]
     Devices(#[from] ListenError),
@@ -113,6 +119,11 @@ impl Server {
     /// # Errors
     /// See [`StartError`].
     pub async fn start(config: Config) -> Result<Self, StartError> {
+        if let Some(url) = &config.public_devices_url
+            && !is_devices_url(url)
+        {
+            return Err(StartError::DevicesUrl(url.clone()));
+        }
         let stop = CancellationToken::new();
         let now_ms = u64::try_from(Utc::now().timestamp_millis());
         let clock = FleetClock::new(now_ms.unwrap_or_default());
@@ -243,6 +254,15 @@ fn serve(
         .tls(tls)
         .start()?;
     Ok(Api(server))
+}
+
+/// Whether a device can connect to this address: `https`, a host, perhaps a
+/// port, and nothing else.
+fn is_devices_url(url: &str) -> bool {
+    let Ok(uri) = url.parse::<http::Uri>() else { return false };
+    uri.scheme_str() == Some("https")
+        && uri.host().is_some_and(|host| !host.is_empty())
+        && uri.path_and_query().is_none_or(|path| path == "/")
 }
 
 /// The certificate of the API, where it needs one, and the scheme.

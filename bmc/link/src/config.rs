@@ -31,6 +31,17 @@ pub enum ConfigError {
     /// configuration.
     #[error("the configuration cannot be used")]
     Use(#[source] Box<toml::de::Error>),
+    /// A value that a flag, a variable of the environment or the file gives
+    /// is none of its key.
+    #[error("the configuration cannot be used: `{key} = {value}`")]
+    Value {
+        /// The key, such as `listen`.
+        key: String,
+        /// What is set.
+        value: String,
+        /// What is wrong with it.
+        source: Box<toml::de::Error>,
+    },
 }
 
 /// The configuration in force: the keys of `file`, over them the environment
@@ -63,7 +74,28 @@ pub fn load<T: DeserializeOwned>(
         }
     }
     merge(&mut table, flags);
-    T::deserialize(table).map_err(|error| ConfigError::Use(Box::new(error)))
+    let values = table.clone();
+    T::deserialize(table).map_err(|error| wrong(error, &values))
+}
+
+/// The error with the value that it is about: without a file there is no line
+/// to name.
+fn wrong(error: toml::de::Error, values: &Table) -> ConfigError {
+    let source = Box::new(error);
+    let text = source.to_string();
+    let key = text
+        .lines()
+        .find_map(|line| line.trim().strip_prefix("in `")?.strip_suffix('`'));
+    let found = key.and_then(|key| {
+        let mut words = key.split('.');
+        let first = values.get(words.next()?)?;
+        let value = words.try_fold(first, |it, word| it.get(word))?;
+        Some((key.to_owned(), value.to_string()))
+    });
+    match found {
+        Some((key, value)) => ConfigError::Value { key, value, source },
+        None => ConfigError::Use(source),
+    }
 }
 
 /// A key that need not be set.
@@ -178,6 +210,19 @@ mod tests {
         let flags = toml::from_str("listen = \"b:2\"").unwrap();
         let config: Config = load(Some(&file), "ONPREM_NONE_", flags).unwrap();
         assert_eq!((config.listen.as_str(), config.rate), ("b:2", 2));
+    }
+
+    #[test]
+    fn names_a_value_that_cannot_be_used() {
+        #[derive(Debug, Default, Deserialize)]
+        #[serde(default)]
+        struct Config {
+            listen: Option<std::net::SocketAddr>,
+        }
+        let flags = toml::from_str("listen = \"nowhere\"").unwrap();
+        let error = load::<Config>(None, "ONPREM_NONE_", flags).unwrap_err();
+        let text = error.to_string();
+        assert!(text.contains("`listen = \"nowhere\"`"), "{text}");
     }
 
     #[test]

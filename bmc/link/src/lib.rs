@@ -10,5 +10,6 @@ pub mod grant;
 pub mod id;
 pub mod log;
 pub mod process;
+pub mod span;
 pub mod task;
 pub mod tunnel;

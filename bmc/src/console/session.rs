@@ -61,6 +61,8 @@ pub(crate) struct Guest {
     pub(crate) who: String,
     /// What they may do now.
     pub(crate) rights: Box<dyn Fn() -> Rights + Send + Sync>,
+    /// Whether the system is off now, as far as anyone can tell.
+    pub(crate) off: Box<dyn Fn() -> bool + Send + Sync>,
     /// Notes for good what they do.
     pub(crate) note: Box<dyn Fn(String) + Send + Sync>,
 }
@@ -92,9 +94,16 @@ struct Order {
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Remark {
     State(Attached),
-    Writer { who: Option<String>, you: bool },
+    Writer {
+        who: Option<String>,
+        you: bool,
+    },
     Lost(u64),
     Refused(String),
+    /// The system is off, or is not any more.
+    Power {
+        off: bool,
+    },
 }
 
 impl Remark {
@@ -106,6 +115,9 @@ impl Remark {
             }
             Self::Lost(bytes) => json!({"event": "lost", "bytes": bytes}),
             Self::Refused(why) => json!({"event": "refused", "reason": why}),
+            Self::Power { off } => {
+                json!({"event": "power", "off": off, "reason": power(*off)})
+            }
         }
     }
 
@@ -121,8 +133,18 @@ impl Remark {
             Self::Writer { who: None, .. } => "nobody types now".to_owned(),
             Self::Lost(bytes) => format!("{bytes} bytes were lost"),
             Self::Refused(why) => why.clone(),
+            Self::Power { off } => power(*off).to_owned(),
         };
         format!("\r\n[on-prem: {text}]\r\n")
+    }
+}
+
+/// Why nothing comes, or that something may.
+fn power(off: bool) -> &'static str {
+    if off {
+        "the system is off: what it says comes when it is on"
+    } else {
+        "the system is on"
     }
 }
 
@@ -169,6 +191,7 @@ pub(crate) async fn attend<S: AsyncRead + AsyncWrite + Unpin>(
         changed: 0,
         writer: None,
         told: false,
+        off: false,
         pending: VecDeque::new(),
         seat,
         guest,
@@ -199,6 +222,8 @@ struct Session<S> {
     writer: Option<(u64, String)>,
     /// It was told that another one types.
     told: bool,
+    /// It was told that the system is off.
+    off: bool,
     /// What waits until the line takes it.
     pending: VecDeque<u8>,
 }
@@ -315,6 +340,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Session<S> {
             // What waited was meant for what is gone.
             self.pending.clear();
             self.remark(Remark::State(state)).await?;
+        }
+        let off = (self.guest.off)();
+        if off != self.off {
+            self.off = off;
+            self.remark(Remark::Power { off }).await?;
         }
         let console = &self.seat.console;
         let writer = console.lease().writer(Instant::now());

@@ -200,6 +200,9 @@ pub struct Snapshot {
     /// How often systems were switched, or seen to be, since the agent
     /// started.
     pub turns: Arc<BTreeMap<Id, u64>>,
+    /// How often systems may still be started within the hour, where that has
+    /// a limit, by the system's id.
+    pub starts_left: Arc<BTreeMap<Id, usize>>,
 }
 
 impl Snapshot {
@@ -463,6 +466,19 @@ impl Model {
         self.write(|next| {
             turn(next, system);
             vec![Change::Switched(system.clone())]
+        });
+    }
+
+    /// Takes how often a system may still be started within the hour.
+    pub(crate) fn post_starts(&self, system: &Id, left: usize) {
+        if self.snapshot().starts_left.get(system) == Some(&left) {
+            return;
+        }
+        self.write(|next| {
+            let all = Arc::make_mut(&mut next.starts_left);
+            all.insert(system.clone(), left);
+            next.fixed_version += 1;
+            Vec::new()
         });
     }
 

@@ -45,6 +45,18 @@ pub(super) enum CallError {
         /// What the network or TLS said.
         source: std::io::Error,
     },
+    /// Who answers there is not the fleet, or not its door for devices.
+    #[error(
+        "what answers at {to} is not where this fleet takes its devices: \
+         `fleet_url` is the fleet's `devices_listen` (port 8444 unless \
+         changed), and not the address of its API"
+    )]
+    Elsewhere {
+        /// Where.
+        to: String,
+        /// What TLS said, or what came.
+        source: Box<dyn Error + Send + Sync>,
+    },
     /// The fleet took too long.
     #[error("the fleet did not answer within {} s", .0.as_secs())]
     Slow(Duration),
@@ -181,7 +193,23 @@ impl Dialer {
                 format!("{}:{}", self.host, self.port)
             }
         };
-        let connect = |source| CallError::Connect { to: to(), source };
+        let connect = |source: std::io::Error| {
+            let inner = source.get_ref().and_then(|it| it.downcast_ref());
+            // No TLS, or the certificate of somebody else.
+            let strange = matches!(
+                inner,
+                Some(
+                    rustls::Error::InvalidMessage(_)
+                        | rustls::Error::InvalidCertificate(_)
+                        | rustls::Error::PeerIncompatible(_)
+                )
+            );
+            if strange {
+                CallError::Elsewhere { to: to(), source: source.into() }
+            } else {
+                CallError::Connect { to: to(), source }
+            }
+        };
         let name = ServerName::try_from(self.host.clone())
             .map_err(|_| CallError::Address(to()))?;
         let stream = async {
@@ -216,7 +244,14 @@ impl Dialer {
             || answer.status().is_server_error()
         {
             let retry_after = retry_after(answer.headers());
-            let body = read(answer, self.patience).await?;
+            let status = answer.status();
+            let body = match read(answer, self.patience).await {
+                Err(CallError::Answer(_)) => {
+                    let source = format!("it said {status}").into();
+                    return Err(CallError::Elsewhere { to: to(), source });
+                }
+                body => body?,
+            };
             return Err(CallError::Refused { body, retry_after });
         }
         Ok((answer, peer))

@@ -1,6 +1,10 @@
 //! Keeps the tunnel to the fleet: join, dial, serve, wait, again.
 
-use std::{convert::Infallible, time::Duration};
+use std::{
+    convert::Infallible,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use hyper_util::rt::TokioIo;
 use onprem_link::{
@@ -36,8 +40,12 @@ const RENEWAL_PAUSE: Duration = Duration::from_mins(1);
 /// Why there is no tunnel now.
 #[derive(Debug, thiserror::Error)]
 enum Failure {
-    #[error("there is neither a certificate nor a join token")]
-    NoToken,
+    #[error(
+        "there is neither a certificate nor a join token: {}; \
+         `onprem token create` makes one",
+        missing(.0.as_deref())
+    )]
+    NoToken(Option<PathBuf>),
     #[error("there is no certificate, and the join token cannot be used")]
     BadToken(#[source] KeepError),
     #[error("the fleet waits for somebody to approve this device")]
@@ -46,6 +54,19 @@ enum Failure {
     Keep(#[from] KeepError),
     #[error(transparent)]
     Call(#[from] CallError),
+}
+
+/// Why there is no join token.
+fn missing(file: Option<&Path>) -> String {
+    match file {
+        None => "`join_token_file` is not set".to_owned(),
+        Some(file) if file.exists() => {
+            format!("`join_token_file` {} is empty", file.display())
+        }
+        Some(file) => {
+            format!("there is no `join_token_file` {}", file.display())
+        }
+    }
 }
 
 /// What to wait for before the next try.
@@ -112,7 +133,10 @@ impl Keeper {
         let key = DeviceKey::open(&self.options.folder)?;
         let kept = Enrolment::load(&self.options.folder)?;
         let enrolment = match (kept, self.token()) {
-            (None, Ok(None)) => return Err(Failure::NoToken),
+            (None, Ok(None)) => {
+                let file = self.options.join_token_file.clone();
+                return Err(Failure::NoToken(file));
+            }
             (None, Err(error)) => return Err(Failure::BadToken(error)),
             (None, Ok(Some(token))) => {
                 self.enrol(&dialer, &key, &token).await?
@@ -242,7 +266,7 @@ impl Keeper {
         let connecting =
             || State::Connecting { problem: Some(Chain(failure).to_string()) };
         let (state, pause) = match failure {
-            Failure::NoToken | Failure::BadToken(_) => {
+            Failure::NoToken(_) | Failure::BadToken(_) => {
                 (State::NoToken, Pause::ForToken(Duration::MAX))
             }
             Failure::Waiting { device, retry_after } => {

@@ -55,6 +55,16 @@ const USB: [(&str, &str, &str); 8] = [
 /// Looks, and writes the proposal to standard output.
 #[must_use]
 pub fn run(options: &Options) -> ExitCode {
+    if !options.root.is_dir() {
+        let root = options.root.display();
+        // That nobody reads it is no failure.
+        let _ = writeln!(
+            std::io::stderr(),
+            "error: `--root {root}` is no directory: name the one that \
+             `/proc` and `/sys` of the machine are in, or leave it out"
+        );
+        return ExitCode::FAILURE;
+    }
     let tree = Tree::new(&options.root);
     let open = |number| wires::kernel(&tree, number);
     let text = propose(&tree, &open, options);

@@ -37,6 +37,7 @@ use super::{
 use crate::{
     accounts::Book,
     console::{Console, Guest, Manner, Rights, attend},
+    model::{Id, PowerState},
 };
 
 const WEBSOCKET: &str = "websocket";
@@ -169,7 +170,7 @@ impl Exchange<'_> {
         let service = self.service.itself.upgrade();
         let service = service.ok_or_else(Error::internal)?;
         let caller = self.caller.clone().ok_or_else(Error::unauthorized)?;
-        let guest = self.guest(&service, caller);
+        let guest = self.guest(&service, caller, &console.system);
         let may_type = (guest.rights)() == Rights::Type;
         let typist = may_type && !wish.manner.read_only;
         let seat = service.consoles.seat(&console, typist);
@@ -192,12 +193,22 @@ impl Exchange<'_> {
         Ok(response)
     }
 
-    fn guest(&self, service: &Arc<Service>, caller: Caller) -> Guest {
+    fn guest(
+        &self,
+        service: &Arc<Service>,
+        caller: Caller,
+        system: &Id,
+    ) -> Guest {
         let (who, by) = (caller.known_as(), self.by(StatusCode::OK));
         let logs = Arc::clone(service);
         let accounts = Arc::clone(&service.accounts);
+        let (model, system) = (service.model.clone(), system.clone());
         Guest {
             who,
+            off: Box::new(move || {
+                let state = model.snapshot().seen_power(&system);
+                state == Some(PowerState::Off)
+            }),
             rights: Box::new(move || rights(&caller, &accounts.book())),
             note: Box::new(move |text| logs.audit.note(by.clone(), text)),
         }

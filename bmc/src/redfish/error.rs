@@ -1,12 +1,12 @@
 //! Status codes and the DMTF messages that go with them.
 
-use std::io;
+use std::{io, time::Duration};
 
 use http::{
     HeaderName, HeaderValue, StatusCode,
     header::{ALLOW, RETRY_AFTER, WWW_AUTHENTICATE},
 };
-use onprem_link::{file, log::Chain};
+use onprem_link::{file, log::Chain, span::in_words};
 use onprem_redfish::message::{self, Message, base};
 use serde_json::Value;
 
@@ -333,11 +333,11 @@ impl From<CommandError> for Error {
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
                     .with(RETRY_AFTER, HeaderValue::from(seconds))
             }
-            CommandError::TooOften { wait, .. } => {
+            CommandError::TooOften { limit, wait, .. } => {
                 let seconds = u32::try_from(wait.as_secs()).unwrap_or(u32::MAX);
                 let text = seconds.max(1).to_string();
                 let message = base::service_temporarily_unavailable(text);
-                let message = message.resolved_by(TOO_OFTEN);
+                let message = message.resolved_by(too_often(limit, wait));
                 Self::new(StatusCode::SERVICE_UNAVAILABLE, message)
                     .with(RETRY_AFTER, HeaderValue::from(seconds.max(1)))
             }
@@ -382,8 +382,21 @@ fn reset_uri(part: &Part) -> String {
 
 const TOO_SOON: &str = "The switch stays as it is for as long as \
     `least_on_seconds` or `least_off_seconds` in the board file says: wait.";
-const TOO_OFTEN: &str = "The system was started again as often as \
-    `cycles_per_hour` in the board file allows: wait.";
+
+/// When it can be started again, and why not now.
+fn too_often(limit: usize, wait: Duration) -> String {
+    if limit == 0 {
+        return "`cycles_per_hour = 0` in the board file allows no start."
+            .to_owned();
+    }
+    let times = if limit == 1 { "once" } else { &format!("{limit} times") };
+    format!(
+        "The system was started {times} within an hour, as often as \
+         `cycles_per_hour` in the board file allows: it can be started again \
+         in {}.",
+        in_words(wait)
+    )
+}
 
 const ALLOW_HOST_POWER: &str = "Set `allow_host_power = true` in the \
     configuration of the agent to let it change the power of its own host.";

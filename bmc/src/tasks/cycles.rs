@@ -87,6 +87,14 @@ impl Cycles {
         Some(HOUR.saturating_sub(age))
     }
 
+    /// How often `system`, which may be started `limit` times an hour, may
+    /// still be started now.
+    pub(crate) fn left(&self, system: &Id, limit: usize) -> usize {
+        let starts = self.starts.get(system).into_iter().flatten();
+        let counted = starts.filter(|start| start.age() < HOUR).count();
+        limit.saturating_sub(counted)
+    }
+
     /// Notes that `system` is started now. A full disk is no reason to leave
     /// it off; the count is then lost with the agent.
     pub(crate) async fn note(&mut self, system: &Id) {
@@ -138,6 +146,8 @@ mod tests {
             cycles.note(&node).await;
         }
         assert!(cycles.wait(&node, 2).unwrap() > HOUR / 2);
+        assert_eq!(cycles.left(&node, 2), 0);
+        assert_eq!(cycles.left(&node, 3), 1);
         assert_eq!(cycles.wait(&node, 3), None);
         assert_eq!(cycles.wait(&"a2".into(), 2), None);
         let mut again = Cycles::open(file.clone()).unwrap();

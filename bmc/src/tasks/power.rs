@@ -47,6 +47,7 @@ impl Owner {
         stop: CancellationToken,
     ) {
         self.resume();
+        self.tell();
         let mut looks = interval(LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -75,6 +76,7 @@ impl Owner {
                 () = stop.cancelled() => return,
                 result = self.change(&part, what) => result,
             };
+            self.tell();
             match &result {
                 Ok(()) => info!(%part, kind = word, "power changed"),
                 Err(reason) => {
@@ -109,8 +111,19 @@ impl Owner {
         }
     }
 
+    /// Tells how often systems may still be started.
+    fn tell(&self) {
+        for system in &self.model.snapshot().inventory.systems {
+            if let Some(limit) = system.cycles_per_hour {
+                let left = self.cycles.left(&system.id, limit);
+                self.model.post_starts(&system.id, left);
+            }
+        }
+    }
+
     /// Looks what has ended of what was begun.
     async fn look(&mut self) {
+        self.tell();
         let mut ended = Vec::new();
         for (system, plan) in self.plans.all() {
             if self.power.is_moving(&system) {
@@ -200,7 +213,11 @@ impl Owner {
         if let Some(limit) = limit
             && let Some(wait) = self.cycles.wait(id, limit)
         {
-            return Err(CommandError::TooOften { part: part.clone(), wait });
+            return Err(CommandError::TooOften {
+                part: part.clone(),
+                limit,
+                wait,
+            });
         }
         let counts = limit.is_some();
         if counts {

@@ -144,8 +144,13 @@ async fn a_node_that_was_started_too_often_is_left_alone() {
     };
     let (blade, rack, _pty) = rack(quick).await;
     let admin = blade.admin();
-    until(&admin, "c0", is("On")).await;
+    let c0 = until(&admin, "c0", is("On")).await;
+    let left = |it: &Value| it["Oem"]["OnPrem"]["StartsLeft"].clone();
+    assert_eq!(left(&c0), 1, "{c0}");
+    assert_eq!(c0["Oem"]["OnPrem"]["StartsPerHour"], 1);
     assert_eq!(reset(&admin, "c0", "PowerCycle").await.status, 200);
+    let c0 = admin.get(&format!("{SYSTEMS}/c0")).await.body;
+    assert_eq!(left(&c0), 0, "{c0}");
     // It is under way already.
     let busy = reset(&admin, "c0", "PowerCycle").await;
     assert_eq!(busy.status, 503);
@@ -155,7 +160,11 @@ async fn a_node_that_was_started_too_often_is_left_alone() {
     assert_eq!(refused.status, 503);
     assert!(refused.header("retry-after").parse::<u32>().unwrap() > 3000);
     let told = refused.body.to_string();
-    assert!(told.contains("started again as often as"), "{told}");
+    assert!(told.contains("started once within an hour"), "{told}");
+    let minutes = told.split("started again in ").nth(1);
+    let minutes = minutes.and_then(|it| it.split(" minutes").next());
+    let minutes: u32 = minutes.unwrap().parse().unwrap();
+    assert!((50..=60).contains(&minutes), "{told}");
     assert_eq!(rack.log().len(), 2);
     assert_eq!(reset(&admin, "c0", "ForceOff").await.status, 200);
     until(&admin, "c0", is("Off")).await;

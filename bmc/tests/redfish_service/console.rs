@@ -158,6 +158,24 @@ async fn somebody_logs_in_and_finds_it_all_after_a_restart() {
 }
 
 #[tokio::test]
+async fn who_looks_at_a_system_that_is_off_is_told() {
+    let blade = Blade::simulated().await;
+    let admin = blade.admin();
+    let reset = format!("{NODE}/Actions/ComputerSystem.Reset");
+    let off = admin.post(&reset, &json!({"ResetType": "ForceOff"})).await;
+    assert!(off.status.is_success(), "{}", off.body);
+    let mut plain = Seat::take(&admin, CONSOLE).await;
+    plain.hear("the system is off: what it says comes").await;
+    let control = format!("{CONSOLE}?control=true");
+    let mut seat = Seat::take(&admin, &control).await;
+    assert_eq!(seat.learn(is("power")).await["off"], true);
+    let on = admin.post(&reset, &json!({"ResetType": "On"})).await;
+    assert!(on.status.is_success(), "{}", on.body);
+    assert_eq!(seat.learn(is("power")).await["off"], false);
+    seat.hear("U-Boot").await;
+}
+
+#[tokio::test]
 async fn one_types_and_many_look() {
     let blade = Blade::simulated().await;
     let ada = blade.account("ada", "Operator").await;

@@ -6,7 +6,8 @@ use std::{collections::HashSet, path::PathBuf};
 use clap::ArgMatches;
 use futures_util::{StreamExt as _, stream};
 use onprem_description::{
-    Confirm, Danger, Operation, Positional, Property, Resource, Shape,
+    Confirm, Danger, Operation, PageModel, Positional, Property, Resource,
+    Shape,
 };
 use serde_json::{Map, Value};
 
@@ -88,6 +89,10 @@ pub(crate) async fn call(
             &targets,
         )
         .await?;
+    }
+    if unconfirmed(operation, matches) && !run.screen.interactive {
+        // What is not there needs no confirmation.
+        exist(&fleet, resource, operation, run.model, &targets).await?;
     }
     confirm(run, operation, &what, &names, matches)?;
     let (shared, all) = (&fleet, targets.len());
@@ -245,9 +250,38 @@ fn secret(
 
 /// Whether a person will be asked.
 fn asks(run: &Run<'_>, operation: &Operation, matches: &ArgMatches) -> bool {
-    operation.action.confirm != Confirm::None
-        && !matches.get_flag("yes")
-        && run.screen.interactive
+    unconfirmed(operation, matches) && run.screen.interactive
+}
+
+/// Whether somebody has to agree who has not yet.
+fn unconfirmed(operation: &Operation, matches: &ArgMatches) -> bool {
+    operation.action.confirm != Confirm::None && !matches.get_flag("yes")
+}
+
+/// Refuses if one of the things that are named is not there.
+async fn exist(
+    fleet: &Fleet,
+    resource: &Resource,
+    operation: &Operation,
+    model: &PageModel,
+    targets: &[Vec<&str>],
+) -> Result<(), Failure> {
+    let view = resource.view.as_ref().filter(|view| {
+        view.path_parameters.len() == operation.path_parameters.len()
+    });
+    let impact = operation.action.impact.as_deref();
+    let look = view.or_else(|| impact.and_then(|id| model.operation(id)));
+    let Some(look) = look else { return Ok(()) };
+    for target in targets {
+        match fleet.call(look, target, &[], None).await {
+            Err(failure) if failure.code == Code::NotFound => {
+                return Err(failure);
+            }
+            // Why it cannot be asked for is said when it is asked for.
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 /// Asks whether to go on, if the operation can do harm.
@@ -340,6 +374,9 @@ fn report(
                 let state = text("state").filter(|_| is_task);
                 let mut line =
                     format!("{name}: {what}: {}", state.unwrap_or("done"));
+                if let (true, Some(said)) = (state.is_some(), text("result")) {
+                    line = format!("{line}: {}", plain(said));
+                }
                 if let (true, Some(id)) = (goes_on, text("id")) {
                     line = format!("{line}, task {id}");
                 }

@@ -2,7 +2,11 @@
 //!
 //! What can be asked for is what the description says of `device_capture`.
 
-use std::{fs, path::Path};
+use std::{
+    fs::{self, File},
+    io::Write as _,
+    path::{Path, PathBuf},
+};
 
 use clap::{Arg, ArgMatches, Command};
 use onprem_description::{Operation, PageModel, Resource};
@@ -50,8 +54,9 @@ fn build(model: &'static PageModel) -> Command {
         .long_about(
             "Record signals with a device's instrument\n\n\
              Waits until they are recorded, and prints where they are, or \
-             writes them into a file: comma-separated text, or a sigrok \
-             session, which PulseView opens, where its name ends in `.sr`.",
+             writes them into a file: comma-separated text, where its name \
+             ends in `.csv` or `.txt`, or a sigrok session, which PulseView \
+             opens, where it ends in `.sr`.",
         )
         .arg(
             Arg::new("device")
@@ -85,6 +90,11 @@ async fn capture(
             body.insert(field.name.clone(), fields::value(field, text)?);
         }
     }
+    let file = matches.get_one::<String>("file").map(String::as_str);
+    let form = file.map_or(Ok("csv"), form_of)?;
+    // What cannot be kept is not recorded.
+    let mut output = file.filter(|file| *file != "-").map(Output::open);
+    let mut output = output.take().transpose()?;
     let fleet = Fleet::of(matches)?;
     let body = Value::Object(body);
     let begun = fleet.call(operation, &[device], &[], Some(&body)).await?;
@@ -95,11 +105,7 @@ async fn capture(
     let result = ended.get("result").and_then(Value::as_str);
     let id = result.and_then(|text| text.rsplit(' ').next());
     let id = id.ok_or_else(|| Failure::other("the fleet names no capture"))?;
-    let file = matches.get_one::<String>("file").map(String::as_str);
-    let end = match file {
-        Some(file) if is_session(file) => "capture.sr",
-        _ => "capture.csv",
-    };
+    let end = format!("capture.{form}");
     let path = device_path(device, &format!("{DATA}/{id}/{end}"));
     let path = path.ok_or_else(|| {
         Failure::other(format!("`{id}` is no capture of `{device}`"))
@@ -113,17 +119,70 @@ async fn capture(
     };
     let answer = fleet.send(fleet.request(Method::GET, &path)).await?;
     let bytes = answer.bytes().await.map_err(|it| fleet.unreached(&it))?;
-    if file == "-" {
-        return run.screen.write(&bytes);
+    match &mut output {
+        None => return run.screen.write(&bytes),
+        Some(output) => output.write(&bytes)?,
     }
-    fs::write(Path::new(file), &bytes).map_err(|error| {
-        Failure::because(&format!("cannot write {file}"), &error)
-    })?;
     run.screen.print(&format!("{device}: recorded {id} into {file}"))
 }
 
-/// Whether a file of this name is a sigrok session.
-fn is_session(file: &str) -> bool {
+/// What a file of this name holds: `csv`, or `sr`, a sigrok session.
+fn form_of(file: &str) -> Result<&'static str, Failure> {
+    if file == "-" {
+        return Ok("csv");
+    }
     let end = Path::new(file).extension();
-    end.is_some_and(|end| end.eq_ignore_ascii_case("sr"))
+    let is = |word| end.is_some_and(|end| end.eq_ignore_ascii_case(word));
+    if is("sr") {
+        return Ok("sr");
+    }
+    if is("csv") || is("txt") {
+        return Ok("csv");
+    }
+    let what = format!("{file}: its name does not say what it is to hold");
+    Err(Failure::usage(what).hint(
+        "a name that ends in .csv or .txt gets comma-separated text, one \
+         that ends in .sr a sigrok session; `-` prints text",
+    ))
+}
+
+/// The file that a capture is written into; one that was made for it and
+/// stays empty is taken away again.
+struct Output {
+    path: PathBuf,
+    file: File,
+    made: bool,
+}
+
+impl Output {
+    fn open(name: &str) -> Result<Self, Failure> {
+        let path = PathBuf::from(name);
+        let made = !path.exists();
+        let file = File::options().append(true).create(true).open(&path);
+        let file = file.map_err(|error| {
+            Failure::because(&format!("cannot write {name}"), &error)
+        })?;
+        Ok(Self { path, file, made })
+    }
+
+    /// Puts `bytes` in place of what is in the file.
+    fn write(&mut self, bytes: &[u8]) -> Result<(), Failure> {
+        let cut = self.file.set_len(0);
+        let written = cut.and_then(|()| self.file.write_all(bytes));
+        written.map_err(|error| {
+            let what = format!("cannot write {}", self.path.display());
+            Failure::because(&what, &error)
+        })?;
+        self.made = false;
+        Ok(())
+    }
+}
+
+impl Drop for Output {
+    fn drop(&mut self) {
+        if self.made {
+            // It is empty; that it stays would be no harm.
+            let _ = fs::remove_file(&self.path);
+        }
+    }
 }

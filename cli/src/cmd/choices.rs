@@ -44,8 +44,11 @@ pub(super) async fn list(
         let choices = answer.and_then(|found| {
             let choices = choices(&found, field);
             if choices.is_empty() {
-                let text = format!("{name} does not say which {field} it has");
-                let hint = format!("say one by its number: `--{flag} 1`");
+                let text = format!("{name} names no {field} that it has");
+                let hint = format!(
+                    "it may have none; one that it has and does not name is \
+                     asked for by its number, as in `--{flag} 1`"
+                );
                 return Err(Failure::new(Code::Invalid, text).hint(hint));
             }
             Ok(choices)

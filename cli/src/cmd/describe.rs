@@ -30,7 +30,7 @@ fn of_kind(resource: &'static Resource) -> Command {
     let own = resource.view.is_some() && !resource.is_single();
     let main = resource.view.as_ref().or(resource.list.as_ref());
     let command = command
-        .about(main.map_or_else(String::new, |o| o.summary.clone()))
+        .about(about(resource))
         .args(main.into_iter().flat_map(|main| scope_places(main, own)));
     if resource.is_single() {
         return command;
@@ -42,6 +42,26 @@ fn of_kind(resource: &'static Resource) -> Command {
             .required(true)
             .help("Names or ids"),
     )
+}
+
+/// `Show all that is known of a fan of a device`.
+fn about(resource: &Resource) -> String {
+    let noun = resource.singular.replace('-', " ");
+    let noun = match noun.strip_prefix("device ") {
+        Some(own) if resource.parent.is_some() => own,
+        _ => &noun,
+    };
+    let article = match (resource.is_single(), noun.chars().next()) {
+        (true, _) => "the",
+        (false, Some('a' | 'e' | 'i' | 'o' | 'u')) => "an",
+        _ => "a",
+    };
+    let noun = onprem_description::title(&noun.replace(' ', "-"));
+    // What begins with capitals only is a name: `API token`.
+    let name = noun.chars().nth(1).is_some_and(char::is_uppercase);
+    let noun = if name { noun } else { noun.to_lowercase() };
+    let of = if resource.parent.is_some() { " of a device" } else { "" };
+    format!("Show all that is known of {article} {noun}{of}")
 }
 
 async fn describe(

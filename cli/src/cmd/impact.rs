@@ -59,6 +59,10 @@ pub(super) async fn show(
         };
         let line = format!("{name}: {what} affects {count}{}", few(&affects));
         run.screen.note(&plain(&line));
+        let warnings = found.get("warnings").map(words).unwrap_or_default();
+        for warning in warnings {
+            run.screen.note(&plain(&format!("{name}: {warning}")));
+        }
         let spares = listed(&found, "spares");
         if !spares.is_empty() {
             let line = format!("{name}: it leaves alone {}", few(&spares));

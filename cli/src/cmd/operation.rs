@@ -67,7 +67,12 @@ pub(crate) fn verbs(model: &'static PageModel, mut root: Command) -> Command {
                 root = root
                     .mut_subcommand(first, |group| group.subcommand(command));
             } else {
-                let text = resource.description.as_deref();
+                let all = resource.operations();
+                let text = all.into_iter().find_map(|it| {
+                    let verb = it.cli.verb.as_deref()?.split(' ').next()?;
+                    it.cli.group.as_deref().filter(|_| verb == first)
+                });
+                let text = text.or(resource.description.as_deref());
                 let text = text.unwrap_or(&resource.title);
                 let group = Command::new(first)
                     .about(text.trim_end_matches('.'))

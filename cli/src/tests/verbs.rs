@@ -2,7 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::{asked, changed, fake::FakeFleet, onprem, onprem_of};
+use super::{
+    asked, changed,
+    fake::{FakeFleet, Seen},
+    onprem, onprem_of,
+};
 
 pub(super) fn device(name: &str) -> Value {
     json!({
@@ -36,16 +40,84 @@ async fn devices_print_as_the_table_the_product_is_known_for() {
     fleet.on("GET /v1/devices", 200, &page);
     let done = onprem(&["get", "devices", "--url", &fleet.url]).await;
     let expected = "\
-┌──────────────────────┬─────────────┬──────────────┬────────────┬──────────────────────────────────────┬────────────────┬─────────┐
-│ id                   ┆ name        ┆ manufacturer ┆ model      ┆ uuid                                 ┆ lastIpAddr     ┆ tainted │
-│ ---                  ┆ ---         ┆ ---          ┆ ---        ┆ ---                                  ┆ ---            ┆ ---     │
-│ str                  ┆ str         ┆ str          ┆ str        ┆ str                                  ┆ str            ┆ bool    │
-╞══════════════════════╪═════════════╪══════════════╪════════════╪══════════════════════════════════════╪════════════════╪═════════╡
-│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ Raspberry Pi ┆ 4B Rev 1.4 ┆ 8938301d-9e32-5470-8f2b-0dd379cb1f20 ┆ 192.168.241.57 ┆ false   │
-└──────────────────────┴─────────────┴──────────────┴────────────┴──────────────────────────────────────┴────────────────┴─────────┘
+┌──────────────────────┬─────────────┬──────────────┬────────────┬──────────────────────────────────────┬────────────────┬─────────┬────────┬────────┬────────────┐
+│ id                   ┆ name        ┆ manufacturer ┆ model      ┆ uuid                                 ┆ lastIpAddr     ┆ tainted ┆ state  ┆ health ┆ powerState │
+│ ---                  ┆ ---         ┆ ---          ┆ ---        ┆ ---                                  ┆ ---            ┆ ---     ┆ ---    ┆ ---    ┆ ---        │
+│ str                  ┆ str         ┆ str          ┆ str        ┆ str                                  ┆ str            ┆ bool    ┆ str    ┆ str    ┆ str        │
+╞══════════════════════╪═════════════╪══════════════╪════════════╪══════════════════════════════════════╪════════════════╪═════════╪════════╪════════╪════════════╡
+│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ Raspberry Pi ┆ 4B Rev 1.4 ┆ 8938301d-9e32-5470-8f2b-0dd379cb1f20 ┆ 192.168.241.57 ┆ false   ┆ online ┆ OK     ┆ On         │
+└──────────────────────┴─────────────┴──────────────┴────────────┴──────────────────────────────────────┴────────────────┴─────────┴────────┴────────┴────────────┘
 ";
     assert_eq!((done.code, done.err.as_str()), (0, ""));
     assert_eq!(done.out, expected);
+}
+
+#[tokio::test]
+async fn what_was_known_of_a_device_that_is_away_says_so() {
+    let fleet = FakeFleet::start().await;
+    let mut away = device("c001-b8-n01");
+    away["state"] = "offline".into();
+    away["healthReasons"] = json!(["it is hot"]);
+    away["lastSeen"] = "2026-11-22T10:00:00Z".into();
+    let page = json!({"items": [away], "next_page": null});
+    fleet.on("GET /v1/devices", 200, &page);
+    fleet.on("GET /v1/devices/c001-b8-n01", 200, &away);
+    let url = ["--url", &fleet.url];
+    let list = onprem(&[&["get", "devices"][..], &url].concat()).await;
+    for word in ["offline", "was OK", "was On"] {
+        assert!(list.out.contains(word), "{}", list.out);
+    }
+    let words = ["describe", "device", "c001-b8-n01"];
+    let one = onprem(&[&words[..], &url].concat()).await.out;
+    for word in ["Offline", "was OK", "was On", "last known: it is hot"] {
+        assert!(one.contains(word), "{one}");
+    }
+    // Programs get what the API says.
+    let words = ["get", "devices", "-o", "csv"];
+    let csv = onprem(&[&words[..], &url].concat()).await.out;
+    assert!(csv.contains("offline,OK,On"), "{csv}");
+}
+
+#[tokio::test]
+async fn what_cannot_be_kept_or_asked_for_is_not_recorded() {
+    let fleet = FakeFleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).display().to_string();
+    let (image, nowhere) = (at("x.png"), at("none/x.csv"));
+    for (words, code, said) in [
+        (["--file", image.as_str()], 2, ".sr a sigrok session"),
+        (["--file", nowhere.as_str()], 1, "cannot write"),
+        (["--samples", "0"], 3, "`0` is no samples: 1 or more is expected"),
+    ] {
+        let words = [&["capture", "scope"][..], &words, &["--url", &fleet.url]];
+        let done = onprem(&words.concat()).await;
+        assert_eq!(done.code, code, "{}", done.err);
+        assert!(done.err.contains(said), "{said}: {}", done.err);
+    }
+    assert!(fleet.seen().is_empty());
+    // What was made for a recording that fails is not left behind.
+    let file = at("x.csv");
+    let gone = error("not_found", "no device named `scope`");
+    fleet.on("POST /v1/devices/scope/capture", 404, &gone);
+    let words = ["capture", "scope", "--file", &file, "--url", &fleet.url];
+    assert_eq!(onprem(&words).await.code, 4);
+    assert!(!std::path::Path::new(&file).exists());
+}
+
+#[tokio::test]
+async fn what_is_not_there_needs_no_confirmation() {
+    let fleet = FakeFleet::start().await;
+    let gone = error("not_found", "no device named `nope`");
+    fleet.on("GET /v1/devices/nope", 404, &gone);
+    let words = ["power", "cycle", "nope", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 4, "{}", done.err);
+    assert!(done.err.contains("no device named `nope`"), "{}", done.err);
+    fleet.on("GET /v1/devices/c1", 200, &device("c1"));
+    let words = ["power", "cycle", "c1", "--url", &fleet.url];
+    let done = onprem(&words).await;
+    assert_eq!(done.code, 2, "{}", done.err);
+    assert!(done.err.contains("needs a confirmation"), "{}", done.err);
 }
 
 #[tokio::test]
@@ -198,6 +270,7 @@ async fn a_task_that_fails_fails_the_command_with_its_reason() {
 async fn nothing_harmful_happens_unasked_where_nobody_can_be_asked() {
     let fleet = FakeFleet::start().await;
     let url = fleet.url.as_str();
+    fleet.on("GET /v1/devices/a", 200, &device("a"));
     for words in [
         &["delete", "device", "a", "--url", url][..],
         &["power", "off", "a", "--url", url],
@@ -206,7 +279,8 @@ async fn nothing_harmful_happens_unasked_where_nobody_can_be_asked() {
         assert_eq!(done.code, 2, "{}", done.err);
         assert!(done.err.contains("--yes"), "{}", done.err);
     }
-    assert!(fleet.seen().is_empty());
+    let only_looks = |it: &Seen| it.line.starts_with("GET ");
+    assert!(fleet.seen().iter().all(only_looks));
     fleet.on("DELETE /v1/devices/a", 204, &Value::Null);
     let done = onprem(&["delete", "device", "a", "-y", "--url", url]).await;
     assert_eq!(done.code, 0, "{}", done.err);
@@ -446,6 +520,7 @@ fn impact(affects: &[&str], spares: &Value) -> Value {
     json!({
         "affects": affects.iter().map(each).collect::<Vec<_>>(),
         "spares": spares,
+        "warnings": ["This interrupts what 2 nodes are doing now."],
         "choices": {"resetType": ["On", "ForceOff"], "nodes": ["b1", "b2"]},
     })
 }
@@ -463,6 +538,7 @@ async fn what_a_reset_touches_is_said_before_it_is_asked_for() {
     assert_ne!(done.code, 0);
     for said in [
         "rack: power off affects 2: b1, on; b2, on",
+        "rack: This interrupts what 2 nodes are doing now.",
         "rack: it leaves alone a0: the agent runs on it",
         "nothing was done",
     ] {

@@ -142,7 +142,8 @@ pub struct CaptureCreate {
     pub channels: Option<Vec<String>>,
     /// Samples a second of each input.
     pub rate: Option<f64>,
-    /// How many samples of each input.
+    /// How many samples of each input; the most is the instrument's.
+    #[schemars(range(min = 1))]
     pub samples: Option<u32>,
     /// How many of them are before the trigger.
     pub pre_trigger: Option<u32>,
@@ -153,6 +154,7 @@ pub struct CaptureCreate {
     /// What is sent of the samples.
     pub dump: Option<DumpMode>,
     /// How many samples make one value, where they are reduced.
+    #[schemars(range(min = 1))]
     pub block: Option<u32>,
     /// What triggers the recording; it begins at once where nothing is said.
     pub trigger: Option<TriggerSource>,

@@ -54,7 +54,7 @@ pub struct DeviceConsole {
     pub name: String,
     /// Whether the system is powered.
     pub power_state: Option<PowerState>,
-    /// How many can look at it at the same time.
+    /// How many people can look at it at the same time.
     pub sessions: Option<u32>,
 }
 
@@ -68,7 +68,7 @@ pub struct SerialConsole {
     pub name: String,
     /// Whether the system is powered.
     pub power_state: Option<PowerState>,
-    /// How many can look at it at the same time.
+    /// How many people can look at it at the same time.
     pub sessions: Option<u32>,
     /// What came last on it, kept by the device; bytes that are no UTF-8 are
     /// replaced.

@@ -186,7 +186,7 @@ pub struct DeviceFilter {
     pub state: Option<DeviceState>,
     /// Only devices that are, or are not, tainted.
     pub tainted: Option<bool>,
-    /// Only devices of this health.
+    /// Only connected devices of this health.
     pub health: Option<Health>,
     /// Only devices of this maker.
     pub manufacturer: Option<String>,

@@ -42,7 +42,8 @@ pub(super) struct DeviceApprove {
 pub(super) struct DeviceReset {
     /// How to reset.
     pub reset_type: ResetType,
-    /// Which of its nodes, by ids or names; unless said, all that can be.
+    /// Which of its nodes, by ids or names, or from one to another (`c0-c3`);
+    /// unless said, all that can be.
     #[serde(default)]
     #[schemars(length(min = 1))]
     pub nodes: Option<Vec<String>>,
@@ -97,6 +98,10 @@ async fn device_approve_impact(
                 state: Some(format!("waits since {since}")),
                 note: Some(format!("asked{}", from.unwrap_or_default())),
             });
+            let name = &device.name;
+            impact.warnings.push(format!(
+                "Whoever has the key of {name} until now is shut out."
+            ));
             waiting.push(key.fingerprint.clone());
         }
         impact.choices.insert("fingerprint".to_owned(), waiting);

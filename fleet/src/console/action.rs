@@ -30,7 +30,7 @@ struct ActionPage {
     fields: Fields,
     impact: Vec<(String, Cell)>,
     touches: Vec<Touched>,
-    warning: Option<String>,
+    warnings: Vec<String>,
     danger: bool,
     destructive: bool,
     refused: Option<String>,
@@ -77,7 +77,10 @@ pub(crate) async fn run(
     }
 
     let found = preview(visit, place, operation).await;
-    let (touches, narrowed, unknown) = weighed(operation, fields, found);
+    let told = warned(found.as_ref());
+    let (mut touches, narrowed, unknown) = weighed(operation, fields, found);
+    // The card above says how it is.
+    touches.retain(|touched| touched.things.len() > 1 || !touched.is(&name));
     let mut shown = begun(operation, &narrowed, item.as_ref());
     if let Some(said) = &refusal {
         shown = shown.refused(&visit.form, said);
@@ -88,6 +91,7 @@ pub(crate) async fn run(
     let noun = noun(place.resource);
     let title = match label(operation) {
         "" => operation.summary.clone(),
+        label if label.contains(' ') => format!("{label}: {name}"),
         label => format!("{label} {name}"),
     };
     let frame = visit.frame(&title).await?;
@@ -115,13 +119,14 @@ pub(crate) async fn run(
         fields: shown,
         impact: impact(visit, place, item.as_ref()),
         touches,
-        warning: danger.then(|| {
-            if destructive {
-                format!("This cannot be undone. The {noun} is {name}.")
-            } else {
-                format!("This interrupts what {name} is doing now.")
-            }
-        }),
+        warnings: if destructive {
+            vec![format!("This cannot be undone. The {noun} is {name}.")]
+        } else {
+            let usual = format!("This interrupts what {name} is doing now.");
+            told.unwrap_or_else(|| {
+                danger.then_some(usual).into_iter().collect()
+            })
+        },
         danger,
         destructive,
         refused: item
@@ -152,7 +157,7 @@ struct DrawingPage {
 
 /// What an action draws instead of changing anything.
 fn drawn<'a>(operation: &Operation, answer: &'a Value) -> Option<&'a str> {
-    let field = operation.cli.print.as_deref()?;
+    let field = operation.action.draws.as_deref()?;
     answer.get(field)?.as_str()
 }
 
@@ -182,6 +187,15 @@ struct Touched {
     things: Vec<String>,
 }
 
+impl Touched {
+    /// Whether it is only what is called `name`.
+    fn is(&self, name: &str) -> bool {
+        let first = self.things.first();
+        let own = first.and_then(|it| it.strip_prefix(name));
+        own.is_some_and(|rest| rest.is_empty() || rest.starts_with(':'))
+    }
+}
+
 /// So many things are named; the rest is counted.
 const NAMED: usize = 60;
 
@@ -196,6 +210,13 @@ async fn preview(
     let impact = visit.model.operation(impact)?;
     let found = visit.api.get(&place.fill(impact)).await;
     Some(found.map_err(|refusal| refusal.sentence()))
+}
+
+/// What a person has to know before, where the operation can tell.
+fn warned(found: Option<&Result<Value, String>>) -> Option<Vec<String>> {
+    let Some(Ok(found)) = found else { return None };
+    let said = found.get("warnings")?.as_array()?.iter();
+    Some(said.filter_map(|it| it.as_str().map(error::quoted)).collect())
 }
 
 /// What is said of the things around, the fields with the choices that there
@@ -238,7 +259,7 @@ fn touched(operation: &Operation, preview: &Value) -> Vec<Touched> {
         (!things.is_empty()).then_some(Touched { title, things })
     };
     // What is drawn is looked at only.
-    let drawn = operation.cli.print.is_some();
+    let drawn = operation.action.draws.is_some();
     let affects = if drawn { "What there is" } else { "Can be touched" };
     let affects = list("affects", affects);
     affects.into_iter().chain(list("spares", "Left alone")).collect()

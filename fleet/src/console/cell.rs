@@ -102,6 +102,8 @@ pub(crate) fn is_number(property: &Property) -> bool {
 pub(crate) struct Cells<'a> {
     pub(crate) model: &'a PageModel,
     pub(crate) now: DateTime<Utc>,
+    /// The item that the page is of: its resource's segment, and its name.
+    pub(crate) owner: Option<(&'a str, &'a str)>,
 }
 
 impl Cells<'_> {
@@ -109,6 +111,15 @@ impl Cells<'_> {
     pub(crate) fn of(&self, property: &Property, item: &Value) -> Cell {
         match property.value(item) {
             None => Shown::Nothing.into(),
+            Some(value) if is_blank(value) => Shown::Nothing.into(),
+            // Nobody can tell how it is now.
+            Some(value) if property.is_past(item) => {
+                let label = property.past(&property.show(value));
+                if property.states.is_empty() {
+                    return Shown::Quiet(label).into();
+                }
+                Shown::State { tone: tone(Tone::Off), label }.into()
+            }
             Some(value) => self.value(property, value, item),
         }
     }
@@ -165,10 +176,19 @@ impl Cells<'_> {
     fn href(&self, property: &Property, value: &Value) -> Option<String> {
         let reference = property.reference.as_ref()?;
         let resource = self.model.resource(&reference.resource)?;
-        if resource.parent.is_some() || resource.view.is_none() {
-            return None;
-        }
-        Some(format!("/{}/{}", resource.segment, escape(value.as_str()?)))
+        resource.view.as_ref()?;
+        let below = match resource.parent.as_deref() {
+            None => String::new(),
+            // What belongs to the item of this page is found below it.
+            Some(parent) => {
+                let (segment, name) = self.owner?;
+                let parent = self.model.resource(parent)?;
+                let is_own = parent.segment == segment;
+                is_own.then(|| format!("/{segment}/{}", escape(name)))?
+            }
+        };
+        let segment = &resource.segment;
+        Some(format!("{below}/{segment}/{}", escape(value.as_str()?)))
     }
 
     /// Where `deviceName` leads, if `device` beside it is one's id.
@@ -225,6 +245,7 @@ impl Cells<'_> {
         let word = if *value == Value::Bool(true) { "true" } else { "false" };
         match property.state(word) {
             // That something is not so needs no dot.
+            Some(state) if state.label == "–" => Shown::Nothing,
             Some(state) if state.tone == Tone::Off => {
                 Shown::Quiet(state.label.clone())
             }
@@ -362,7 +383,7 @@ mod tests {
 
     fn show(property: Property, value: &Value) -> String {
         let model = PageModel::default();
-        let cells = Cells { model: &model, now: Utc::now() };
+        let cells = Cells { model: &model, now: Utc::now(), owner: None };
         let property = Property { pointer: "/x".into(), ..property };
         cells.of(&property, &json!({ "x": value })).render().unwrap()
     }

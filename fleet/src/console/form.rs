@@ -129,10 +129,7 @@ async fn created(
 ) -> Result<Outcome, Refusal> {
     let answer = reply.json();
     let properties = &operation.answer.properties;
-    let is_secret = |property: &&Property| {
-        property.format == Format::Secret
-            || operation.cli.print.as_deref() == Some(&property.name)
-    };
+    let is_secret = |property: &&Property| property.format == Format::Secret;
     let secrets: Vec<_> = properties
         .iter()
         .filter(is_secret)

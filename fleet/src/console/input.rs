@@ -85,13 +85,13 @@ fn help(property: &Property) -> Option<String> {
     let text = property.description.as_deref().unwrap_or_default();
     let how = match &property.kind {
         Kind::Map(_) => "One name=value a line.",
-        Kind::List(_) => "One a line.",
+        Kind::List(_) => "One a line, or with commas between.",
         Kind::Any | Kind::Struct => "As JSON.",
         _ => "",
     };
     let help = [text, how].join(" ");
     let help = help.trim();
-    (!help.is_empty()).then(|| help.to_owned())
+    (!help.is_empty()).then(|| super::error::quoted(help))
 }
 
 fn input(property: &Property) -> Input {
@@ -298,7 +298,9 @@ fn read(
             let one = |line: &str| {
                 if numbers { number(line) } else { line.into() }
             };
-            lines(text).map(one).collect()
+            let parts = lines(text).flat_map(|line| line.split(','));
+            let parts = parts.map(str::trim).filter(|it| !it.is_empty());
+            parts.map(one).collect()
         }
         Kind::Map(_) => lines(text)
             .map(|line| {
@@ -362,7 +364,7 @@ mod tests {
             ),
         ];
         let filled = filled(&[
-            ("vlans", "10\r\n 20"),
+            ("vlans", "10\r\n 20, 30"),
             ("name", "blade"),
             ("uses", "3"),
             ("tags", "row=a\r\nlab=\r\n"),
@@ -373,7 +375,7 @@ mod tests {
             body(&fields, &filled, None),
             json!({
                 "name": "blade", "uses": 3, "on": true,
-                "tags": {"row": "a", "lab": ""}, "vlans": [10, 20],
+                "tags": {"row": "a", "lab": ""}, "vlans": [10, 20, 30],
             })
         );
     }

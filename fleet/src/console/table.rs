@@ -3,7 +3,7 @@
 use std::collections::{HashMap, VecDeque};
 
 use askama::Template;
-use onprem_description::{Column, Format, Kind, Property, Resource};
+use onprem_description::{Column, Format, Kind, Operation, Property, Resource};
 use serde_json::Value;
 
 use super::cell::{Cell, Cells, Shown, UNIT, escape, is_number};
@@ -209,6 +209,11 @@ fn row(
         first.shown = Shown::Text(name.to_owned());
     }
     let mut actions = Vec::new();
+    let in_row = |action: &&Operation| action.action.row && action.is_for(item);
+    for action in resource.actions.iter().filter(in_row) {
+        let href = format!("{page}/actions/{}", action.name);
+        actions.push(Link::new(&action.action.label, href));
+    }
     if !has_page && !setting.base.is_empty() {
         // An item without a page is known by its id alone.
         let id = resource.id_of(item).unwrap_or_default();

@@ -22,6 +22,8 @@ struct TerminalPage {
     stream: String,
     /// What came last.
     output: String,
+    /// Nothing comes: it has no power.
+    off: bool,
 }
 
 /// The console's page.
@@ -54,7 +56,9 @@ pub(crate) async fn page(
     };
     let stream = format!("{path}/stream");
     let output = plain(output.unwrap_or_default());
-    Made::new(&TerminalPage { frame, heading, stream, output })
+    let power = item.get("powerState").and_then(Value::as_str);
+    let off = power == Some("Off");
+    Made::new(&TerminalPage { frame, heading, stream, output, off })
 }
 
 /// What a terminal would do with it, as far as text shows it: lines, without

@@ -121,8 +121,12 @@ impl<'a> Visit<'a> {
         with_query(&self.path, &query)
     }
 
-    pub(crate) fn cells(&self) -> Cells<'a> {
-        Cells { model: self.model, now: Utc::now() }
+    pub(crate) fn cells(&self) -> Cells<'_> {
+        let owner = match &self.segments[..] {
+            [segment, name, ..] => Some((segment.as_str(), name.as_str())),
+            _ => None,
+        };
+        Cells { model: self.model, now: Utc::now(), owner }
     }
 
     /// The frame of a page with this title, and who is signed in.

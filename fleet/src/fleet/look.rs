@@ -105,7 +105,9 @@ impl Fleet {
                 DeviceState::Waiting => &mut overview.devices_waiting,
             } += 1;
             overview.devices_tainted += u64::from(device.tainted);
-            match device.health {
+            // How one is that is away, nobody can tell.
+            let is_here = device.state == DeviceState::Online;
+            match device.health.filter(|_| is_here) {
                 Some(Health::Warning) => overview.devices_warning += 1,
                 Some(Health::Critical) => overview.devices_critical += 1,
                 Some(Health::Ok) | None => {}

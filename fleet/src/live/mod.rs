@@ -42,6 +42,9 @@ const MAX_MEMBERS: usize = 1000;
 /// What records signals, in a chassis that has an instrument.
 pub(crate) const CAPTURE: &str = "/Actions/Oem/#OnPremChassis.Capture/target";
 
+/// Where the serial console of a system is.
+pub(crate) const CONSOLE: &str = "/SerialConsole/WebSocket/ConsoleURI";
+
 /// What looks at I²C buses, in a manager that can.
 pub(crate) const I2CDETECT: &str =
     "/Actions/Oem/#OnPremManager.DetectI2C/target";
@@ -79,6 +82,8 @@ pub struct Live {
     abilities: Arc<Abilities>,
     device: Arc<Device>,
     grant: GrantFor,
+    /// The collections that were read, where each is to be read once.
+    kept: Option<Mutex<HashMap<String, Vec<Value>>>>,
 }
 
 impl Live {
@@ -88,7 +93,13 @@ impl Live {
         device: Arc<Device>,
         grant: GrantFor,
     ) -> Self {
-        Self { tunnels, abilities, device, grant }
+        Self { tunnels, abilities, device, grant, kept: None }
+    }
+
+    /// The same, which reads each collection once: for a look at the whole
+    /// device that is over soon.
+    pub(crate) fn once(self) -> Self {
+        Self { kept: Some(Mutex::default()), ..self }
     }
 
     pub(crate) fn device_id(&self) -> Xid {
@@ -266,6 +277,22 @@ impl Live {
         &self,
         path: &str,
     ) -> Result<Vec<Value>, Error> {
+        let kept = |kept: &Mutex<HashMap<String, Vec<Value>>>| {
+            let kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.get(path).cloned()
+        };
+        if let Some(members) = self.kept.as_ref().and_then(kept) {
+            return Ok(members);
+        }
+        let members = self.read_members(path).await?;
+        if let Some(kept) = &self.kept {
+            let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+            kept.insert(path.to_owned(), members.clone());
+        }
+        Ok(members)
+    }
+
+    async fn read_members(&self, path: &str) -> Result<Vec<Value>, Error> {
         let path = if self.expands().await? {
             format!("{path}?$expand=.($levels=1)")
         } else {
@@ -329,19 +356,22 @@ impl Live {
     pub(crate) async fn i2cdetect(&self, body: &Value) -> Result<Value, Error> {
         let managers = self.members("/redfish/v1/Managers").await?;
         let target = managers.iter().find_map(|it| text(it, I2CDETECT));
-        let target = target.ok_or_else(|| Error::Conflict {
-            pointer: None,
-            message: format!(
-                "device `{}` has no I²C bus that can be looked at",
-                self.device.name
-            ),
-        })?;
+        let target = target.ok_or_else(|| self.no_i2c())?;
         self.send(Method::POST, &target, Some(body)).await
+    }
+
+    fn no_i2c(&self) -> Error {
+        let name = &self.device.name;
+        let message = format!("`{name}` has no I²C bus that can be looked at");
+        Error::Conflict { pointer: None, message }
     }
 
     /// The I²C buses that the managers say they have.
     pub(crate) async fn i2c_buses(&self) -> Result<Vec<Value>, Error> {
         let managers = self.members("/redfish/v1/Managers").await?;
+        if managers.iter().all(|it| it.pointer(I2CDETECT).is_none()) {
+            return Err(self.no_i2c());
+        }
         let buses = managers.iter().filter_map(|manager| {
             manager.pointer("/Oem/OnPrem/I2CBuses")?.as_array()
         });

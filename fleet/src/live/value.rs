@@ -1,6 +1,9 @@
 //! Values of Redfish resources.
 
+use std::time::Duration;
+
 use chrono::{DateTime, Utc};
+use onprem_link::span::in_words;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
@@ -16,8 +19,23 @@ fn said(answer: &Value) -> Option<String> {
     let said = |name| first?.get(name)?.as_str();
     let text = said("Message")
         .or_else(|| answer.pointer("/error/message")?.as_str())?;
+    let text = &patient(first, text);
     let advice = said("Resolution").filter(|advice| !advice.is_empty());
     Some(advice.map_or(text.into(), |advice| format!("{text} {advice}")))
+}
+
+/// A message that counts a wait in seconds, as people say it.
+fn patient(message: Option<&Value>, text: &str) -> String {
+    let seconds = message
+        .filter(|it| {
+            let id = it.get("MessageId").and_then(Value::as_str);
+            id.is_some_and(|it| it.ends_with(".ServiceTemporarilyUnavailable"))
+        })
+        .and_then(|it| it.pointer("/MessageArgs/0")?.as_str());
+    let Some(seconds) = seconds else { return text.to_owned() };
+    let Ok(wait) = seconds.parse::<u32>() else { return text.to_owned() };
+    let words = in_words(Duration::from_secs(wait.into()));
+    text.replace(&format!("{seconds} seconds"), &words)
 }
 
 pub(crate) fn text(resource: &Value, pointer: &str) -> Option<String> {
@@ -49,4 +67,26 @@ pub(crate) fn word<T: DeserializeOwned>(
 pub(crate) fn health(resource: &Value) -> Option<Health> {
     word(resource, "/Status/HealthRollup")
         .or_else(|| word(resource, "/Status/Health"))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn a_long_wait_is_said_as_people_say_it() {
+        let answer = |seconds: &str| {
+            json!({"error": {"@Message.ExtendedInfo": [{
+                "MessageId": "Base.1.22.ServiceTemporarilyUnavailable",
+                "MessageArgs": [seconds],
+                "Message": format!("It can in {seconds} seconds."),
+                "Resolution": "Wait.",
+            }]}})
+        };
+        assert_eq!(reason(&answer("2570")), "It can in 43 minutes. Wait.");
+        assert_eq!(reason(&answer("20")), "It can in 20 seconds. Wait.");
+        assert_eq!(reason(&answer("soon")), "It can in soon seconds. Wait.");
+    }
 }

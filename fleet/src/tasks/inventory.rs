@@ -184,13 +184,10 @@ impl Follower {
         let Some(live) = self.fleet.live_as(SUBJECT, role, self.device) else {
             return Ok(());
         };
+        let live = live.once();
         let system = live.system().await?;
-        let managers = live.get("/redfish/v1/Managers").await?;
-        let manager = managers.pointer("/Members/0/@odata.id");
-        let manager = match manager.and_then(Value::as_str) {
-            Some(path) => live.get(path).await?,
-            None => Value::Null,
-        };
+        let managers = live.members("/redfish/v1/Managers").await?;
+        let manager = managers.into_iter().next().unwrap_or_default();
         let version = manager.pointer("/FirmwareVersion");
         let condition = live.condition().await?;
         // An older agent, or another's, may not say how it is joined.

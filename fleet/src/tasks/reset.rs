@@ -48,9 +48,10 @@ pub(crate) async fn reset(
     let live = fleet.live(caller, &device.id.to_string())?;
     live.check()?;
     let mut description = format!("{} {}", describe(kind), device.name);
-    live.targets(kind, nodes).await?;
+    let targets = live.targets(kind, nodes).await?;
     if !nodes.is_empty() {
-        description = format!("{description}: {}", nodes.join(", "));
+        let ids: Vec<_> = targets.iter().map(|it| it.id.as_str()).collect();
+        description = format!("{description}: {}", ids.join(", "));
     }
     let task = fleet
         .tasks()
@@ -327,7 +328,11 @@ impl Work {
         self.fleet.heard(self.live.device_id(), heard).await?;
         let state = last.map_or_else(String::new, |it| it.to_string());
         Ok(match targets {
-            [_] => format!("it is {state}"),
+            [one] => {
+                let left = self.live.starts_left(one, kind).await;
+                let left = left.map(|left| format!("; {left}"));
+                format!("it is {state}{}", left.unwrap_or_default())
+            }
             several => format!("{} nodes are {state}", several.len()),
         })
     }

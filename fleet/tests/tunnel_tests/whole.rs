@@ -337,7 +337,7 @@ async fn a_rack_is_reset_by_its_nodes_and_says_before_what_that_touches() {
         }
     };
     let said = timeout(LONG, own).await.unwrap();
-    assert_eq!(said["spares"][0]["name"], "a0 (A0)", "{said}");
+    assert_eq!(said["spares"][0]["name"], "a0", "{said}");
     assert_eq!(said["affects"].as_array().unwrap().len(), 23);
     let kinds = json!(["On", "ForceOff", "ForceRestart", "PowerCycle"]);
     assert_eq!(said["choices"]["resetType"], kinds);

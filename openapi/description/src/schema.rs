@@ -4,7 +4,8 @@ use serde_json::Value;
 
 use crate::{
     Format,
-    model::{Kind, Property, Reference, Series, State, Tone},
+    model::{Current, Kind, Property, Reference, Series, State, Tone},
+    read::strings,
     words::title,
 };
 
@@ -238,6 +239,7 @@ impl<'a> Schema<'a> {
                 .and_then(Value::as_i64)
                 .unwrap_or_else(|| 1000 + rank(name, &kind)),
             series: series(self.get("x-onprem-series")),
+            current: current(self.get("x-onprem-current")),
             nullable: self.flag("nullable"),
             read_only: self.flag("readOnly"),
             write_only: self.flag("writeOnly")
@@ -334,6 +336,12 @@ fn reference(fact: Option<&Value>) -> Option<Reference> {
     let fact = fact?;
     let resource = text(fact).or_else(|| text(fact.get("resource")?))?;
     Some(Reference { resource, field: fact.get("field").and_then(text) })
+}
+
+fn current(fact: Option<&Value>) -> Option<Current> {
+    let field = fact?.get("field")?.as_str()?;
+    let field = format!("/{}", field.trim_start_matches('/'));
+    Some(Current { field, values: strings(fact?.get("values")) })
 }
 
 fn series(fact: Option<&Value>) -> Option<Series> {

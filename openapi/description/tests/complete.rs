@@ -94,6 +94,7 @@ fn extensions_are_spelled_as_they_are_read() {
         "x-onprem-action",
         "x-onprem-cli",
         "x-onprem-columns",
+        "x-onprem-current",
         "x-onprem-empty",
         "x-onprem-format",
         "x-onprem-group",

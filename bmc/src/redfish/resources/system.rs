@@ -251,6 +251,11 @@ fn oem(system: &model::System, view: &View<'_>) -> Option<Value> {
     if !earlier.is_empty() {
         about.insert("PastConditions".to_owned(), earlier.into());
     }
+    let left = snapshot.starts_left.get(&system.id);
+    if let (Some(limit), Some(left)) = (system.cycles_per_hour, left) {
+        about.insert("StartsPerHour".to_owned(), limit.into());
+        about.insert("StartsLeft".to_owned(), (*left).into());
+    }
     if system.hosts_manager {
         about.insert("HostsManager".to_owned(), true.into());
     }

@@ -17,6 +17,9 @@ use crate::{
 /// The most conditions that one resource shows; the worst come first.
 const SHOWN: usize = 16;
 
+/// So many systems with the same trouble are named; more are counted.
+const NAMED: usize = 6;
+
 /// A condition with how bad it is.
 type Found = (Health, resource::Condition);
 
@@ -27,12 +30,7 @@ pub(super) fn of_chassis(
     chassis: &Chassis,
 ) -> Vec<resource::Condition> {
     let mut found = in_chassis(snapshot, chassis);
-    let systems = chassis.systems.iter().filter_map(|id| snapshot.system(id));
-    let contacts = systems.filter_map(|system| {
-        let uri = uri::of(uri::SYSTEM, &[&system.id]);
-        contact(snapshot, system, Some(uri))
-    });
-    found.extend(contacts);
+    found.extend(contacts(snapshot, chassis));
     worst(found)
 }
 
@@ -42,8 +40,7 @@ pub(super) fn of_system(
     snapshot: &Snapshot,
     system: &System,
 ) -> Vec<resource::Condition> {
-    let mut found: Vec<Found> =
-        contact(snapshot, system, None).into_iter().collect();
+    let mut found: Vec<Found> = contact(snapshot, system).into_iter().collect();
     let chassis = system.chassis.iter().filter_map(|id| snapshot.chassis(id));
     found.extend(chassis.flat_map(|it| in_chassis(snapshot, it)));
     worst(found)
@@ -75,25 +72,59 @@ fn in_chassis(snapshot: &Snapshot, chassis: &Chassis) -> Vec<Found> {
     troubles.chain(sensors).chain(supplies).collect()
 }
 
-/// Why the system at `uri`, which is another one than that is asked for, is
-/// not seen on its control bus.
-fn contact(
-    snapshot: &Snapshot,
+/// Why `system` is not seen on its control bus, and since when.
+fn unseen<'a>(
+    snapshot: &'a Snapshot,
     system: &System,
-    uri: Option<String>,
-) -> Option<Found> {
+) -> Option<(Health, &'a str, DateTime<Utc>)> {
     let contact = snapshot.contacts.get(&system.id)?;
     let (how, why) = match &contact.quality {
         Quality::Good => return None,
         Quality::Stale => (Health::Warning, "its control bus says nothing"),
         Quality::Failed(why) => (Health::Critical, &**why),
     };
-    let name = match uri {
-        Some(_) => format!("PowerState of {}", system.id),
-        None => "PowerState".to_owned(),
-    };
-    let message = resource_event::resource_errors_detected(name, why);
-    Some((how, condition(&message, how, Some(contact.at), uri)))
+    Some((how, why, contact.at))
+}
+
+fn contact(snapshot: &Snapshot, system: &System) -> Option<Found> {
+    let (how, why, at) = unseen(snapshot, system)?;
+    let message = resource_event::resource_errors_detected("PowerState", why);
+    Some((how, condition(&message, how, Some(at), None)))
+}
+
+/// Why systems in `chassis` are not seen on their control bus. Where that is
+/// the same for several, as when the bus itself is gone, it is said once.
+fn contacts(snapshot: &Snapshot, chassis: &Chassis) -> Vec<Found> {
+    type Unseen<'a> = (Health, &'a str, DateTime<Utc>, Vec<&'a str>);
+    let mut all: Vec<Unseen<'_>> = Vec::new();
+    let systems = chassis.systems.iter().filter_map(|id| snapshot.system(id));
+    for system in systems {
+        let Some((how, why, at)) = unseen(snapshot, system) else { continue };
+        let same = |it: &&mut Unseen<'_>| (it.0, it.1) == (how, why);
+        match all.iter_mut().find(same) {
+            Some((.., ids)) => ids.push(&system.id),
+            None => all.push((how, why, at, vec![&system.id])),
+        }
+    }
+    let found = all.into_iter().map(|(how, why, at, ids)| {
+        let (name, uri) = match &ids[..] {
+            [one] => {
+                let uri = uri::of(uri::SYSTEM, &[one]);
+                (format!("PowerState of {one}"), Some(uri))
+            }
+            [first, .., last] if ids.len() > NAMED => {
+                let count = ids.len();
+                let name = format!(
+                    "PowerState of {count} systems ({first} to {last})"
+                );
+                (name, None)
+            }
+            several => (format!("PowerState of {}", several.join(", ")), None),
+        };
+        let message = resource_event::resource_errors_detected(name, why);
+        (how, condition(&message, how, Some(at), uri))
+    });
+    found.collect()
 }
 
 fn of_sensor(snapshot: &Snapshot, chassis: &str, it: &Sensor) -> Option<Found> {

@@ -384,6 +384,11 @@ impl Visit {
                 self.position = self.position.map(|at| at + lost);
                 self.note(&format!("{lost} bytes were lost"));
             }
+            Some("power") => {
+                if let Some(why) = text("reason") {
+                    self.note(why);
+                }
+            }
             Some("refused") => {
                 self.note(text("reason").unwrap_or("it was not sent"));
             }

@@ -94,7 +94,8 @@ pub struct Action {
     pub field: Option<String>,
     /// Values of `field` in which it may run; none: in all.
     pub states: Vec<String>,
-    /// What an item's `abilities` must list for it to be offered at all.
+    /// What an item's `abilities` must list for it to be offered at all; as a
+    /// pointer (`/resetTypes`), the list that must not be empty.
     pub needs: Option<String>,
     /// The operation that says what it would touch: it has the same path
     /// variables, and takes what is in the body as its query.
@@ -102,6 +103,11 @@ pub struct Action {
     /// The field of its body that says what the person saw: it begins as the
     /// item's property of the same name.
     pub names: Option<String>,
+    /// What it answers: the property with a drawing of what there is. It
+    /// looks, and changes nothing.
+    pub draws: Option<String>,
+    /// Offered in the rows of a list as well.
+    pub row: bool,
     /// Name of an icon.
     pub icon: Option<String>,
     /// Its place among the actions; lower comes first.
@@ -141,6 +147,8 @@ pub enum Confirm {
 pub struct Cli {
     /// Its own command, of one word or two: `power`, `token create`.
     pub verb: Option<String>,
+    /// What the commands are for that begin with the first of its two words.
+    pub group: Option<String>,
     /// Other words for the verb.
     pub aliases: Vec<String>,
     /// What is given without a flag, in order: path variables and body fields;
@@ -209,6 +217,10 @@ impl Operation {
     #[must_use]
     pub fn is_for(&self, item: &Value) -> bool {
         let Some(needed) = self.action.needs.as_deref() else { return true };
+        if needed.starts_with('/') {
+            let list = item.pointer(needed).and_then(Value::as_array);
+            return list.is_none_or(|list| !list.is_empty());
+        }
         let able = item.get("abilities").and_then(Value::as_array);
         able.is_none_or(|able| able.iter().any(|it| it == needed))
     }

@@ -35,6 +35,8 @@ pub struct Property {
     pub order: i64,
     /// The metric with its history.
     pub series: Option<Series>,
+    /// When its value is how it is now, and not how it was.
+    pub current: Option<Current>,
     /// Always there, or to be given.
     pub required: bool,
     /// May be null.
@@ -119,6 +121,15 @@ pub struct Reference {
     pub field: Option<String>,
 }
 
+/// When a value is how it is now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Current {
+    /// The property of the item that says so, as a pointer: `/state`.
+    pub field: String,
+    /// Its values in which it is.
+    pub values: Vec<String>,
+}
+
 /// The history of a property.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Series {
@@ -150,6 +161,27 @@ impl Property {
             Value::String(text) => self.state(text),
             Value::Bool(yes) => self.state(if *yes { "true" } else { "false" }),
             _ => None,
+        }
+    }
+
+    /// Whether its value in `item` is only what was last known: nobody can
+    /// tell how it is now.
+    #[must_use]
+    pub fn is_past(&self, item: &Value) -> bool {
+        let Some(current) = &self.current else { return false };
+        let word = item.pointer(&current.field).and_then(Value::as_str);
+        let now = |word| current.values.iter().any(|own| own == word);
+        self.value(item).is_some_and(|value| !value.is_null())
+            && word.is_some_and(|word| !now(word))
+    }
+
+    /// A value that is only what was last known, as people read it.
+    #[must_use]
+    pub fn past(&self, text: &str) -> String {
+        match text {
+            "" => String::new(),
+            text if self.states.is_empty() => format!("last known: {text}"),
+            state => format!("was {state}"),
         }
     }
 

@@ -3,6 +3,8 @@
 mod operation;
 mod resource;
 
+pub(crate) use self::operation::strings;
+
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;

@@ -213,6 +213,8 @@ fn action(
         needs: text("needs").map(str::to_owned),
         impact: text("impact").map(str::to_owned),
         names: text("names").map(str::to_owned),
+        draws: text("draws").map(str::to_owned),
+        row: flag("row"),
         icon: text("icon").map(str::to_owned),
         order: fact("order").and_then(Value::as_i64).unwrap_or(1000),
         hidden: flag("hidden"),
@@ -224,6 +226,7 @@ fn cli(facts: Option<&Value>) -> Cli {
     let text = |key: &str| fact(key)?.as_str().map(str::to_owned);
     Cli {
         verb: text("verb"),
+        group: text("group"),
         aliases: strings(fact("aliases")),
         positional: strings(fact("positional")),
         words: fact("words")
