@@ -117,6 +117,12 @@ impl Error {
         Self::Invalid { pointer: pointer.into(), message: message.into() }
     }
 
+    /// What was to be done with a device that somebody has deleted meanwhile.
+    pub(crate) fn device_deleted() -> Self {
+        let message = "the device was deleted".to_owned();
+        Self::Conflict { pointer: None, message }
+    }
+
     /// There is no `kind` named `name`.
     #[must_use]
     pub fn not_found(kind: &'static str, name: &str) -> Self {

@@ -238,6 +238,7 @@ impl Fleet {
         Live::new(
             self.0.tunnels.clone(),
             Arc::clone(&self.0.abilities),
+            Arc::clone(&self.0.devices),
             device,
             grant,
         )

@@ -23,6 +23,7 @@ pub(crate) use self::port::Verdict;
 pub(crate) use self::value::{health, link, number, reason, text, time, word};
 use crate::{
     api::Device,
+    devices::Devices,
     error::Error,
     tunnel::{self, GrantFor, TunnelError, Tunnels},
 };
@@ -80,6 +81,7 @@ impl Abilities {
 pub struct Live {
     tunnels: Tunnels,
     abilities: Arc<Abilities>,
+    devices: Arc<Devices>,
     device: Arc<Device>,
     grant: GrantFor,
     /// The collections that were read, where each is to be read once.
@@ -90,10 +92,11 @@ impl Live {
     pub(crate) fn new(
         tunnels: Tunnels,
         abilities: Arc<Abilities>,
+        devices: Arc<Devices>,
         device: Arc<Device>,
         grant: GrantFor,
     ) -> Self {
-        Self { tunnels, abilities, device, grant, kept: None }
+        Self { tunnels, abilities, devices, device, grant, kept: None }
     }
 
     /// The same, which reads each collection once: for a look at the whole
@@ -136,6 +139,16 @@ impl Live {
         } else {
             Err(self.failed(TunnelError::Offline))
         }
+    }
+
+    /// Whether nobody has deleted it meanwhile; who was deleted does not come
+    /// back.
+    ///
+    /// # Errors
+    /// It was.
+    pub(crate) fn exists(&self) -> Result<(), Error> {
+        let known = self.devices.find(&self.device.id.to_string());
+        known.map(drop).ok_or_else(Error::device_deleted)
     }
 
     pub(crate) async fn send(

@@ -17,9 +17,10 @@ const ASK_EVERY: Duration = Duration::from_millis(250);
 /// Waits until `end` for the device to be connected.
 ///
 /// # Errors
-/// It is not.
+/// It is not, or was deleted.
 pub(super) async fn connected(live: &Live, end: Instant) -> Result<(), Error> {
     loop {
+        live.exists()?;
         match live.check() {
             Err(_) if Instant::now() < end => sleep(ASK_EVERY).await,
             connected => return connected,
@@ -34,7 +35,7 @@ pub(super) async fn connected(live: &Live, end: Instant) -> Result<(), Error> {
 ///
 /// # Errors
 /// It did not end well, in the device's own words; it does not end; the device
-/// knows it no more.
+/// knows it no more, or was deleted.
 pub(super) async fn follow(
     live: &Live,
     path: &str,
@@ -43,6 +44,7 @@ pub(super) async fn follow(
     let began = Instant::now();
     let conflict = |message| Error::Conflict { pointer: None, message };
     loop {
+        live.exists()?;
         let late = Instant::now() >= end;
         match live.get(path).await {
             Ok(task) => match stands(&task) {

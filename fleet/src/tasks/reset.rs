@@ -303,6 +303,7 @@ impl Work {
         for target in targets {
             let wanted = wanted(kind, target.before);
             loop {
+                self.live.exists()?;
                 // A device that resets itself is away for a while.
                 let state = self.live.power_of(target).await;
                 if let Ok(Some(state)) = state

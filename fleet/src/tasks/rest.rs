@@ -65,9 +65,7 @@ impl Unfollowed {
             let (by, role) = (&task.created_by, Role::Readonly);
             let live = task.device.and_then(|it| fleet.live_as(by, role, it));
             let Some(live) = live else {
-                let message = "the device was deleted".to_owned();
-                let gone = Error::Conflict { pointer: None, message };
-                progress.end(Err(gone)).await;
+                progress.end(Err(Error::device_deleted())).await;
                 continue;
             };
             info!(task = %task.id, device = ?task.device_name, "task goes on");

@@ -1,11 +1,14 @@
 //! A device as it is now: a fleet, and the agent of a simulated blade.
 
+use std::time::Duration;
+
 use http::{Method, StatusCode};
 use onprem_bmc::{agent::Agent, config::Config as AgentConfig};
 use serde_json::{Value, json};
 use tempfile::TempDir;
+use tokio::time::{sleep, timeout};
 
-use crate::support::{Fleet, request};
+use crate::support::{Fleet, LONG, Way, request};
 
 pub(crate) const BLADE: &str = "/v1/devices/c001-b8-n01";
 
@@ -340,5 +343,159 @@ async fn signals_are_recorded_by_a_task_and_fetched_as_a_file() {
     assert_eq!(device["abilities"], json!(["capture"]), "{device}");
     let listed = fleet.get(&format!("{BLADE}/captures")).await;
     assert_eq!(listed["items"], json!([]));
+    agent.stop().await;
+}
+
+/// The id of a task that records signals as `body` says.
+async fn recording(fleet: &Fleet, body: Value) -> String {
+    let path = format!("{BLADE}/capture");
+    let task = fleet.post(&path, body, StatusCode::ACCEPTED).await;
+    task["id"].as_str().unwrap().to_owned()
+}
+
+/// Waits until the device records; the task.
+async fn handed_over(fleet: &Fleet, id: &str) -> Value {
+    let handing = async {
+        loop {
+            let task = fleet.get(&format!("/v1/tasks/{id}")).await;
+            let open = ["pending", "running"].map(Value::from);
+            let recording = task["steps"][1]["state"] == "running";
+            if recording || !open.contains(&task["state"]) {
+                return task;
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    };
+    timeout(LONG, handing).await.expect("the device is asked")
+}
+
+async fn ended(fleet: &Fleet, id: &str) -> Value {
+    let none =
+        |fleet: &Fleet| fleet.server.fleet().overview().tasks_running == 0;
+    fleet.until(none).await;
+    fleet.get(&format!("/v1/tasks/{id}")).await
+}
+
+/// A recording that ends only when somebody ends it.
+fn endless() -> Value {
+    json!({"trigger": "A", "triggerLevel": 5, "triggerTimeout": 60})
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_goes_on_recording_while_the_fleet_starts_anew() {
+    let fleet = Fleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let way = Way::to(&fleet).await;
+    let config = AgentConfig {
+        fleet_url: Some(way.url.clone()),
+        ..config(&fleet, &folder, "sim-capture").await
+    };
+    let agent = joined(&fleet, config).await;
+    let task = recording(&fleet, endless()).await;
+    let before = handed_over(&fleet, &task).await;
+    assert_eq!(before["state"], "running", "{before:#}");
+    let fleet = fleet.restart().await;
+    let open = fleet.get(&format!("/v1/tasks/{task}")).await;
+    assert_eq!(open["state"], "running", "{open:#}");
+    assert_eq!(open["steps"][0], before["steps"][0]);
+    way.leads_to(&fleet);
+    let online = |fleet: &Fleet| fleet.server.fleet().overview().devices_online;
+    fleet.until(|fleet| online(fleet) == 1).await;
+    // It ends as that of the device does.
+    let tasks = format!("{BLADE}/redfish/v1/TaskService/Tasks");
+    let theirs = fleet.get(&tasks).await;
+    let theirs = theirs["Members"][0]["@odata.id"].as_str().unwrap().to_owned();
+    let theirs = fleet.get(&format!("{BLADE}{theirs}")).await;
+    let monitor = theirs["TaskMonitor"].as_str().unwrap();
+    let monitor = format!("{BLADE}{monitor}");
+    let cancelled = fleet.call(Method::DELETE, &monitor, None).await;
+    assert!(cancelled.status.is_success(), "{}", cancelled.body);
+    let failed = ended(&fleet, &task).await;
+    assert_eq!(failed["state"], "failed", "{failed:#}");
+    assert!(failed["result"].is_string(), "{failed:#}");
+
+    // One that comes to a good end while nobody looks has done so.
+    let short = json!({"trigger": "A", "triggerLevel": 5, "triggerTimeout": 1,
+        "triggerMode": "Auto"});
+    let task = recording(&fleet, short).await;
+    handed_over(&fleet, &task).await;
+    let fleet = fleet.restart().await;
+    way.leads_to(&fleet);
+    let done = ended(&fleet, &task).await;
+    assert_eq!(done["state"], "completed", "{done:#}");
+    let id = done["result"].as_str().unwrap().rsplit(' ').next().unwrap();
+    fleet.until(|fleet| online(fleet) == 1).await;
+    let captures = fleet.get(&format!("{BLADE}/captures")).await;
+    assert_eq!(captures["items"].as_array().unwrap().len(), 1, "{captures:#}");
+    assert_eq!(item(&captures, id)["triggered"], false);
+    agent.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recording_of_a_device_that_is_deleted_has_failed() {
+    let (fleet, agent, _folder) = with_board("sim-capture").await;
+    let task = recording(&fleet, endless()).await;
+    let open = handed_over(&fleet, &task).await;
+    assert_eq!(open["state"], "running", "{open:#}");
+    let gone = fleet.call(Method::DELETE, BLADE, None).await;
+    assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.body);
+    let failed = ended(&fleet, &task).await;
+    assert_eq!(failed["state"], "failed", "{failed:#}");
+    assert_eq!(failed["result"], "the device was deleted", "{failed:#}");
+    agent.stop().await;
+}
+
+/// A machine and the chassis that it is alone in, of two that stand side by
+/// side.
+fn beside(name: &str) -> String {
+    format!(
+        "[[system]]\nid = '{name}'\nname = '{name}'\n\
+         board = {{ manufacturer = 'Maker', model = 'of {name}' }}\n\
+         power = {{ volts = 5, idle_watts = 3, busy_watts = 6, \
+         boot_seconds = 1, shutdown_seconds = 1 }}\n\
+         thermal = {{ ambient = 20, capacity = 9, \
+         resistance_still = 9, resistance_full = 4, load = [[0, 8]] }}\n\
+         [[chassis]]\nid = 'box-{name}'\nname = 'Box of {name}'\n\
+         kind = 'blade'\nboard = {{}}\nsystems = ['{name}']\n"
+    )
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_device_of_several_boxes_is_its_first_computer() {
+    let fleet = Fleet::start().await;
+    let folder = tempfile::tempdir().unwrap();
+    let board = folder.path().join("board.toml");
+    std::fs::write(&board, beside("left") + &beside("right")).unwrap();
+    let config = AgentConfig {
+        board: Some(board),
+        ..config(&fleet, &folder, "sim-blade").await
+    };
+    let agent = joined(&fleet, config).await;
+    let system = fleet.get(&format!("{BLADE}/system")).await;
+    assert_eq!(system["id"], "left", "{system}");
+    let device = fleet.get(BLADE).await;
+    assert_eq!(device["model"], "of left", "{device}");
+    // What labels it and finds it is that one's, and no box's.
+    let label = Some(json!({"assetTag": "row 7"}));
+    let patched = fleet.call(Method::PATCH, BLADE, label).await;
+    assert_eq!(patched.status, StatusCode::OK, "{}", patched.body);
+    let path = format!("{BLADE}/identify");
+    fleet.post(&path, json!({"on": true}), StatusCode::NO_CONTENT).await;
+    let redfish = async |path: &str| {
+        fleet.get(&format!("{BLADE}/redfish/v1/{path}")).await
+    };
+    let left = redfish("Systems/left").await;
+    assert_eq!(left["AssetTag"], "row 7", "{left}");
+    assert_eq!(left["LocationIndicatorActive"], true, "{left}");
+    for path in ["Systems/right", "Chassis/box-left", "Chassis/box-right"] {
+        let other = redfish(path).await;
+        assert_ne!(other["AssetTag"], "row 7", "{other}");
+        assert_ne!(other["LocationIndicatorActive"], true, "{other}");
+    }
+    // Both have power, and one does without the other.
+    let nodes = fleet.get(&format!("{BLADE}/nodes")).await;
+    let ids: Vec<_> =
+        nodes["items"].as_array().unwrap().iter().map(|it| &it["id"]).collect();
+    assert_eq!(ids, ["left", "right"], "{nodes}");
     agent.stop().await;
 }

@@ -292,7 +292,7 @@ async fn what_was_not_asked_when_the_fleet_ended_is_not_asked_any_more() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_task_of_a_device_that_was_deleted_ends_when_the_fleet_starts() {
+async fn a_task_of_a_device_that_is_deleted_ends_with_it() {
     let it = Rack::start("").await;
     it.is_graceful().await;
     let task = it.reset("GracefulShutdown").await;
@@ -300,8 +300,18 @@ async fn a_task_of_a_device_that_was_deleted_ends_when_the_fleet_starts() {
     let Rack { fleet, agent, node, .. } = it;
     let gone = fleet.call(Method::DELETE, BLADE, None).await;
     assert_eq!(gone.status, StatusCode::NO_CONTENT, "{}", gone.body);
-    let fleet = fleet.restart().await;
     let ended = task_ended(&fleet, &task).await;
+    assert_eq!(ended["state"], "failed", "{ended:#}");
+    assert_eq!(ended["result"], "the device was deleted", "{ended:#}");
+    assert_eq!(ended["steps"][2]["state"], "failed", "{ended:#}");
+    // As if the server had died before the task had heard of it.
+    let fleet = restarted(fleet, &task, |kept| {
+        kept["state"] = "running".into();
+        kept["steps"][2]["state"] = "running".into();
+        let path = "/redfish/v1/TaskService/Tasks/1";
+        kept["rest"] = json!({"capture": {"task": path}});
+    });
+    let ended = task_ended(&fleet.await, &task).await;
     assert_eq!(ended["state"], "failed", "{ended:#}");
     assert_eq!(ended["result"], "the device was deleted", "{ended:#}");
     agent.stop().await;

@@ -32,7 +32,7 @@ use tokio_util::{
 use uuid::Uuid;
 
 /// Longer than anything takes.
-const LONG: Duration = Duration::from_mins(1);
+pub(crate) const LONG: Duration = Duration::from_mins(1);
 
 pub(crate) struct Answer {
     pub(crate) status: StatusCode,
