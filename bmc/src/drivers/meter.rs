@@ -63,7 +63,8 @@ pub(super) type Value = Result<f64, Error>;
 /// A chip that measures.
 pub(super) trait Meter: fmt::Debug + Send + 'static {
     /// A value for each of its sensors, in their order and units; none at all
-    /// as long as it has not measured. May block for a moment.
+    /// as long as it has not measured. May block for a moment. It is asked
+    /// again after [`INTERVAL`], in which those measure anew that take less.
     ///
     /// # Errors
     /// Nothing that it says can be believed.

@@ -1,7 +1,10 @@
 //! TMP117 and TMP119: a temperature sensor of Texas Instruments on I²C
 //! (datasheet SNOSD82D).
 
+use std::time::Duration;
+
 use serde::Deserialize;
+use tokio::time::Instant;
 
 use super::meter::{Error, Fitted, Meter, Setup, Value, sensor};
 use crate::{
@@ -23,6 +26,13 @@ const DEVICE_ID: u8 = 0x0f;
 /// add to what it measures: those are of whoever calibrated it.
 const MODE: u16 = 0x0f80;
 const EACH_SECOND: u16 = 0x0200;
+/// Of [`CONFIGURATION`]: what the part says there, and nobody writes.
+const SAID: u16 = 0xf000;
+/// Of that: a conversion has ended since this or the result was last read.
+const DATA_READY: u16 = 0x2000;
+/// The longest that a conversion takes, of 64 samples, is a second; as long
+/// may pass before it is asked, and once more for another master who asks.
+const CONVERTS: Duration = Duration::from_secs(3);
 
 /// °C a bit (section 7.3.1).
 const STEP: f64 = 7.812_5e-3;
@@ -38,12 +48,48 @@ const IDS: [u16; 2] = [0x117, 0x119];
 struct Tmp117 {
     chip: Chip,
     setup: Setup,
+    state: State,
+}
+
+/// What is in its register of results.
+#[derive(Clone, Copy, Debug)]
+enum State {
+    /// What it measured before it was told how to, or nothing.
+    Old,
+    /// The same, and it has been converting since then.
+    Converting(Instant),
+    /// What it measured as it shall.
+    Measured,
 }
 
 impl Tmp117 {
     fn new(chip: Chip) -> Self {
         let setup = Setup::new(CONFIGURATION, MODE, EACH_SECOND);
-        Self { chip, setup }
+        Self { chip, setup, state: State::Old }
+    }
+
+    /// Whether it measures as it shall, and has done so once.
+    fn has_measured(&mut self) -> Result<bool, Error> {
+        let found = self.chip.read_word_swapped(CONFIGURATION)?;
+        let before = std::mem::replace(&mut self.state, State::Old);
+        let set = self.setup.is(&self.chip, found & !SAID, |at, word| {
+            self.chip.write_word_swapped(at, word)
+        });
+        if !set? {
+            return Ok(false);
+        }
+        self.state = match before {
+            _ if found & DATA_READY != 0 => State::Measured,
+            State::Old => State::Converting(Instant::now()),
+            as_before => as_before,
+        };
+        match self.state {
+            State::Converting(since) if since.elapsed() >= CONVERTS => {
+                let (place, waited) = (self.chip.place(), CONVERTS);
+                Err(Error::Late { place, waited })
+            }
+            state => Ok(matches!(state, State::Measured)),
+        }
     }
 }
 
@@ -56,8 +102,9 @@ impl Meter for Tmp117 {
                 return Err(Error::WrongPart { register, place, found });
             }
         }
-        // One that was shut down has an old temperature in its register.
-        if !self.setup.is_done(&self.chip)? {
+        // One that was shut down has an old temperature in its register, and
+        // one that has just got its power has none.
+        if !self.has_measured()? {
             return Ok(Vec::new());
         }
         let word = self.chip.read_word_swapped(TEMP_RESULT)?;
@@ -70,6 +117,7 @@ impl Meter for Tmp117 {
 
     fn lost(&mut self) {
         self.setup.forget();
+        self.state = State::Old;
     }
 }
 
@@ -124,8 +172,12 @@ mod tests {
         driver.measure().unwrap().pop().unwrap().unwrap()
     }
 
-    #[test]
-    fn knows_its_part_and_names_the_register_of_another() {
+    async fn wait(milliseconds: u64) {
+        tokio::time::advance(Duration::from_millis(milliseconds)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn knows_its_part_and_names_the_register_of_another() {
         let (sim, part, mut driver) = part();
         part.lock().unwrap().celsius = -12.5;
         assert!((celsius(&mut driver) + 12.5).abs() < STEP);
@@ -144,22 +196,66 @@ mod tests {
         assert_eq!(error, whole);
     }
 
-    #[test]
-    fn what_it_measured_before_it_was_shut_down_is_not_believed() {
+    #[tokio::test(start_paused = true)]
+    async fn what_it_measured_before_it_was_shut_down_is_not_believed() {
         let (sim, part, mut driver) = part();
         celsius(&mut driver);
         // Shut down, with 64 samples a value, of which the latter is theirs.
         sim.meddle(ADDRESS, &[CONFIGURATION, 0x06, 0x60]);
         part.lock().unwrap().celsius = 90.0;
+        wait(1000).await;
+        let _ = sim.calls();
         let error = driver.measure().unwrap_err().to_string();
         let begin = "register 0x01 at 0x48 on i2c-1 was 0x0660, not 0x0260: ";
         assert!(error.starts_with(begin), "{error}");
+        // It takes them a second.
+        wait(990).await;
+        assert!(driver.measure().unwrap().is_empty());
+        wait(10).await;
         assert!((celsius(&mut driver) - 90.0).abs() < STEP);
+        let calls: Vec<Call> = sim.calls().into_iter().map(|c| c.1).collect();
+        let set = Call::WriteWord(CONFIGURATION, 0x0260_u16.swap_bytes());
+        let reads = [0x0f, 1, 1, 0].map(Call::ReadWord);
+        assert_eq!(calls, [&[Call::ReadWord(1), set][..], &reads].concat());
         // One that does not keep what it is told has no value.
         sim.meddle_between(ADDRESS, &[CONFIGURATION, 0x06, 0x60]);
         driver.measure().unwrap();
         driver.measure().unwrap_err();
         let error = driver.measure().unwrap_err().to_string();
         assert!(error.contains("though 0x0260 was written"), "{error}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn one_that_has_just_got_its_power_says_nothing_until_it_has_measured()
+     {
+        let (sim, part, mut driver) = part();
+        celsius(&mut driver);
+        sim.restart(ADDRESS);
+        driver.lost();
+        // Eight samples of 15.5 ms.
+        wait(120).await;
+        assert!(driver.measure().unwrap().is_empty());
+        wait(10).await;
+        assert!((celsius(&mut driver) - 25.0).abs() < STEP);
+        // Told of once, it is not new any more, and stays what it is.
+        part.lock().unwrap().celsius = 26.0;
+        assert!((celsius(&mut driver) - 25.0).abs() < STEP);
+        wait(1000).await;
+        assert!((celsius(&mut driver) - 26.0).abs() < STEP);
+
+        // One that never does is not waited for for ever.
+        part.lock().unwrap().stuck = true;
+        sim.restart(ADDRESS);
+        driver.lost();
+        assert!(driver.measure().unwrap().is_empty());
+        wait(2999).await;
+        assert!(driver.measure().unwrap().is_empty());
+        wait(1).await;
+        let error = driver.measure().unwrap_err().to_string();
+        assert_eq!(error, "0x48 on i2c-1 has not measured in 3s");
+        part.lock().unwrap().stuck = false;
+        driver.lost();
+        wait(1000).await;
+        celsius(&mut driver);
     }
 }

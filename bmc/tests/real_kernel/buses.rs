@@ -58,7 +58,8 @@ async fn a_part_on_a_kernel_bus_is_read_over_redfish() {
     let chip = I2cBus::new("stub", Box::new(KernelI2c::new(path.as_ref())));
     let chip = chip.chip(0x48);
     chip.write_word_swapped(0x0f, 0x0117).unwrap();
-    // 40.5 °C in steps of 1/128 °C.
+    // It measures each second, and has done so: 40.5 °C in steps of 1/128 °C.
+    chip.write_word_swapped(0x01, 0x2220).unwrap();
     chip.write_word_swapped(0x00, 5184).unwrap();
     let part = |id: &str, address: u8| {
         format!(

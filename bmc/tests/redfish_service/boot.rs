@@ -9,7 +9,7 @@ use std::{
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::client::{self, Blade, Client};
 
@@ -264,16 +264,9 @@ async fn a_host_tells_its_firmware_where_to_start_next_and_only_once() {
     uefi(root.path(), "second");
     let blade = Blade::in_power(state, root.path()).await;
     let admin = blade.admin();
-    let taken_back = async {
-        loop {
-            let now = admin.get(HOST).await.body;
-            if now["Boot"]["BootSourceOverrideEnabled"] == "Disabled" {
-                return now;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
-    };
-    let now = timeout(Duration::from_secs(30), taken_back).await.unwrap();
+    let taken_back =
+        |it: &Value| it["Boot"]["BootSourceOverrideEnabled"] == "Disabled";
+    let now = client::until(&admin, HOST, taken_back).await;
     assert_eq!(now["Boot"]["BootSourceOverrideTarget"], "None");
     assert!(!next.exists());
 

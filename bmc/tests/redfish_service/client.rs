@@ -29,11 +29,13 @@ use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_rustls::{TlsConnector, client::TlsStream};
 use tokio_tungstenite::{WebSocketStream, tungstenite::protocol::Role};
 use tokio_util::task::TaskTracker;
+
+use crate::support::wait;
 
 /// Where the root is.
 pub(crate) const ROOT: &str = "/redfish/v1/";
@@ -71,25 +73,16 @@ pub(crate) async fn refused_with(
     format!("{:#}", anyhow::Error::from(error))
 }
 
+/// How often it is looked whether something has become so.
+pub(crate) const LOOK: Duration = Duration::from_millis(50);
+
 /// Waits until the resource at `uri` says what `fits`.
 pub(crate) async fn until(
     client: &Client,
     uri: &str,
     fits: impl Fn(&Value) -> bool,
 ) -> Value {
-    let mut last = Value::Null;
-    let looking = async {
-        loop {
-            last = client.get(uri).await.body;
-            if fits(&last) {
-                return;
-            }
-            sleep(Duration::from_millis(50)).await;
-        }
-    };
-    let found = timeout(Duration::from_secs(30), looking).await;
-    assert!(found.is_ok(), "{uri}: {last:#}");
-    last
+    wait::until(uri, LOOK, async || client.get(uri).await.body, fits).await
 }
 
 /// A running agent with its own state.

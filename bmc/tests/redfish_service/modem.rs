@@ -1,9 +1,6 @@
 //! Cellular modems: what they say, and what is told when they lose something.
 
-use std::{
-    sync::{Arc, Mutex},
-    time::Duration,
-};
+use std::sync::{Arc, Mutex};
 
 use onprem_bmc::sim::{
     modem::{Maker, Modem},
@@ -11,10 +8,10 @@ use onprem_bmc::sim::{
 };
 use onprem_redfish::check;
 use serde_json::{Value, json};
-use tokio::time::{sleep, timeout};
 
 use crate::{
-    client::{Blade, Client},
+    client::{self, Blade, Client, LOOK},
+    support::wait,
     tasks::end,
 };
 
@@ -27,23 +24,15 @@ const BOARD: &str = include_str!("../../boards/sim-cellular.toml");
 /// What the modem says, once it `fits`; what the standard has no words for
 /// stands among the rest.
 async fn until(client: &Client, fits: impl Fn(&Value) -> bool) -> Value {
-    let mut last = Value::Null;
-    let looking = async {
-        loop {
-            last = client.get(MODEM).await.body;
-            assert_eq!(check(&last), []);
-            let oem = last["Oem"]["OnPrem"].take();
-            let all = last.as_object_mut().unwrap();
-            all.extend(oem.as_object().unwrap().clone());
-            if fits(&last) {
-                return;
-            }
-            sleep(Duration::from_millis(100)).await;
-        }
+    let look = async || {
+        let mut modem = client.get(MODEM).await.body;
+        assert_eq!(check(&modem), []);
+        let oem = modem["Oem"]["OnPrem"].take();
+        let all = modem.as_object_mut().unwrap();
+        all.extend(oem.as_object().unwrap().clone());
+        modem
     };
-    let found = timeout(Duration::from_secs(30), looking).await;
-    assert!(found.is_ok(), "{last:#}");
-    last
+    wait::until(MODEM, LOOK, look, fits).await
 }
 
 #[tokio::test]
@@ -84,23 +73,13 @@ async fn a_modem_says_how_it_is_and_what_it_loses_is_an_event() {
     assert_eq!(modem["Registration"], "Searching");
     let told = async |id: &str, sensor: &str| {
         let uri = "/redfish/v1/Managers/bmc/LogServices/EventLog/Entries";
-        let mut last = Value::Null;
-        let looking = async {
-            loop {
-                last = admin.get(uri).await.body;
-                let entries = last["Members"].as_array().unwrap();
-                let fits = |entry: &Value| {
-                    let entry = entry.to_string();
-                    entry.contains(id) && entry.contains(sensor)
-                };
-                if entries.iter().any(fits) {
-                    return;
-                }
-                sleep(Duration::from_millis(100)).await;
-            }
+        let fits = |entry: &Value| {
+            let entry = entry.to_string();
+            entry.contains(id) && entry.contains(sensor)
         };
-        let found = timeout(Duration::from_secs(20), looking).await;
-        assert!(found.is_ok(), "{id} of {sensor}: {last:#}");
+        let told =
+            |log: &Value| log["Members"].as_array().unwrap().iter().any(fits);
+        client::until(&admin, uri, told).await;
     };
     for sensor in ["modem_Network", "modem_SIM"] {
         told("ReadingBelowLowerCriticalThreshold", sensor).await;
@@ -128,12 +107,7 @@ async fn a_modem_is_started_anew_by_those_who_may() {
     let cut = json!({"Modem": "modem", "ResetType": "PowerCycle"});
     let reply = admin.post(RESTART, &cut).await;
     let gpio = blade.agent.buses().gpio("gpio").unwrap().clone();
-    let off = async {
-        while !gpio.is_high("GPIO26") {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(10), off).await.expect("power off");
+    wait::seen("the power key", || gpio.is_high("GPIO26")).await;
     assert_eq!(end(&admin, reply.header("location")).await.status, 200);
     assert!(!gpio.is_high("GPIO26"));
     for (parameters, message) in [

@@ -1,18 +1,17 @@
 //! A whole rack that is shut down at once, while some of its nodes have agents
 //! of their own.
 
-use std::{fs, time::Duration};
+use std::fs;
 
 use futures_util::future::join_all;
 use onprem_bmc::sim::bitscope::{Rack, Switched};
 use serde_json::json;
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::Instant;
 
 use crate::{
     client::{Blade, Client, Reply, until},
-    node_agents::{
-        PATIENCE, agent, begun, fingerprint, goes, is_graceful, node,
-    },
+    node_agents::{agent, begun, fingerprint, goes, is_graceful, node},
+    support::wait::seen,
     tasks::end,
 };
 
@@ -56,14 +55,17 @@ async fn shut_down(client: &Client, name: &str) -> Reply {
 
 /// Waits until the bus has cut so many nodes.
 async fn cut(bus: &Rack, count: usize) -> Vec<Switched> {
-    let cut = async {
-        while bus.log().len() < count {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    let cut = timeout(PATIENCE, cut).await;
-    assert!(cut.is_ok(), "{:?}", bus.log());
+    seen("the cuts", || bus.log().len() >= count).await;
     bus.log()
+}
+
+/// The agent of the node leaves, which has power until then; since when. It does
+/// not answer any more before all of it has ended, and may be cut meanwhile.
+async fn leaves(bus: &Rack, address: u8, node: Blade) -> Instant {
+    assert!(bus.is_on(address), "{:?}", bus.log());
+    let since = Instant::now();
+    assert!(node.agent.stop().await);
+    since
 }
 
 #[tokio::test]
@@ -93,8 +95,7 @@ async fn each_node_of_a_rack_is_cut_once_its_own_agent_has_gone() {
     let mut ended = Vec::new();
     for at in [2, 0] {
         let ((address, _), (node, _)) = left.remove(at);
-        assert!(node.agent.stop().await);
-        ended.push((*address, Instant::now()));
+        ended.push((*address, leaves(&bus, *address, node).await));
         let log = cut(&bus, ended.len()).await;
         let last = log.last().unwrap();
         assert_eq!((last.address, last.on), (*address, false), "{log:?}");
@@ -103,15 +104,14 @@ async fn each_node_of_a_rack_is_cut_once_its_own_agent_has_gone() {
         }
     }
     let together = left.into_iter().map(|((address, _), (node, _))| async {
-        assert!(node.agent.stop().await);
-        (*address, Instant::now())
+        (*address, leaves(&bus, *address, node).await)
     });
     ended.extend(join_all(together).await);
     let log = cut(&bus, OWN.len()).await;
     for (address, ended) in ended {
         let mut cuts = log.iter().filter(|it| it.address == address);
         let (cut, again) = (cuts.next().unwrap(), cuts.next());
-        assert!(cut.at >= ended, "{address} is cut before its agent has gone");
+        assert!(cut.at >= ended, "{address} is cut before its agent goes");
         assert!(again.is_none(), "{log:?}");
     }
     // The bus has one owner: no two cuts are one.

@@ -13,10 +13,11 @@ use futures_util::{StreamExt as _, stream};
 use onprem_bmc::sim::tmp117::Tmp117;
 use serde_json::Value;
 use tempfile::TempDir;
+use tokio::time::timeout;
 
 use crate::{
     client::{Blade, Client, refused_with, until},
-    support::process::terminate,
+    support::{process::terminate, wait::PATIENCE},
 };
 
 const EXHAUST: &str = "/redfish/v1/Chassis/blade/Sensors/exhaust";
@@ -76,7 +77,8 @@ async fn fifty_blades_say_what_one_has_said() {
     let lines = tokio::task::spawn_blocking(move || {
         stdout.lines().take(BLADES).map(Result::unwrap).collect::<Vec<_>>()
     });
-    let lines = lines.await.unwrap();
+    let lines = timeout(PATIENCE, lines).await.expect("all say where");
+    let lines = lines.unwrap();
     let password = fs::read_to_string(state.join("initial-password")).unwrap();
     let (password, state) = (password.trim(), &state);
     let looks = lines.iter().map(|line| async move {

@@ -8,11 +8,11 @@ use onprem_bmc::{
 };
 use serde_json::{Value, json};
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use crate::{
     client::{self, Blade, Client},
-    support::tree::unpack,
+    support::{tree::unpack, wait::seen},
 };
 
 const MANAGER: &str = "/redfish/v1/Managers/bmc";
@@ -34,12 +34,7 @@ fn state(of: &Value) -> &Value {
 
 async fn fed(dog: &SimulatedWatchdog, times: u64) {
     let goal = dog.state().fed + times;
-    let feeding = async {
-        while dog.state().fed < goal {
-            sleep(Duration::from_millis(20)).await;
-        }
-    };
-    timeout(Duration::from_secs(30), feeding).await.expect("it is fed");
+    seen("its food", || dog.state().fed >= goal).await;
 }
 
 #[tokio::test]

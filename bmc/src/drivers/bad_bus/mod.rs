@@ -8,7 +8,7 @@
 
 mod bench;
 
-use std::{fmt::Write as _, time::Duration};
+use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use self::bench::{Bench, Far};
 use crate::{
@@ -230,15 +230,21 @@ async fn what_they_said_is_played_back() {
         for _ in 0..3 {
             bench.poll().await;
         }
+        let noted = std::fs::read_to_string(&path).unwrap();
+        assert!(!noted.is_empty(), "{name}: nothing is recorded");
         let recording = Some(Recording::read(&path).unwrap());
         let tapes = Tapes { recorder: None, recording };
         let mut replayed = Bench::with(*row, tapes);
         replayed.well = std::mem::take(&mut bench.well);
+        let mut heard = BTreeSet::new();
         for _ in 0..40 {
-            let said = replayed.poll().await;
-            let failed = said.iter().find(|(_, it)| it.is_err());
-            assert!(failed.is_none(), "{name}: {failed:?}");
+            for (id, said) in replayed.poll().await {
+                assert!(said.is_ok(), "{name}: {id}: {said:?}");
+                heard.insert(id);
+            }
         }
+        assert!(!heard.is_empty(), "{name} says nothing");
+        assert!(heard.iter().eq(replayed.well.keys()), "{name}: {heard:?}");
     }
 }
 
