@@ -13,7 +13,7 @@ use tokio::{
 use tokio_rustls::TlsConnector;
 
 /// A stream with or without TLS.
-trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
+pub(crate) trait Stream: AsyncRead + AsyncWrite + Unpin + Send {}
 
 impl<T: AsyncRead + AsyncWrite + Unpin + Send> Stream for T {}
 
@@ -43,7 +43,7 @@ impl Target {
         Self { address, certificate: certificate.cloned(), request }
     }
 
-    async fn connect(&self) -> Box<dyn Stream> {
+    pub(crate) async fn connect(&self) -> Box<dyn Stream> {
         let tcp = TcpStream::connect(self.address).await.unwrap();
         tcp.set_nodelay(true).unwrap();
         let Some(certificate) = &self.certificate else {

@@ -1,6 +1,7 @@
 //! What a Redfish request costs, beside the same bytes from a bare hyper and
 //! from nginx, in one run on one machine; and what the agent costs as it is.
-//! `cargo bench -p onprem-bmc --bench redfish [SECONDS A ROUND]`
+//! `cargo bench -p onprem-bmc --bench redfish [SECONDS A ROUND] [console]`:
+//! `console` measures only what a key at a serial console takes.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -10,6 +11,7 @@
     reason = "a benchmark is a program for people"
 )]
 
+mod console;
 mod hung;
 mod load;
 mod server;
@@ -36,6 +38,7 @@ async fn main() {
     rustls::crypto::ring::default_provider().install_default().unwrap();
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match &*arguments.iter().map(String::as_str).collect::<Vec<_>>() {
+        ["--bridge", path] => return console::peer(path),
         ["--peer", body] => return server::peer(body, None).await,
         ["--peer", body, certificate, key] => {
             return server::peer(body, Some((certificate, key))).await;
@@ -44,6 +47,9 @@ async fn main() {
     }
     let length = arguments.iter().find_map(|text| text.parse().ok());
     let length = Duration::from_secs_f64(length.unwrap_or(3.0));
+    if arguments.iter().any(|word| word == "console") {
+        return console::compare(length).await;
+    }
     let folder = TempDir::new().unwrap();
     let folder = folder.path();
     fs::write(folder.join("board.toml"), board()).unwrap();
@@ -83,6 +89,7 @@ async fn main() {
     bench.beside_nginx("chassis with 100 sensors, expanded", &of(path)).await;
     println!("memory, after load: {:.1} MB", agent.memory());
     hung::compare(length).await;
+    console::compare(length).await;
     let size = fs::metadata(env!("CARGO_BIN_EXE_onprem-bmc")).unwrap().len();
     println!("binary: {:.1} MB", size as f64 / 1e6);
 }

@@ -62,6 +62,11 @@ impl Server {
         (Self { child, address }, took)
     }
 
+    /// The process `child`, which serves at `address`.
+    pub(crate) fn of(child: Child, address: SocketAddr) -> Self {
+        Self { child, address }
+    }
+
     /// This program, as a bare hyper that answers with what is in `body`.
     pub(crate) fn hyper(body: &Path, keys: Option<&Keys>) -> Self {
         let mut command = Command::new(std::env::current_exe().unwrap());
