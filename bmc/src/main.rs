@@ -22,9 +22,23 @@ use onprem_link::{
 };
 use toml::Table;
 
+/// What a newcomer may want first.
+const START: &str = "\
+Try it, with nothing to plug in:
+  onprem-bmc --board bmc/boards/sim-blade.toml --state-dir /tmp/blade
+  curl -ku admin:PASSWORD https://127.0.0.1:8443/redfish/v1/Systems/node
+
+What this machine has, as a board file:
+  onprem-bmc probe > board.toml
+  onprem-bmc --board board.toml";
+
 /// The on-prem agent: a Redfish service for the machine it runs on
+///
+/// Without a command it serves until it is told to end. It needs no
+/// configuration: the first start makes the user `admin`, and says where the
+/// password is.
 #[derive(Debug, Parser)]
-#[command(name = "onprem-bmc", version)]
+#[command(name = "onprem-bmc", version, after_help = START)]
 struct Flags {
     /// A configuration file in TOML
     #[arg(long, value_name = "FILE")]
@@ -38,13 +52,16 @@ struct Flags {
     /// Where /metrics is served without TLS
     #[arg(long, value_name = "ADDRESS:PORT")]
     metrics_listen: Option<String>,
-    /// A board file: look after what it describes
+    /// A board file: what there is beside this machine, or a simulated one
+    /// instead; `onprem-bmc probe` proposes one
     #[arg(long, value_name = "FILE")]
     board: Option<PathBuf>,
-    /// Note in a new file what is said on the buses of the board
+    /// Note what is said on the I²C buses and serial lines of the board, in a
+    /// new file: FILE, or FILE.1 and so on where there is one
     #[arg(long, value_name = "FILE")]
     record: Option<PathBuf>,
-    /// Play a recording back on the buses of the board
+    /// Play such a recording back on the buses of the board, and touch none of
+    /// this machine
     #[arg(long, value_name = "FILE")]
     replay: Option<PathBuf>,
     /// What people call this machine
@@ -74,11 +91,17 @@ enum Command {
     /// Make and show signed images, which running agents can be updated with
     #[command(subcommand)]
     Image(tool::Tool),
-    /// Look what this machine has, and propose a board file
+    /// Look what this machine has, and propose a board file on stdout
     ///
-    /// Nothing is written to a bus, save what --allow-writes allows.
+    /// What is sure is in it, what needs somebody who knows is a comment. On
+    /// I²C buses each address is asked whether somebody is there, but for those
+    /// where that could do harm. Nothing is written to a bus, save what
+    /// --allow-writes allows.
     Probe(probe::Options),
     /// Serve a simulated part, or many simulated blades, until Ctrl-C
+    ///
+    /// A part is at a pseudo-terminal, whose path stands on stdout: it goes
+    /// into `serial` of a board file, as that of a real one.
     #[command(subcommand)]
     Simulate(simulate::Simulate),
 }

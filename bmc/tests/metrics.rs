@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use onprem_bmc::{
-    boards::{Board, Naming, Scan, assembly::Assembly, part::Tapes},
+    boards::{Board, Naming, Scan, assembly::Assembly, buses::Tapes},
     collectors::Exporter,
     drivers::tree::Tree,
     model::{Amperes, Celsius, Model, Percent, Rpm, Sample, Settings, Vitals},

@@ -7,7 +7,7 @@ mod support;
 use std::time::Duration;
 
 use onprem_bmc::{
-    boards::{Board, Naming, Scan, assembly::Assembly, part::Tapes},
+    boards::{Board, Naming, Scan, assembly::Assembly, buses::Tapes},
     commands::ResetType,
     drivers::{Driver, tree::Tree},
     model::{Model, PowerState, Settings},

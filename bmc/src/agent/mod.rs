@@ -27,7 +27,7 @@ use self::{
 };
 use crate::{
     accounts,
-    boards::{Scan, Shelves, file::BoardError, part::SimulatedBuses},
+    boards::{Scan, Shelves, buses::SimulatedBuses, file::BoardError},
     bus::{
         replay::Recording,
         watchdog::{Kennel, KernelKennel},

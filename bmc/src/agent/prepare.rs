@@ -13,10 +13,10 @@ use crate::{
     boards::{
         self, Board, Naming, Scan, Shelves,
         assembly::Assembly,
+        buses::{SimulatedBuses, Tapes},
         hand::Hand,
         host::{self, Host},
         next_boot::NextBoot,
-        part::{SimulatedBuses, Tapes},
     },
     bus::{record::Recorder, replay::Recording},
     config::Config,

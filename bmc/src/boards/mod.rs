@@ -1,7 +1,9 @@
 //! Boards: which parts sit where.
 
 pub mod assembly;
+pub mod buses;
 pub mod file;
+mod fitting;
 pub mod hand;
 pub mod host;
 pub mod names;

@@ -30,10 +30,11 @@ pub struct Options {
     /// Look at the files below this folder instead of those of this machine
     #[arg(long, default_value = "/", value_name = "FOLDER")]
     pub root: PathBuf,
-    /// Leave all I²C buses alone
+    /// Leave all I²C buses alone: ask nobody there
     #[arg(long)]
     pub no_i2c: bool,
-    /// Name registers to parts on I²C buses, to know what they are
+    /// Name registers to parts on I²C buses, which is a write, to know what
+    /// they are; without it, it is only seen that somebody is there
     #[arg(long)]
     pub allow_writes: bool,
 }

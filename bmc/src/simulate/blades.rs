@@ -5,12 +5,14 @@ use std::{
     io::{self, Write as _},
     net::SocketAddr,
     path::{Path, PathBuf},
+    pin::pin,
     process::ExitCode,
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
 use clap::Args;
-use futures_util::{StreamExt as _, TryStreamExt as _, stream};
+use futures_util::{StreamExt as _, stream};
 use onprem_bmc::{
     accounts::FIRST_USER, agent::Agent, bus::replay::Recording, config::Config,
 };
@@ -19,10 +21,15 @@ use onprem_link::{
     process::{self, Said, Signals},
 };
 use rustix::process::{Resource, getrlimit, setrlimit};
+use tokio::time::interval;
 use tracing::{info, warn};
 
 /// How many start, or end, at once.
 const AT_ONCE: usize = 8;
+/// How often it is told how far the start is.
+const TELL: Duration = Duration::from_secs(5);
+/// Of how many that do not start it is told why.
+const NAMED: usize = 16;
 /// What an agent keeps its accounts in, and what tells the first password.
 const ACCOUNTS: &str = "accounts.json";
 const PASSWORD: &str = "initial-password";
@@ -84,17 +91,60 @@ async fn serve(
     mut signals: Signals,
 ) -> anyhow::Result<()> {
     let blades = Blades::new(options, config)?;
-    let agents = tokio::select! {
-        agents = blades.start() => agents?,
+    let Started { agents, failed } = tokio::select! {
+        started = blades.start() => started?,
         () = signals.asked() => return Ok(()),
     };
     let password = blades.config.state_dir.join(PASSWORD).display().to_string();
-    info!(blades = agents.len(), user = FIRST_USER, password, "all serve");
+    let count = agents.len();
+    if failed.is_empty() {
+        info!(blades = count, user = FIRST_USER, password, "all serve");
+    } else {
+        let not_started = told(&failed);
+        warn!(
+            blades = count,
+            not_started,
+            user = FIRST_USER,
+            password,
+            "only these serve"
+        );
+    }
     signals.asked().await;
     let ends = stream::iter(agents).map(Agent::stop);
     let ends = ends.buffer_unordered(AT_ONCE);
     signals.end(ends.collect::<Vec<_>>()).await;
     Ok(())
+}
+
+/// Some names, and how many more there are.
+fn told(names: &[String]) -> String {
+    let shown = names.get(..NAMED).unwrap_or(names).join(", ");
+    match names.len().saturating_sub(NAMED) {
+        0 => shown,
+        more => format!("{shown} and {more} more"),
+    }
+}
+
+/// What became of their start.
+#[derive(Default)]
+struct Started {
+    agents: Vec<Agent>,
+    /// The names of those that do not start.
+    failed: Vec<String>,
+}
+
+impl Started {
+    fn take(&mut self, name: String, agent: anyhow::Result<Agent>) {
+        match agent {
+            Ok(agent) => self.agents.push(agent),
+            Err(error) => {
+                if self.failed.len() < NAMED {
+                    warn!(blade = name, "it does not start: {error:#}");
+                }
+                self.failed.push(name);
+            }
+        }
+    }
 }
 
 /// All of them.
@@ -132,22 +182,50 @@ impl<'a> Blades<'a> {
         Ok(Self { options, config, recording })
     }
 
-    async fn start(&self) -> anyhow::Result<Vec<Agent>> {
+    /// Starts those that can be, with the others known by name.
+    async fn start(&self) -> anyhow::Result<Started> {
         // The first makes the password that all have: to make one is meant to
-        // take a processor its time.
-        let mut agents = vec![self.blade(0).await?];
+        // take a processor its time. It is made before a port is taken; where
+        // it is not, something is wrong that all have in common.
         let first = &self.folder(0);
+        let mut started = Started::default();
+        match self.blade(0).await {
+            Err(error) if !first.join(ACCOUNTS).exists() => return Err(error),
+            agent => started.take(self.name(0), agent),
+        }
         copy(first, &self.config.state_dir, PASSWORD)?;
-        let others = stream::iter(1..self.options.count).map(async |index| {
+        let count = self.options.count;
+        let others = stream::iter(1..count).map(async |index| {
             let folder = self.folder(index);
-            if !folder.join(ACCOUNTS).exists() {
-                copy(first, &folder, ACCOUNTS)?;
+            if !folder.join(ACCOUNTS).exists()
+                && let Err(error) = copy(first, &folder, ACCOUNTS)
+            {
+                return (index, Err(error));
             }
-            self.blade(index).await
+            (index, self.blade(index).await)
         });
-        let others = others.buffered(AT_ONCE);
-        agents.extend(others.try_collect::<Vec<_>>().await?);
-        Ok(agents)
+        let mut others = pin!(others.buffered(AT_ONCE));
+        let mut ticks = interval(TELL);
+        ticks.tick().await;
+        loop {
+            tokio::select! {
+                next = others.next() => match next {
+                    Some((index, agent)) => {
+                        started.take(self.name(index), agent);
+                    }
+                    None => break,
+                },
+                _ = ticks.tick() => {
+                    let serve = started.agents.len();
+                    let not_started = started.failed.len();
+                    info!(serve, not_started, of = count, "starting");
+                }
+            }
+        }
+        if started.agents.is_empty() {
+            bail!("none of the {count} blades starts: the log says why");
+        }
+        Ok(started)
     }
 
     /// The name of a blade, from 0 on.
@@ -171,8 +249,7 @@ impl<'a> Blades<'a> {
             config.listen.set_port(port.saturating_add(index));
         }
         let recording = self.recording.clone();
-        let agent = Agent::one_of_many(config, recording).await;
-        let agent = agent.with_context(|| format!("{name} does not start"))?;
+        let agent = Agent::one_of_many(config, recording).await?;
         let address = agent.redfish_address();
         writeln!(io::stdout(), "{name}\t{name}\thttps://{address}")?;
         Ok(agent)

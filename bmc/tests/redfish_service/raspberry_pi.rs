@@ -3,7 +3,7 @@
 
 use std::{fs, io::ErrorKind, sync::Arc};
 
-use onprem_bmc::{boards::part::SimulatedBuses, sim::rpi::Firmware};
+use onprem_bmc::{boards::buses::SimulatedBuses, sim::rpi::Firmware};
 use serde_json::Value;
 use tempfile::TempDir;
 

@@ -103,6 +103,57 @@ async fn fifty_blades_say_what_one_has_said() {
 }
 
 #[tokio::test]
+async fn a_blade_that_does_not_start_keeps_no_other_from_it() {
+    let folder = TempDir::new().unwrap();
+    let board = concat!(env!("CARGO_MANIFEST_DIR"), "/boards/sim-blade.toml");
+    let state = folder.path().join("blades");
+    let blades = |count: usize, port: u16| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onprem-bmc"));
+        command
+            .args(["simulate", "blades", "--count", &count.to_string()])
+            .args(["--board", board, "--state-dir"])
+            .arg(&state)
+            .args(["--listen", &format!("127.0.0.1:{port}")])
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped());
+        Blades(command.spawn().unwrap())
+    };
+    // Where its state should be, the second finds a file.
+    fs::create_dir(&state).unwrap();
+    fs::write(state.join("blade-0002"), "").unwrap();
+    let mut some = blades(3, 0);
+    let stdout = BufReader::new(some.0.stdout.take().unwrap());
+    let stderr = BufReader::new(some.0.stderr.take().unwrap());
+    let said = tokio::task::spawn_blocking(move || {
+        let lines = stdout.lines().take(2).map(Result::unwrap);
+        let names = lines.map(|it| it.split('\t').next().unwrap().to_owned());
+        let names: Vec<String> = names.collect();
+        let mut log = stderr.lines().map(Result::unwrap);
+        let why = log.find(|it| it.contains("it does not start")).unwrap();
+        let end = log.find(|it| it.contains("only these serve")).unwrap();
+        (names, why, end)
+    });
+    let (names, why, end) = said.await.unwrap();
+    assert_eq!(names, ["blade-0001", "blade-0003"]);
+    assert!(why.contains("blades/blade-0002"), "{why}");
+    assert!(end.contains("blade-0002"), "{end}");
+    assert_eq!(terminate(&mut some.0), Some(0));
+    // Where nobody starts, nothing is served, and it is no success.
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut none = blades(1, taken.local_addr().unwrap().port());
+    let mut stderr = none.0.stderr.take().unwrap();
+    let said = tokio::task::spawn_blocking(move || {
+        let mut text = String::new();
+        std::io::Read::read_to_string(&mut stderr, &mut text).unwrap();
+        text
+    });
+    let said = said.await.unwrap();
+    assert!(said.contains("none of the 1 blades starts"), "{said}");
+    assert_eq!(none.0.wait().unwrap().code(), Some(1));
+    drop(taken);
+}
+
+#[tokio::test]
 async fn a_recording_that_does_not_fit_is_refused() {
     let folder = TempDir::new().unwrap();
     let recording = folder.path().join("other.jsonl");

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 
 use crate::{
     boards::{
+        buses::{BusKind, Buses, Far, Tapes},
         file::{BoardError, BusSection, Source},
-        part::{BusKind, Buses, Far, Tapes},
     },
     bus::replay::Recording,
     drivers::tree::Tree,

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 
 use crate::{
     boards::{
+        buses::Buses,
         file::{BoardError, PartSection, Source, no_segment},
         host, names,
-        part::{Buses, Fitting, KINDS, Part},
+        part::{Fitting, KINDS, Part},
     },
     drivers::segment,
     model::{Id, Inventory},

@@ -6,10 +6,11 @@ use super::{Assembly, Awaited, buses, fitter::Fitter};
 use crate::{
     boards::{
         Board, Naming,
+        buses::Tapes,
         file::{BoardError, PartSection, Source},
         host::{self, Host},
         names::Referred,
-        part::{Part, Tapes},
+        part::Part,
         simulated::Simulated,
         wires::Wires,
     },

@@ -11,9 +11,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use self::by_part::ByPart;
 use super::{
     Board, Controls, Instruments, Modems, NoSwitches, Power, PowerModes, Scan,
-    Switches, Volumes,
-    names::Reference,
-    part::{Part, SimulatedBuses},
+    Switches, Volumes, buses::SimulatedBuses, names::Reference, part::Part,
     wires::Wires,
 };
 use crate::{

@@ -4,7 +4,7 @@ use std::{collections::BTreeMap, fmt::Write as _, thread};
 
 use super::{Row, Wire};
 use crate::{
-    boards::{Board as _, Naming, Scan, assembly::Assembly, part::Tapes},
+    boards::{Board as _, Naming, Scan, assembly::Assembly, buses::Tapes},
     bus::Call,
     drivers::{Driver, tree::Tree},
     model::{Id, Quality},

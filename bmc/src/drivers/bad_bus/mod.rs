@@ -12,7 +12,7 @@ use std::{collections::BTreeSet, fmt::Write as _, time::Duration};
 
 use self::bench::{Bench, Far};
 use crate::{
-    boards::part::{KINDS, Tapes},
+    boards::{buses::Tapes, part::KINDS},
     bus::{record::Recorder, replay::Recording},
     sim::{i2c::SimulatedI2c, serial::LineFaults},
 };

@@ -1,8 +1,11 @@
-//! What asks the HAT, one question a time, and acts on what it says.
+//! What asks the HAT, one question a time.
+
+mod acts;
+mod set_up;
 
 use std::{
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,21 +15,18 @@ use tokio::time::Instant;
 
 use super::{
     BROKEN, DISABLE, ENABLE, FAN_AUTO, FAN_HEALTH, FAN_MODE, FAN_ON, FAN_SPEED,
-    FEED_WATCHDOG, FIRMWARE, HARD_OFF, LEVEL, LOOK, MODE_EVERY, ON_BATTERY,
-    PACE, REQUEST, ROUND, SET_FAN_MODE, SET_SAFE, SET_SAFE_LEVEL, SET_WATCHDOG,
-    SET_WATCHDOG_MINUTES, SOFT_OFF, SOFT_REBOOT, VALUES, Value, WANTS_OFF,
-    WANTS_REBOOT, WATCHDOG, WORKING_MODE,
+    FEED_WATCHDOG, LEVEL, LOOK, MODE_EVERY, ON_BATTERY, PACE, ROUND,
+    SET_WATCHDOG, VALUES, Value, WORKING_MODE,
     frame::{Error, Hat, TRIES},
     id_of,
-    policy::{Act, Limits, Policy},
+    policy::{Limits, Policy},
     schedule::{self, Event},
 };
 use crate::{
-    commands::ResetType,
     drivers::{Batch, Driver, Farewell, Wish, good_for},
     model::{
-        Health, Id, Part, PowerRestorePolicy, PowerState, Quantity, Sample,
-        Sensor, Snapshot, Trouble,
+        Id, Part, PowerRestorePolicy, PowerState, Quantity, Sample, Sensor,
+        Snapshot,
     },
 };
 
@@ -237,178 +237,6 @@ impl Ups {
         self.act(now, batch)
     }
 
-    /// What a HAT has to be told and asked once.
-    fn set_up(&mut self, batch: &mut Batch) -> Result<(), Error> {
-        let said = self.hat.ask(FIRMWARE, &[], 1)?;
-        let text = String::from_utf8_lossy(&said);
-        let text = text.trim_matches(|c: char| c.is_whitespace() || c == '\0');
-        let firmware = (!text.is_empty()).then(|| text.to_owned());
-        *self.firmware.lock().unwrap_or_else(PoisonError::into_inner) =
-            firmware;
-        (self.feed_at, self.clock_at) = (None, None);
-        self.let_go()?;
-        let troubles = self.set_schedule()?;
-        let chassis = Part::Chassis(self.chassis.clone());
-        batch.troubles.push((chassis, self.id.clone(), troubles));
-        match self.plan.watchdog {
-            Some(minutes) => self.watch(minutes),
-            None => Ok(()),
-        }
-    }
-
-    /// Sets the HAT's watchdog going, unless the agent ends.
-    fn watch(&self, minutes: u8) -> Result<(), Error> {
-        if self.leaving.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        self.hat.set(SET_WATCHDOG_MINUTES, &[minutes])?;
-        self.hat.set(SET_WATCHDOG, &[ENABLE])
-    }
-
-    /// Sets it going again where somebody else has stopped it.
-    fn keep_watched(&self, minutes: u8, tries: u32) -> Result<(), Error> {
-        let watches = match self.hat.number(WATCHDOG, tries) {
-            Err(error) if error.is_bus() => return Err(error),
-            // Who does not say it may well do.
-            Err(_) => return Ok(()),
-            Ok(said) => said != i32::from(DISABLE),
-        };
-        if watches || self.leaving.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        let place = &self.name;
-        tracing::warn!(%place, "somebody else stopped the watchdog");
-        forgive(self.watch(minutes), "its watchdog").map(drop)
-    }
-
-    /// Gives the HAT its schedule and the limit of the battery, which it then
-    /// keeps even where the agent is dead; says what it does not take.
-    fn set_schedule(&mut self) -> Result<Vec<Trouble>, Error> {
-        let mut troubles = Vec::new();
-        let mut note = |word, text: String| {
-            troubles.push(Trouble {
-                word,
-                text: text.into(),
-                health: Health::Warning,
-                slows: None,
-                over: false,
-            });
-        };
-        if !self.scheduled && !self.cut_comes {
-            // Left by an agent that ended with its machine.
-            forgive(schedule::keep_on(&self.hat), "an old cut")?;
-        }
-        let known = match schedule::known(&self.hat) {
-            Err(error) if error.is_bus() => return Err(error),
-            known => known.unwrap_or_default(),
-        };
-        match &self.plan.events {
-            // Not at each glitch of the bus: intervals would begin anew.
-            Some(events)
-                if !self.scheduled || known != schedule::wanted(events) =>
-            {
-                let written = schedule::write(&self.hat, events);
-                refused(written, |why| note("Schedule", why))?;
-            }
-            None if known != 0 => note(
-                "Schedule",
-                format!(
-                    "the UPS keeps events that no board file names, {known:#b}: \
-                     `schedule = []` removes them"
-                ),
-            ),
-            _ => {}
-        }
-        self.scheduled = true;
-        if let Some(below) = self.plan.limits.below {
-            #[expect(
-                clippy::cast_possible_truncation,
-                clippy::cast_sign_loss,
-                reason = "it was checked to be 0 to 100"
-            )]
-            let level = below.round() as u8;
-            let set = self.hat.set(SET_SAFE_LEVEL, &[level]);
-            let set = set.and_then(|()| self.hat.set(SET_SAFE, &[ENABLE]));
-            refused(set, |why| note("SafeShutdown", why))?;
-        }
-        Ok(troubles)
-    }
-
-    /// The HAT's clock runs on when everything else is off, and runs away.
-    fn set_clock(&mut self, now: Instant) -> Result<(), Error> {
-        if self.clock_at.is_some_and(|at| now < at) {
-            return Ok(());
-        }
-        forgive(schedule::set_clock(&self.hat), "its clock")?;
-        self.clock_at = Some(now + CLOCK);
-        Ok(())
-    }
-
-    /// Does what the HAT itself wants: its schedule, its button, its battery.
-    /// It cuts the power when it was told that the system goes down.
-    fn obey(
-        &mut self,
-        now: Instant,
-        tries: u32,
-        batch: &mut Batch,
-    ) -> Result<(), Error> {
-        let wanted = match self.hat.number(REQUEST, tries) {
-            Err(error) if error.is_bus() => return Err(error),
-            Err(error) => {
-                tracing::debug!(%error, "nobody knows what the UPS wants");
-                return Ok(());
-            }
-            Ok(wanted) => wanted,
-        };
-        let (kind, confirm) = match wanted {
-            WANTS_OFF => (ResetType::GracefulShutdown, SOFT_OFF),
-            WANTS_REBOOT => (ResetType::GracefulRestart, SOFT_REBOOT),
-            _ => {
-                self.asked = None;
-                return Ok(());
-            }
-        };
-        let Some((system, power)) = self.system.clone() else { return Ok(()) };
-        let asked = self.asked.as_ref().filter(|it| it.wish.kind == kind);
-        let granted = asked.is_some_and(|it| it.granted == Some(true));
-        // It cuts the power some time after it was told that the system goes
-        // down. Nobody says how long: another system has to be down.
-        let soon = self.plan.limits.own || wanted == WANTS_REBOOT;
-        if power == PowerState::Off || (granted && soon) {
-            let told = self.hat.set(confirm, &[ENABLE]);
-            forgive(told, "what it wanted")?;
-            // Where it still wants it later, all begins again.
-            if let Some(asked) = &mut self.asked {
-                (asked.at, asked.granted) = (now, None);
-            }
-            return Ok(());
-        }
-        if asked.is_none_or(|it| now >= it.at + AGAIN) {
-            let reason = format!(
-                "command {REQUEST} at {} said {wanted}: the button, the \
-                 schedule or the battery of the UPS",
-                self.hat.chip.place()
-            );
-            let wish = Wish { system, kind, reason };
-            batch.wishes.push(wish.clone());
-            self.asked = Some(Asked { wish, at: now, granted: None });
-        }
-        Ok(())
-    }
-
-    /// Leaves the fan to the HAT: an agent that was killed may have driven it
-    /// by hand.
-    fn let_go(&self) -> Result<(), Error> {
-        let said = self.fan_said.lock();
-        let mut said = said.unwrap_or_else(PoisonError::into_inner);
-        if *said {
-            return Ok(());
-        }
-        forgive(self.hat.set(SET_FAN_MODE, &[FAN_AUTO]), "its fan")?;
-        *said = true;
-        Ok(())
-    }
-
     fn value(
         &mut self,
         value: &Value,
@@ -461,41 +289,6 @@ impl Ups {
         let turns = mode == i32::from(FAN_ON)
             || (mode == i32::from(FAN_AUTO) && self.fan.rpm > 0.0);
         if turns { 100.0 } else { 0.0 }
-    }
-
-    /// Does what the mains, or their absence, ask for.
-    fn act(&mut self, now: Instant, batch: &mut Batch) -> Result<(), Error> {
-        let Some((system, power)) = self.system.clone() else { return Ok(()) };
-        match self.policy.next(now, self.level, power) {
-            None => {}
-            Some(Act::Shutdown(reason)) => {
-                let kind = ResetType::GracefulShutdown;
-                batch.wishes.push(Wish { system, kind, reason });
-            }
-            Some(Act::Restore { was_on }) => {
-                let kind = ResetType::On;
-                let reason = "the mains are back".to_owned();
-                let back = self.restores.leads_to(was_on);
-                let wish = back.then_some(Wish { system, kind, reason });
-                batch.wishes.extend(wish);
-            }
-            Some(Act::Cut) => {
-                let own = self.plan.limits.own;
-                let told = if own {
-                    schedule::cut_later(&self.hat, self.plan.cut_after)
-                } else {
-                    self.hat.set(HARD_OFF, &[])
-                };
-                if told.is_err() {
-                    self.policy.not_cut(now);
-                }
-                if forgive(told, "the cut")? {
-                    tracing::warn!(%system, "the UPS cuts the power");
-                    self.cut_comes = own;
-                }
-            }
-        }
-        Ok(())
     }
 }
 
