@@ -18,7 +18,7 @@ pub(crate) async fn with_blade() -> (Fleet, Agent, TempDir) {
 }
 
 /// The same with another of the boards that ship.
-async fn with_board(board: &str) -> (Fleet, Agent, TempDir) {
+pub(crate) async fn with_board(board: &str) -> (Fleet, Agent, TempDir) {
     let fleet = Fleet::start().await;
     let folder = tempfile::tempdir().unwrap();
     let config = config(&fleet, &folder, board).await;

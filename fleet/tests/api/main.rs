@@ -16,6 +16,7 @@ mod lists;
 mod live;
 mod nodes;
 mod ports;
+mod rack;
 mod session;
 mod stream;
 mod support;
