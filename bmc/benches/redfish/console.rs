@@ -16,7 +16,7 @@ use onprem_bmc::sim::serial::{Pty, SerialPart};
 use tempfile::TempDir;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_tungstenite::{
     WebSocketStream,
@@ -134,8 +134,8 @@ impl Seat {
         let role = Role::Client;
         let mut seat =
             Self(WebSocketStream::from_raw_socket(stream, role, None).await);
-        // Until the port is open, nobody answers.
-        seat.key().await;
+        // What is typed before the port is open is lost.
+        while timeout(Duration::from_secs(1), seat.key()).await.is_err() {}
         seat
     }
 
