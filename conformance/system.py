@@ -139,7 +139,6 @@ def the_first_row_is_this_machine(fleet):
     header = [cell.strip() for cell in table[1].strip("│ ").split("┆")]
     assert header == [
         "id", "name", "manufacturer", "model", "uuid", "lastIpAddr", "tainted",
-        "state", "health", "powerState",
     ], header
     device = dict(zip(header, row))
     system = fleet.redfish("/redfish/v1/Systems/host")

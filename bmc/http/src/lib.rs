@@ -84,11 +84,9 @@ impl Future for Answer {
         context: &mut Context<'_>,
     ) -> Poll<Self::Output> {
         match &mut self.0 {
-            Stage::Now(response) => match response.take() {
-                Some(response) => Poll::Ready(response),
-                // It was taken already.
-                None => Poll::Pending,
-            },
+            Stage::Now(response) => response
+                .take()
+                .map_or_else(|| unreachable!("it was taken"), Poll::Ready),
             Stage::Later(answer) => answer.as_mut().poll(context),
         }
     }
@@ -127,16 +125,6 @@ macro_rules! drain {
     }};
 }
 
-/// The handler, as a connection asks it.
-macro_rules! answers {
-    ($handler:expr) => {
-        service_fn(move |request| {
-            let answer = $handler(request);
-            async move { Ok::<Response<Body>, Infallible>(answer.await) }
-        })
-    };
-}
-
 /// Shakes hands over TLS with who connected.
 #[must_use]
 pub fn shake_hands(
@@ -159,19 +147,24 @@ pub fn http1(
     stop: CancellationToken,
 ) -> Served {
     Box::pin(async move {
+        let service = service_fn(|request| {
+            let answer = handler(request);
+            async move { Ok::<_, Infallible>(answer.await) }
+        });
         let connection = http1::Builder::new()
             .timer(Alarm::default())
             .header_read_timeout(manner.header)
             .keep_alive(manner.keep_alive)
             .max_buf_size(HEAD)
-            .serve_connection(TokioIo::new(stream), answers!(handler))
+            .serve_connection(TokioIo::new(stream), service)
             .with_upgrades();
         drain!(connection, stop)
     })
 }
 
 /// Serves HTTP/2 as `manner` says until the connection ends, or `stop` asks it
-/// to end after the requests under way.
+/// to end after the requests under way. Each is answered in a task of its own:
+/// one that takes long, or panics, is nothing to the others.
 ///
 /// # Errors
 /// The stream broke, or carried no HTTP/2.
@@ -183,8 +176,11 @@ pub fn http2(
     stop: CancellationToken,
 ) -> Served {
     Box::pin(async move {
-        let io = TokioIo::new(stream);
-        let connection = manner.serve_connection(io, answers!(handler));
+        let service = service_fn(|request| {
+            let handler = Arc::clone(&handler);
+            async move { Ok::<_, Infallible>(handler(request).await) }
+        });
+        let connection = manner.serve_connection(TokioIo::new(stream), service);
         drain!(connection, stop)
     })
 }

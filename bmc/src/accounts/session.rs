@@ -7,6 +7,7 @@ use std::{
     time::Duration,
 };
 
+use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
@@ -17,9 +18,6 @@ pub const LIMIT: usize = 10_000;
 /// How many an account may have at once. One more ends the one that it did not
 /// use for the longest time: a script that never logs out harms nobody else.
 pub const PER_ACCOUNT: usize = 2_000;
-/// The size of a token in bytes; its hexadecimal digits fit into one block of
-/// SHA-256, which each request computes.
-const TOKEN: usize = 24;
 /// How often sessions that timed out are looked for, unless all are in use.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -137,7 +135,7 @@ impl Sessions {
         context: Option<String>,
         limits: SessionLimits,
     ) -> Result<(String, Arc<Session>), Full> {
-        let token = hex::<TOKEN>();
+        let token = token();
         let now = Instant::now();
         let session = Arc::new(Session {
             id: hex::<8>(),
@@ -225,6 +223,14 @@ impl Sessions {
 
 fn digest(token: &str) -> Digest {
     Sha256::digest(token).into()
+}
+
+/// 256 random bits, in characters that fit into one block of SHA-256: each
+/// request computes it.
+fn token() -> String {
+    let mut bytes = [0u8; 32];
+    rand::rng().fill_bytes(&mut bytes);
+    BASE64_URL_SAFE_NO_PAD.encode(bytes)
 }
 
 /// `N` random bytes in hexadecimal digits.

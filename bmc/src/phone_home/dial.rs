@@ -246,7 +246,8 @@ impl Dialer {
             let retry_after = retry_after(answer.headers());
             let status = answer.status();
             let body = match read(answer, self.patience).await {
-                Err(CallError::Answer(_)) => {
+                // What stands before a fleet that starts says this, too.
+                Err(CallError::Answer(_)) if status.is_client_error() => {
                     let source = format!("it said {status}").into();
                     return Err(CallError::Elsewhere { to: to(), source });
                 }

@@ -72,7 +72,8 @@ impl<'a> Exchange<'a> {
             Route::Resource(entry) if is_read(&self.parts.method) => {
                 self.get(entry, path, &ids)
             }
-            route => self.rarely(route, path, &ids, body).await,
+            // What is rare is large: what a read moves about is kept small.
+            route => Box::pin(self.rarely(route, path, &ids, body)).await,
         }
     }
 

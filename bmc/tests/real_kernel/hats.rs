@@ -16,6 +16,7 @@ use onprem_bmc::{
     model::Quality,
     sim::{argon::Argon, sixfab_ups::SixfabUps, tmp117::Tmp117},
 };
+use reqwest::StatusCode;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -76,10 +77,11 @@ async fn drive(rig: &Rig, hats: &Hats, percent: u8) {
     let fan = "/Chassis/blade/Controls/argon";
     let manual = json!({"ControlMode": "Manual", "SetPoint": percent});
     let ask = async || {
-        rig.patch(fan, manual.clone()).await;
-        hats.argon(|it| it.duty)
+        let status = rig.patch(fan, manual.clone()).await;
+        format!("{status} {}", hats.argon(|it| it.duty))
     };
-    until(fan, LOOK, ask, |duty| *duty == percent).await;
+    let driven = format!("{} {percent}", StatusCode::OK);
+    until(fan, LOOK, ask, |seen| *seen == driven).await;
 }
 
 fn power(system: &Value) -> &str {

@@ -2,7 +2,7 @@
 
 use std::{fmt::Display, time::Duration};
 
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout_at};
 
 /// How long anything may take that a test waits for, on a machine that is
 /// emulated by a busy one.
@@ -18,14 +18,18 @@ pub async fn until<T: Display>(
     mut look: impl AsyncFnMut() -> T,
     fits: impl Fn(&T) -> bool,
 ) -> T {
-    let began = Instant::now();
-    loop {
-        let seen = look().await;
+    let end = Instant::now() + PATIENCE;
+    let mut last = None;
+    while let Ok(seen) = timeout_at(end, look()).await {
         if fits(&seen) {
             return seen;
         }
-        assert!(began.elapsed() < PATIENCE, "{what} stays {seen:#}");
-        sleep(every).await;
+        last = Some(seen);
+        let Ok(()) = timeout_at(end, sleep(every)).await else { break };
+    }
+    match last {
+        Some(seen) => panic!("{what} stays {seen:#}"),
+        None => panic!("nothing is seen of {what}"),
     }
 }
 

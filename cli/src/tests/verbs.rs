@@ -40,13 +40,13 @@ async fn devices_print_as_the_table_the_product_is_known_for() {
     fleet.on("GET /v1/devices", 200, &page);
     let done = onprem(&["get", "devices", "--url", &fleet.url]).await;
     let expected = "\
-┌──────────────────────┬─────────────┬──────────────┬────────────┬──────────────────────────────────────┬────────────────┬─────────┬────────┬────────┬────────────┐
-│ id                   ┆ name        ┆ manufacturer ┆ model      ┆ uuid                                 ┆ lastIpAddr     ┆ tainted ┆ state  ┆ health ┆ powerState │
-│ ---                  ┆ ---         ┆ ---          ┆ ---        ┆ ---                                  ┆ ---            ┆ ---     ┆ ---    ┆ ---    ┆ ---        │
-│ str                  ┆ str         ┆ str          ┆ str        ┆ str                                  ┆ str            ┆ bool    ┆ str    ┆ str    ┆ str        │
-╞══════════════════════╪═════════════╪══════════════╪════════════╪══════════════════════════════════════╪════════════════╪═════════╪════════╪════════╪════════════╡
-│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ Raspberry Pi ┆ 4B Rev 1.4 ┆ 8938301d-9e32-5470-8f2b-0dd379cb1f20 ┆ 192.168.241.57 ┆ false   ┆ online ┆ OK     ┆ On         │
-└──────────────────────┴─────────────┴──────────────┴────────────┴──────────────────────────────────────┴────────────────┴─────────┴────────┴────────┴────────────┘
+┌──────────────────────┬─────────────┬──────────────┬────────────┬──────────────────────────────────────┬────────────────┬─────────┐
+│ id                   ┆ name        ┆ manufacturer ┆ model      ┆ uuid                                 ┆ lastIpAddr     ┆ tainted │
+│ ---                  ┆ ---         ┆ ---          ┆ ---        ┆ ---                                  ┆ ---            ┆ ---     │
+│ str                  ┆ str         ┆ str          ┆ str        ┆ str                                  ┆ str            ┆ bool    │
+╞══════════════════════╪═════════════╪══════════════╪════════════╪══════════════════════════════════════╪════════════════╪═════════╡
+│ cfv5v3h32ckl0mq6al70 ┆ c001-b8-n01 ┆ Raspberry Pi ┆ 4B Rev 1.4 ┆ 8938301d-9e32-5470-8f2b-0dd379cb1f20 ┆ 192.168.241.57 ┆ false   │
+└──────────────────────┴─────────────┴──────────────┴────────────┴──────────────────────────────────────┴────────────────┴─────────┘
 ";
     assert_eq!((done.code, done.err.as_str()), (0, ""));
     assert_eq!(done.out, expected);
@@ -63,7 +63,8 @@ async fn what_was_known_of_a_device_that_is_away_says_so() {
     fleet.on("GET /v1/devices", 200, &page);
     fleet.on("GET /v1/devices/c001-b8-n01", 200, &away);
     let url = ["--url", &fleet.url];
-    let list = onprem(&[&["get", "devices"][..], &url].concat()).await;
+    let words = ["get", "devices", "-o", "wide"];
+    let list = onprem(&[&words[..], &url].concat()).await;
     for word in ["offline", "was OK", "was On"] {
         assert!(list.out.contains(word), "{}", list.out);
     }
@@ -73,9 +74,13 @@ async fn what_was_known_of_a_device_that_is_away_says_so() {
         assert!(one.contains(word), "{one}");
     }
     // Programs get what the API says.
-    let words = ["get", "devices", "-o", "csv"];
-    let csv = onprem(&[&words[..], &url].concat()).await.out;
-    assert!(csv.contains("offline,OK,On"), "{csv}");
+    let words = ["get", "devices", "-o", "json"];
+    let json = onprem(&[&words[..], &url].concat()).await.out;
+    let json: Value = serde_json::from_str(&json).unwrap();
+    assert_eq!(
+        (&json[0]["health"], &json[0]["powerState"]),
+        (&"OK".into(), &"On".into())
+    );
 }
 
 #[tokio::test]

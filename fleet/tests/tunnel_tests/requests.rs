@@ -64,6 +64,17 @@ async fn an_answer_that_does_not_come_meets_the_deadline() {
 }
 
 #[tokio::test]
+async fn an_answer_that_panics_is_nothing_to_the_others() {
+    let fleet = Fleet::start().await;
+    let mut agent = Agent::join(&fleet);
+    let device = agent.connected(&fleet).await;
+    for _ in 0..2 {
+        fleet.get(device, "/broken").await.unwrap_err();
+        assert_eq!(fleet.get(device, "/hello").await.unwrap().1, "hello");
+    }
+}
+
+#[tokio::test]
 async fn requests_to_one_device_are_bounded() {
     let options = TunnelOptions { requests: 2, ..TunnelOptions::default() };
     let fleet = Fleet::start_with(options, NEW_YEAR_MS).await;

@@ -127,7 +127,10 @@ impl Fitter<'_> {
         let known = self.described.chassis.iter().map(|it| &*it.id);
         match names::check("chassis", named.as_ref(), known) {
             Ok(()) => Ok(named.as_ref().clone()),
-            Err(reason) => Err(self.source.wrong(named, reason)),
+            Err(reason) => {
+                let order = "a part stands below what it sits in";
+                Err(self.source.wrong(named, format!("{reason} ({order})")))
+            }
         }
     }
 }
