@@ -12,6 +12,7 @@ pub mod record;
 pub mod replay;
 pub mod scan;
 pub mod serial;
+pub mod wake;
 pub mod watchdog;
 
 mod kernel_i2c;

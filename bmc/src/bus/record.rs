@@ -26,6 +26,7 @@ use tracing::warn;
 use super::{
     i2c::{Call, SmBus},
     serial::SerialLink,
+    wake::Wake,
 };
 
 /// The most a recording may hold, in bytes.
@@ -151,6 +152,10 @@ impl SerialLink for Recorded<Box<dyn SerialLink>> {
 
     fn clear(&mut self) -> io::Result<()> {
         self.link.clear()
+    }
+
+    fn wait(&mut self, wake: &Wake, patience: Duration) -> io::Result<()> {
+        self.link.wait(wake, patience)
     }
 }
 

@@ -3,11 +3,14 @@
 use std::{
     fmt,
     io::{self, Read as _, Write as _},
+    os::fd::{AsRawFd as _, BorrowedFd},
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use serialport::{ClearBuffer, SerialPort as _, TTYPort};
+
+use super::wake::Wake;
 
 /// A line of bytes to a part: a UART, a USB converter, or a simulated one.
 pub trait SerialLink: fmt::Debug + Send {
@@ -33,6 +36,15 @@ pub trait SerialLink: fmt::Debug + Send {
     /// # Errors
     /// What the line said.
     fn clear(&mut self) -> io::Result<()>;
+
+    /// Waits until somebody is woken, or for `patience`; on a line of the
+    /// kernel until something came, too.
+    ///
+    /// # Errors
+    /// What the line said; after an error it is opened anew.
+    fn wait(&mut self, wake: &Wake, patience: Duration) -> io::Result<()> {
+        wake.wait(None, patience)
+    }
 }
 
 /// How long a write may take; no line here is that slow.
@@ -104,6 +116,15 @@ impl SerialLink for KernelSerial {
 
     fn clear(&mut self) -> io::Result<()> {
         self.with(|port| Ok(port.clear(ClearBuffer::Input)?))
+    }
+
+    #[expect(unsafe_code, reason = "a `TTYPort` lends no `BorrowedFd`")]
+    fn wait(&mut self, wake: &Wake, patience: Duration) -> io::Result<()> {
+        self.with(|port| {
+            // SAFETY: the port is open, and stays so during the call.
+            let line = unsafe { BorrowedFd::borrow_raw(port.as_raw_fd()) };
+            wake.wait(Some(line), patience)
+        })
     }
 }
 

@@ -19,14 +19,14 @@ use crate::{
         names::{Reference, Referred},
         part::{Fitting, Kind, Part},
     },
-    bus::{pause, serial::SerialLink},
+    bus::{pause, serial::SerialLink, wake::Wake},
     console::{Attached, Line},
     model::{Id, Inventory, System},
     sim::terminal::Terminal,
 };
 
-/// How long the line is listened to before what was typed is looked at: while
-/// somebody looks at the console, and while nobody does.
+/// How late what came is seen on a line that cannot wake who waits for it, as a
+/// simulated one: while somebody looks at the console, and while nobody does.
 const WATCHED: Duration = Duration::from_millis(20);
 const ALONE: Duration = Duration::from_millis(200);
 /// How long a line that failed is left alone.
@@ -78,13 +78,17 @@ fn fit(fitting: &mut Fitting<'_>) -> Result<Box<dyn Part>, String> {
     let why = "the serial port is not open yet";
     let line = Line::new(&[], Attached::No(why.into()));
     let ended = Arc::new(AtomicBool::new(false));
+    let wake = Wake::new().map_err(|error| format!("no waker: {error}"))?;
+    let waker = wake.clone();
+    line.on_wake(move || waker.wake());
     let work = {
-        let (line, ended) = (line.clone(), Arc::clone(&ended));
-        move || serve(port, &line, &ended)
+        let (line, wake) = (line.clone(), wake.clone());
+        let ended = Arc::clone(&ended);
+        move || serve(port, &line, &wake, &ended)
     };
     let started = thread::Builder::new().name("console".into()).spawn(work);
     started.map_err(|error| format!("no thread for the console: {error}"))?;
-    Ok(Box::new(Fitted { id, own, line, ended }))
+    Ok(Box::new(Fitted { id, own, line, ended, wake }))
 }
 
 /// The port on a board.
@@ -94,11 +98,13 @@ struct Fitted {
     own: Option<System>,
     line: Line,
     ended: Arc<AtomicBool>,
+    wake: Wake,
 }
 
 impl Drop for Fitted {
     fn drop(&mut self) {
         self.ended.store(true, Ordering::Relaxed);
+        self.wake.wake();
     }
 }
 
@@ -121,23 +127,30 @@ impl Part for Fitted {
     }
 }
 
-fn serve(mut port: Box<dyn SerialLink>, line: &Line, ended: &AtomicBool) {
+fn serve(
+    mut port: Box<dyn SerialLink>,
+    line: &Line,
+    wake: &Wake,
+    ended: &AtomicBool,
+) {
     let mut buffer = [0; 4096];
     while !ended.load(Ordering::Relaxed) {
-        let watched = line.want().viewers > 0;
-        let patience = if watched { WATCHED } else { ALONE };
         let typed = line.typed(AT_ONCE);
         let sent = if typed.is_empty() { Ok(()) } else { port.write(&typed) };
-        match sent.and_then(|()| port.read(&mut buffer, patience)) {
-            Ok(count) => {
-                line.attach(Attached::Yes);
-                line.feed(buffer.get(..count).unwrap_or_default());
+        let turn = sent.and_then(|()| {
+            let count = port.read(&mut buffer, Duration::ZERO)?;
+            line.attach(Attached::Yes);
+            line.feed(buffer.get(..count).unwrap_or_default());
+            if count > 0 || !line.is_quiet() {
+                return Ok(());
             }
-            Err(error) => {
-                let why = format!("the serial port failed: {error}");
-                line.attach(Attached::No(why.into()));
-                pause(AGAIN);
-            }
+            let watched = line.want().viewers > 0;
+            port.wait(wake, if watched { WATCHED } else { ALONE })
+        });
+        if let Err(error) = turn {
+            let why = format!("the serial port failed: {error}");
+            line.attach(Attached::No(why.into()));
+            pause(AGAIN);
         }
     }
 }
