@@ -61,7 +61,9 @@ impl Wake {
 
 #[cfg(test)]
 mod tests {
-    use std::{io::Write as _, os::fd::AsFd as _, thread, time::Instant};
+    use std::{io::Write as _, os::fd::AsFd as _, thread};
+
+    use tokio::time::Instant;
 
     use super::*;
 
@@ -77,7 +79,8 @@ mod tests {
         wake.wait(None, LONG).unwrap();
         waker.join().unwrap();
         // Whoever is not there yet is woken as well, and once.
-        (wake.wake(), wake.wake());
+        wake.wake();
+        wake.wake();
         wake.wait(None, LONG).unwrap();
         wake.wait(None, Duration::from_millis(1)).unwrap();
         let (near, mut far) = io::pipe().unwrap();
