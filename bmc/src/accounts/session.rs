@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use base64::{Engine as _, prelude::BASE64_URL_SAFE_NO_PAD};
 use chrono::{DateTime, Utc};
 use rand::RngCore as _;
 use sha2::{Digest as _, Sha256};
@@ -18,6 +17,8 @@ pub const LIMIT: usize = 10_000;
 /// How many an account may have at once. One more ends the one that it did not
 /// use for the longest time: a script that never logs out harms nobody else.
 pub const PER_ACCOUNT: usize = 2_000;
+/// The size of a token in bytes.
+const TOKEN: usize = 32;
 /// How often sessions that timed out are looked for, unless all are in use.
 const SWEEP: Duration = Duration::from_secs(10);
 
@@ -135,10 +136,10 @@ impl Sessions {
         context: Option<String>,
         limits: SessionLimits,
     ) -> Result<(String, Arc<Session>), Full> {
-        let token = token();
+        let token = random();
         let now = Instant::now();
         let session = Arc::new(Session {
-            id: hex::<8>(),
+            id: hex(&random::<8>()),
             user: user.to_owned(),
             created: Utc::now(),
             client,
@@ -151,12 +152,12 @@ impl Sessions {
         if table.open.len() >= LIMIT {
             return Err(Full);
         }
-        let digest = digest(&token);
+        let digest = digest(token);
         table.by_id.insert(session.id.clone(), digest);
         *table.by_user.entry(user.to_owned()).or_default() += 1;
         let open = Open { session: Arc::clone(&session), used: now };
         table.open.insert(digest, open);
-        Ok((token, session))
+        Ok((hex(&token), session))
     }
 
     /// The session of `token`, used now, unless it timed out.
@@ -165,7 +166,7 @@ impl Sessions {
         token: &str,
         limits: SessionLimits,
     ) -> Option<Arc<Session>> {
-        let digest = digest(token);
+        let digest = digest(parse(token)?);
         let now = Instant::now();
         let mut table = self.lock();
         let open = table.open.get_mut(&digest)?;
@@ -221,22 +222,35 @@ impl Sessions {
     }
 }
 
-fn digest(token: &str) -> Digest {
+/// What is kept of a token. Each request computes it: of the bytes, which are
+/// one block of SHA-256, and not of their digits.
+fn digest(token: [u8; TOKEN]) -> Digest {
     Sha256::digest(token).into()
 }
 
-/// 256 random bits, in characters that fit into one block of SHA-256: each
-/// request computes it.
-fn token() -> String {
-    let mut bytes = [0u8; 32];
-    rand::rng().fill_bytes(&mut bytes);
-    BASE64_URL_SAFE_NO_PAD.encode(bytes)
+/// The bytes of a token, if its digits can be one.
+fn parse(token: &str) -> Option<[u8; TOKEN]> {
+    if token.len() != 2 * TOKEN {
+        return None;
+    }
+    let digit = |it: u8| char::from(it).to_digit(16);
+    let mut bytes = [0; TOKEN];
+    for (byte, pair) in bytes.iter_mut().zip(token.as_bytes().chunks(2)) {
+        let [high, low] = *pair else { return None };
+        *byte = u8::try_from(digit(high)? << 4 | digit(low)?).ok()?;
+    }
+    Some(bytes)
 }
 
-/// `N` random bytes in hexadecimal digits.
-fn hex<const N: usize>() -> String {
-    let mut bytes = [0u8; N];
+/// `N` random bytes.
+fn random<const N: usize>() -> [u8; N] {
+    let mut bytes = [0; N];
     rand::rng().fill_bytes(&mut bytes);
+    bytes
+}
+
+/// The hexadecimal digits of `bytes`.
+fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
         let _ = write!(text, "{byte:02x}");
         text
